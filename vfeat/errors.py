@@ -1,0 +1,72 @@
+"""Every error that vfeat raises on purpose.
+
+    VfeatError                 exit code 1: a bug in vfeat, if it reaches a user
+    ├── JobError               2: wrong flag, job file, recipe or empty corpus
+    ├── EnvironmentMissing     4: a package, device or weights file is not here
+    ├── StorageError           5: a bucket, key or disk does not do what is asked
+    ├── CircuitOpen            1, or that of the class that opened it
+    └── UnitError              one unit's failure; becomes an error row, never an exit
+
+Messages are written for the person who must act: what was expected, what was
+found, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, get_args
+
+ErrorClass = Literal[
+    "unreadable",  # the bytes are there, and no container was recognised
+    "no_video",  # a container without a video stream
+    "undecodable",  # a stream that does not give the frames it promises
+    "crashed",  # the decoder died
+    "timeout",  # the decoder made no progress
+    "too_large",  # a frame that does not fit the pixel budget
+    "storage",  # the bytes could not be read
+    "internal",  # a bug in vfeat
+]
+ERROR_CLASSES: tuple[ErrorClass, ...] = get_args(ErrorClass)
+
+
+class VfeatError(Exception):
+    """Root of the tree. `exit_code` is what the command line leaves with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class JobError(VfeatError):
+    """The command or the job asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class EnvironmentMissing(VfeatError):
+    """Something that must be installed or at hand is not."""
+
+    exit_code = 4
+
+
+class StorageError(VfeatError):
+    """Storage refused, lost or could not hold something."""
+
+    exit_code = 5
+
+
+class CircuitOpen(VfeatError):
+    """Too many units failed in one way: the job stopped instead of going on."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # one class, several causes
+
+
+class UnitError(VfeatError):
+    """One unit of work failed; `error_class` and the message go into its error row."""
+
+    def __init__(self, error_class: ErrorClass, message: str) -> None:
+        super().__init__(error_class, message)  # both, so that pickling keeps them
+        self.error_class = error_class
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message

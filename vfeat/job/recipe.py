@@ -1,0 +1,102 @@
+"""What decides the numbers in a dataset, as frozen dataclasses that cross processes.
+
+Standard library only: decoder children import this module, and must stay small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+Sampling = Literal["dense", "sparse"]
+Resize = Literal["bilinear", "area"]
+Tokens = Literal["none", "frame", "patch"]
+Dtype = Literal["float32", "bfloat16"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """The grid of clips over a video (DESIGN, "Clip grid").
+
+    Attributes:
+        num_frames: frames in a clip, at the centres of equal sub-intervals.
+        clip_s: length of a clip's window, seconds of presentation time.
+        stride_s: distance between the starts of two clips, seconds.
+        sampling: `dense` lays clips every stride; `sparse` spreads the frames of a
+            fixed number of clips over the whole video (the K400 and COIN protocol).
+        sparse_clips: clips per video when sampling is sparse.
+    """
+
+    num_frames: int = 8
+    clip_s: float = 2.0
+    stride_s: float = 2.0
+    sampling: Sampling = "dense"
+    sparse_clips: int = 4
+
+    @property
+    def clip(self) -> Fraction:
+        """Window length, exact: 0.1 means one tenth, not its nearest double."""
+        return Fraction(repr(self.clip_s))
+
+    @property
+    def stride(self) -> Fraction:
+        """Distance between two starts, exact."""
+        return Fraction(repr(self.stride_s))
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """What happens to a frame between the decoder and the model.
+
+    Attributes:
+        size: side of the square that the model sees, pixels.
+        resize: `bilinear` is OpenCV's without antialiasing, as the official evaluation
+            has it; `area` antialiases.
+        crops: 1 (centre) or 3 (along the long side; embeddings are averaged).
+        square_pixels: apply the pixel aspect ratio before resizing.
+        decoder: name of the decoder back-end; part of the numbers.
+        mean, std: per channel, on values in [0, 1].
+    """
+
+    size: int = 224
+    resize: Resize = "bilinear"
+    crops: Literal[1, 3] = 1
+    square_pixels: bool = False
+    decoder: str = "pyav"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Bounds that keep one bad file from costing more than itself.
+
+    Attributes:
+        timeout_s: longest time without progress before the child is killed.
+        start_timeout_s: longest time for a fresh child to say hello.
+        max_frame_pixels: larger frames are refused by their header (`too_large`).
+        memory_bytes: address space of a child (RLIMIT_AS).
+        videos_per_child: a child is replaced after so many units (leaks).
+        spool_bytes: a remote file up to this size is downloaded before decoding when
+            most of it is wanted; larger ones are read by ranges.
+    """
+
+    timeout_s: float = 60.0
+    start_timeout_s: float = 60.0
+    max_frame_pixels: int = 8192 * 8192
+    memory_bytes: int = 6 << 30
+    videos_per_child: int = 200
+    spool_bytes: int = 512 << 20
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, with which weights."""
+
+    name: str = "videomamba_tiny"
+    weights: str | None = None
+    config: tuple[tuple[str, int], ...] = field(default=())
