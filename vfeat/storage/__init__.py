@@ -1,0 +1,13 @@
+"""Where bytes are: local disks, S3 and whatever else fsspec reaches; its only owner.
+
+Nothing here knows about videos. Importing it costs nothing: fsspec and s3fs are
+loaded at the first remote URI.
+"""
+
+from vfeat.storage.failures import MissingObject
+from vfeat.storage.listing import Listed, list_objects
+from vfeat.storage.root import Root
+from vfeat.storage.source import open_source, spool
+from vfeat.storage.uris import is_local
+
+__all__ = ["Listed", "MissingObject", "Root", "is_local", "list_objects", "open_source", "spool"]

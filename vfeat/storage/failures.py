@@ -1,0 +1,159 @@
+"""What went wrong in a store: is it worth another try, and how to say it.
+
+A failure is read from the HTTP answer behind it where there is one; the class of the
+exception alone says little (s3fs turns a refused condition into "invalid argument").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from typing import NamedTuple
+
+from vfeat.errors import StorageError, VfeatError
+from vfeat.storage.uris import is_local, is_s3, local_path, split_s3
+
+# 409 is two conditional writes at once on AWS; 501 will not change by waiting
+_TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
+_TRANSIENT_CODES = frozenset(
+    {"RequestTimeout", "SlowDown", "Throttling", "InternalError", "OperationAborted"}
+)
+_TRANSIENT_ERRNO = frozenset(
+    {errno.EAGAIN, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT, errno.ENETUNREACH}
+)
+# by name: botocore, aiohttp and fsspec are not imported for a local disk
+_TRANSIENT_CLASSES = frozenset(
+    {
+        "ConnectionError",  # builtin and botocore's: refused, reset, time-out, no such host
+        "HTTPClientError",  # botocore: anything below HTTP
+        "ClientConnectionError",  # aiohttp
+        "ClientPayloadError",  # aiohttp: the answer ended early
+        "IncompleteReadError",
+        "ResponseParserError",
+        "TimeoutError",
+        "FSTimeoutError",
+    }
+)
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class MissingObject(StorageError):
+    """The object asked for is not there; the store itself answered."""
+
+
+class Answer(NamedTuple):
+    """What an S3 store answered: `status` as in HTTP, `code` as in its documents."""
+
+    status: int
+    code: str
+    message: str
+
+
+def answer_of(error: BaseException) -> Answer | None:
+    """The HTTP answer behind an exception, None when no answer came."""
+    seen: BaseException | None = error
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        if isinstance(response, dict):
+            said = response.get("Error", {})
+            status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return Answer(status, str(said.get("Code", "")), str(said.get("Message", "")))
+        seen = seen.__cause__
+    return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """True when the same call may work a little later."""
+    answer = answer_of(error)
+    if answer is not None:
+        return answer.status in _TRANSIENT_STATUS or answer.code in _TRANSIENT_CODES
+    if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
+        return True
+    # ssl and DNS trouble arrives as botocore's ConnectionError, too
+    return any(c.__name__ in _TRANSIENT_CLASSES for c in type(error).__mro__)
+
+
+def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> StorageError:
+    """One sentence for the person who must act.
+
+    Args:
+        error: what a store, disk or client library raised.
+        uri: what was being read or written.
+        needed_bytes: size of what was being written, for a full disk.
+    """
+    if isinstance(error, StorageError):
+        return error
+    names = {c.__name__ for c in type(error).__mro__}
+    answer = answer_of(error)
+    if answer is not None and answer.code not in {"NoSuchKey", "404"}:
+        return StorageError(_answered(answer, uri))
+    if isinstance(error, FileNotFoundError):
+        return MissingObject(f"{uri} does not exist")
+    if {"NoCredentialsError", "PartialCredentialsError"} & names:
+        return StorageError(
+            f"no credentials for {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
+            "AWS_ENDPOINT_URL_S3 for a store other than AWS"
+        )
+    if is_s3(uri) and is_transient(error):
+        return StorageError(
+            f"cannot reach {endpoint()} for {uri} ({_line(error)}): is the store running, and "
+            "is AWS_ENDPOINT_URL_S3 right?"
+        )
+    if isinstance(error, OSError) and error.errno is not None and is_local(uri):
+        return StorageError(_on_disk(error, uri, needed_bytes))
+    return StorageError(f"{uri}: {_line(error)}")
+
+
+def endpoint() -> str:
+    """The S3 store that the environment names, as a person would write it."""
+    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return named or "AWS S3 (no AWS_ENDPOINT_URL_S3 is set)"
+
+
+def _answered(answer: Answer, uri: str) -> str:
+    status, code, message = answer
+    at = f"{uri}: {endpoint()}"
+    if code == "NoSuchBucket":
+        return f"{at} has no bucket {split_s3(uri)[0]!r}: create it, or correct the name"
+    if code == "SignatureDoesNotMatch":
+        return f"{at} refuses the secret: check AWS_SECRET_ACCESS_KEY (SignatureDoesNotMatch)"
+    if code == "InvalidAccessKeyId":
+        return f"{at} does not know the access key: check AWS_ACCESS_KEY_ID (InvalidAccessKeyId)"
+    if code in {"ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}:
+        return f"{at} refuses the credentials ({code}): renew them and check the clock"
+    if status in {401, 403}:
+        return f"{at} denies access ({code or status}): this key may not do that here"
+    return f"{at} answered {status} {code}: {message or 'no reason given'}"
+
+
+def _on_disk(error: OSError, uri: str, needed_bytes: int | None) -> str:
+    reason = os.strerror(error.errno or 0)
+    if error.errno in _NO_ROOM:
+        folder = _existing(local_path(uri))
+        need = "" if needed_bytes is None else f", {needed_bytes:,} bytes are needed"
+        free = shutil.disk_usage(folder).free
+        return f"{uri}: no room on the disk of {folder} ({reason}){need}, {free:,} are free"
+    if error.errno in _NO_RIGHT:
+        return f"{uri}: not allowed ({reason}): change its rights, or choose another place"
+    return f"{uri}: {reason}"
+
+
+def _existing(path: str) -> str:
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def is_expected(error: BaseException) -> bool:
+    """True for what stores and disks raise; the rest is a bug and must not be hidden."""
+    if isinstance(error, VfeatError):
+        return False
+    library = {c.__module__.partition(".")[0] for c in type(error).__mro__}
+    return isinstance(error, OSError) or bool(library & {"botocore", "aiohttp", "fsspec", "s3fs"})

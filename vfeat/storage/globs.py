@@ -1,0 +1,60 @@
+"""Shell patterns over paths: `*`, `**`, `?` and `[...]`, part by part.
+
+A pattern that matches a folder takes everything below it, as the shell's expansion
+would. Names that begin with a dot match only a part that begins with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+_MAGIC = frozenset("*?[")
+
+
+def has_magic(text: str) -> bool:
+    """True when the text holds a character that means something in a pattern."""
+    return not _MAGIC.isdisjoint(text)
+
+
+def literal_parts(parts: Sequence[str]) -> int:
+    """How many leading parts are plain names; the last part never counts."""
+    plain = 0
+    for part in parts[:-1]:
+        if has_magic(part):
+            break
+        plain += 1
+    return plain
+
+
+def literal_prefix(text: str) -> str:
+    """The text before its first magic character."""
+    ends = [text.index(c) for c in _MAGIC if c in text]
+    return text[: min(ends)] if ends else text
+
+
+def is_hidden(name: str) -> bool:
+    """True for dot-names."""
+    return name.startswith(".")
+
+
+def matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
+    """True when the path, or a folder above it, matches the whole pattern."""
+    if not pattern:
+        return not any(map(is_hidden, path))
+    if pattern[0] == "**":
+        return matches(pattern[1:], path) or (
+            len(path) > 0 and not is_hidden(path[0]) and matches(pattern, path[1:])
+        )
+    return len(path) > 0 and _part(pattern[0], path[0]) and matches(pattern[1:], path[1:])
+
+
+def may_hold(pattern: Sequence[str], folder: Sequence[str]) -> bool:
+    """False when nothing below the folder can match: no need to look into it."""
+    if not pattern or not folder or pattern[0] == "**":
+        return True
+    return _part(pattern[0], folder[0]) and may_hold(pattern[1:], folder[1:])
+
+
+def _part(pattern: str, name: str) -> bool:
+    return is_hidden(pattern) >= is_hidden(name) and fnmatchcase(name, pattern)

@@ -1,0 +1,199 @@
+"""What objects a source holds, one after the other, never all at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vfeat.errors import JobError
+from vfeat.storage.failures import explain
+from vfeat.storage.globs import (
+    has_magic,
+    is_hidden,
+    literal_parts,
+    literal_prefix,
+    matches,
+    may_hold,
+)
+from vfeat.storage.remote import connect, s3_pages
+from vfeat.storage.retry import patiently
+from vfeat.storage.uris import is_local, is_s3, local_path, local_uri, split_s3
+
+# a wrong address should be told soon; an outage in the middle may last longer
+_FIRST_ANSWER_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as its listing shows it.
+
+    Attributes:
+        uri: absolute local path, or the full remote URI.
+        size_bytes: its size.
+        etag: changes when the content does; size and mtime for a local file.
+        mtime_s: last change, seconds since 1970, where the store tells.
+    """
+
+    uri: str
+    size_bytes: int
+    etag: str
+    mtime_s: float | None
+
+
+def list_objects(src: str) -> Iterator[Listed]:
+    """Objects of a folder (with all below it), an object, a glob, a bucket or a prefix.
+
+    Sorted within a folder, so the same objects come in the same order. A path that
+    exists is taken literally even if its name looks like a glob. Dot-names below `src`
+    and S3's folder placeholders are left out; symbolic links are followed, loops not.
+    Whether anything is there is found out at once, the rest while iterating.
+
+    Raises:
+        JobError: there is nothing of that name.
+        StorageError: a folder, bucket or store cannot be read.
+    """
+    if is_local(src):
+        return _list_local(local_path(src), src)
+    return _list_s3(src) if is_s3(src) else _list_other(src)
+
+
+def _list_local(path: str, src: str) -> Iterator[Listed]:
+    if os.path.isdir(path):
+        return _walk(path, path, ())
+    if os.path.lexists(path):
+        try:
+            return iter([_listed_local(path, os.stat(path))])
+        except OSError as error:
+            raise explain(error, src) from error
+    if not has_magic(path):
+        raise JobError(f"{src}: there is no such file or folder")
+    parts = path.split(os.sep)
+    plain = literal_parts(parts)
+    base = os.sep.join(parts[:plain]) or os.sep
+    if not os.path.isdir(base):
+        raise JobError(f"{src}: there is no folder {base}")
+    return _walk(base, base, tuple(parts[plain:]))
+
+
+def _walk(folder: str, base: str, pattern: tuple[str, ...]) -> Iterator[Listed]:
+    """Files below `folder` whose path from `base` matches; all when there is no pattern."""
+    yield from _walk_below(folder, (), pattern, frozenset({_identity(os.stat(folder))}))
+
+
+def _walk_below(
+    folder: str, parts: tuple[str, ...], pattern: tuple[str, ...], above: frozenset[tuple[int, int]]
+) -> Iterator[Listed]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        raise explain(error, folder) from error
+    for name in names:
+        path, here = os.path.join(folder, name), (*parts, name)
+        if is_hidden(name) and not any(map(is_hidden, pattern)):
+            continue
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue  # a dangling link, or deleted since
+        if stat.S_ISREG(status.st_mode) and matches(pattern, here):
+            yield _listed_local(path, status)
+        elif stat.S_ISDIR(status.st_mode) and may_hold(pattern, here):
+            identity = _identity(status)
+            if identity not in above:  # else a link to a folder that holds it
+                yield from _walk_below(path, here, pattern, above | {identity})
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _listed_local(path: str, status: os.stat_result) -> Listed:
+    etag = f"{status.st_size}-{status.st_mtime_ns}"
+    return Listed(local_uri(path), status.st_size, etag, status.st_mtime)
+
+
+def _list_s3(src: str) -> Iterator[Listed]:
+    bucket, key = split_s3(src)
+    fs, _ = connect(src)
+    if not bucket:
+        raise JobError(f"{src}: name a bucket, as in s3://bucket/prefix")
+    if key and not key.endswith("/"):
+        # of all keys with a prefix, the one equal to it comes first
+        first = _first_s3(fs, bucket, key)
+        if first is not None and first["Key"] == key:
+            return iter([_listed_s3(bucket, first)])
+    folder = key if key == "" or key.endswith("/") else key + "/"
+    if _first_s3(fs, bucket, folder) is not None or not key:
+        return _s3_below(fs, bucket, folder, len(folder), ())
+    if not has_magic(key):
+        raise JobError(f"{src}: there is no object and no prefix of that name in {bucket!r}")
+    parts = key.rstrip("/").split("/")
+    plain = literal_parts(parts)
+    skip = sum(len(part) + 1 for part in parts[:plain])
+    return _s3_below(fs, bucket, literal_prefix(key), skip, tuple(parts[plain:]))
+
+
+def _first_s3(fs: Any, bucket: str, prefix: str) -> dict[str, Any] | None:
+    pages = s3_pages(fs, bucket, prefix, page_keys=1, patience_s=_FIRST_ANSWER_S)
+    found = next(pages).get("Contents", [])
+    return found[0] if found else None
+
+
+def _s3_below(
+    fs: Any, bucket: str, prefix: str, skip: int, pattern: tuple[str, ...]
+) -> Iterator[Listed]:
+    """Objects of a prefix; `pattern` is held against their keys from character `skip` on."""
+    for page in s3_pages(fs, bucket, prefix):
+        for entry in page.get("Contents", []):
+            key = entry["Key"]
+            if not key.endswith("/") and matches(pattern, key[skip:].split("/")):
+                yield _listed_s3(bucket, entry)
+
+
+def _listed_s3(bucket: str, entry: dict[str, Any]) -> Listed:
+    uri = f"s3://{bucket}/{entry['Key']}"
+    changed = entry.get("LastModified")
+    etag = str(entry.get("ETag", "")).strip('"')
+    return Listed(uri, int(entry["Size"]), etag, changed.timestamp() if changed else None)
+
+
+def _list_other(src: str) -> Iterator[Listed]:
+    fs, path = connect(src)
+    try:
+        info = patiently(lambda: fs.info(path), src, _FIRST_ANSWER_S)
+    except Exception as error:
+        if not has_magic(path) or isinstance(error, JobError):
+            raise
+        parts = path.split("/")
+        plain = literal_parts(parts)
+        return _other_below(fs, "/".join(parts[:plain]), (), tuple(parts[plain:]))
+    if info["type"] != "directory":
+        return iter([_listed_other(fs, info)])
+    return _other_below(fs, path, (), ())
+
+
+def _other_below(
+    fs: Any, folder: str, parts: tuple[str, ...], pattern: tuple[str, ...]
+) -> Iterator[Listed]:
+    infos = patiently(lambda: fs.ls(folder, detail=True), fs.unstrip_protocol(folder))
+    for info in sorted(infos, key=lambda info: str(info["name"])):
+        name = str(info["name"]).rstrip("/").rpartition("/")[2]
+        here = (*parts, name)
+        if info["type"] == "directory":
+            if not is_hidden(name) and may_hold(pattern, here):
+                yield from _other_below(fs, info["name"], here, pattern)
+        elif matches(pattern, here):
+            yield _listed_other(fs, info)
+
+
+def _listed_other(fs: Any, info: dict[str, Any]) -> Listed:
+    size_bytes = int(info.get("size") or 0)
+    changed: Any = info.get("mtime") or info.get("LastModified") or info.get("created")
+    mtime_s = changed.timestamp() if hasattr(changed, "timestamp") else changed
+    etag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or f"{size_bytes}-{mtime_s}"
+    known_s = float(mtime_s) if isinstance(mtime_s, (int, float)) else None
+    return Listed(fs.unstrip_protocol(info["name"]), size_bytes, str(etag).strip('"'), known_s)

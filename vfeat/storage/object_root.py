@@ -1,0 +1,181 @@
+"""A dataset root in an object store: S3, or anything else that fsspec reaches."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, BinaryIO, cast
+
+from vfeat.storage.failures import MissingObject, answer_of, is_expected, is_transient
+from vfeat.storage.remote import RemoteFile, connect, s3_pages
+from vfeat.storage.retry import patiently
+from vfeat.storage.uris import is_s3, split_s3
+
+PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this fits one PUT
+_PARTS_AT_ONCE = 4
+_BLOCK_BYTES = 1 << 20
+_WRITER = "vfeat-writer"  # user metadata: which attempt an object comes from
+
+# uploads to `path`, with what else the store's call takes
+Upload = Callable[[Any, str, dict[str, object]], object]
+
+
+class ObjectRoot:
+    """Keys as objects below one prefix. An object is there whole, or not at all."""
+
+    def __init__(self, uri: str, patience_s: float) -> None:
+        self.uri = uri.rstrip("/")
+        self.patience_s = patience_s
+
+    def url(self, key: str) -> str:
+        return f"{self.uri}/{key}" if key else self.uri
+
+    def open_input(self, key: str) -> BinaryIO:
+        file = RemoteFile(
+            self.url(key), size_bytes=None, block_bytes=_BLOCK_BYTES, patience_s=self.patience_s
+        )
+        return cast(BinaryIO, file)
+
+    def read(self, key: str) -> bytes:
+        fs, path = connect(self.url(key))
+        # one request: with several, s3fs would ask for the size first
+        once = {"max_concurrency": 1} if is_s3(self.uri) else {}
+        return cast(bytes, self._patiently(key, lambda: fs.cat_file(path, **once)))
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._head(key)
+        except MissingObject:
+            return False
+        return True
+
+    def list(self, prefix: str) -> dict[str, int]:
+        found = self._list_s3(prefix) if is_s3(self.uri) else self._list_other(prefix)
+        return {name: size for name, size in sorted(found.items()) if not name.startswith(".")}
+
+    def create(self, key: str, upload: Upload, size_bytes: int) -> bool:
+        """Put a new object in place; False when one is there already.
+
+        A create whose answer was lost is refused when it is tried again. The object
+        therefore carries the name of its writer, and a refusal is judged by looking.
+        """
+        writer = uuid.uuid4().hex
+        extra: dict[str, object] = {"mode": "create"}
+        if is_s3(self.uri):
+            extra["Metadata"] = {_WRITER: writer}
+        else:
+            # no metadata to tell writers apart: whoever comes second, loses
+            if self.exists(key):
+                return False
+        fs, path = connect(self.url(key))
+
+        def attempt() -> bool:
+            try:
+                upload(fs, path, extra)
+            except Exception as error:
+                if not is_expected(error) or is_transient(error) or _is_denied(error):
+                    raise
+                if _is_unsupported(error) and extra.pop("mode", None):
+                    # no conditional PUT here: the loser of a race writes the same rows
+                    return False if self.exists(key) else attempt()
+                found = self._writer(key)
+                if found is None:
+                    raise
+                return found == writer
+            return True
+
+        return patiently(attempt, self.url(key), self.patience_s, size_bytes)
+
+    def replace(self, key: str, upload: Upload, size_bytes: int) -> None:
+        """Put an object in place of whatever is there; readers see the old or the new one."""
+        fs, path = connect(self.url(key))
+        self._patiently(key, lambda: upload(fs, path, {}), size_bytes)
+
+    def delete(self, key: str) -> None:
+        fs, path = connect(self.url(key))
+        # not there: nothing to do
+        with suppress(MissingObject):
+            self._patiently(key, lambda: fs.rm_file(path))
+
+    def _head(self, key: str) -> dict[str, Any]:
+        fs, path = connect(self.url(key))
+        if not is_s3(self.uri):
+            return cast(dict[str, Any], self._patiently(key, lambda: fs.info(path)))
+        bucket, name = split_s3(self.url(key))
+        head = self._patiently(key, lambda: fs.call_s3("head_object", Bucket=bucket, Key=name))
+        return cast(dict[str, Any], head)
+
+    def _writer(self, key: str) -> str | None:
+        """Who wrote the object; empty when it does not say, None when there is no object."""
+        try:
+            return str(self._head(key).get("Metadata", {}).get(_WRITER, ""))
+        except MissingObject:
+            return None
+
+    def _list_s3(self, prefix: str) -> dict[str, int]:
+        bucket, folder = split_s3(self.url(prefix).rstrip("/") + "/")
+        fs, _ = connect(self.uri)
+        return {
+            entry["Key"][len(folder) :]: int(entry["Size"])
+            for page in s3_pages(fs, bucket, folder, delimiter="/", patience_s=self.patience_s)
+            for entry in page.get("Contents", [])
+            if not entry["Key"].endswith("/")
+        }
+
+    def _list_other(self, prefix: str) -> dict[str, int]:
+        fs, path = connect(self.url(prefix))
+        fs.invalidate_cache()
+        try:
+            infos = self._patiently(prefix, lambda: fs.ls(path, detail=True))
+        except MissingObject:
+            return {}
+        return {
+            str(info["name"]).rpartition("/")[2]: int(info.get("size") or 0)
+            for info in cast(list[dict[str, Any]], infos)
+            if info["type"] != "directory"
+        }
+
+    def _patiently(
+        self, key: str, call: Callable[[], object], size_bytes: int | None = None
+    ) -> object:
+        return patiently(call, self.url(key), self.patience_s, size_bytes)
+
+
+def _is_denied(error: BaseException) -> bool:
+    """No right, no bucket: nothing of ours can have arrived."""
+    answer = answer_of(error)
+    if answer is None:
+        return isinstance(error, PermissionError)
+    return answer.status in {401, 403} or answer.code == "NoSuchBucket"
+
+
+def _is_unsupported(error: BaseException) -> bool:
+    answer = answer_of(error)
+    if answer is None:
+        return isinstance(error, NotImplementedError)
+    return answer.status == 501 or answer.code == "NotImplemented"
+
+
+def bytes_upload(data: bytes) -> Upload:
+    """An upload of bytes in memory."""
+
+    def upload(fs: Any, path: str, extra: dict[str, object]) -> object:
+        return fs.pipe_file(path, data, **_parts(path, fs), **extra)
+
+    return upload
+
+
+def file_upload(local: str) -> Upload:
+    """An upload of a finished local file."""
+
+    def upload(fs: Any, path: str, extra: dict[str, object]) -> object:
+        return fs.put_file(local, path, **_parts(path, fs), **extra)
+
+    return upload
+
+
+def _parts(path: str, fs: Any) -> dict[str, int]:
+    if "s3" not in fs.protocol:
+        return {}
+    return {"chunksize": PART_BYTES, "max_concurrency": _PARTS_AT_ONCE}

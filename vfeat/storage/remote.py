@@ -1,0 +1,154 @@
+"""Connections to remote stores, one for each process and set of credentials.
+
+One fsspec instance serves all threads of a process (its calls run on fsspec's own
+loop); a new process, forked or spawned, makes its own. No listing is ever cached.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from vfeat.storage.retry import PATIENCE_S, patiently
+from vfeat.storage.uris import is_s3
+
+_CONNECT_S = 5
+_READ_S = 60
+_connections: dict[tuple[object, ...], Any] = {}
+_lock = threading.Lock()
+
+
+def connect(uri: str) -> tuple[Any, str]:
+    """`(file system, path within it)` of a remote URI."""
+    protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
+    # a changed environment means other credentials, hence another connection
+    aws = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    key = (os.getpid(), protocol if "::" not in uri else uri, aws)
+    with _lock:
+        if key not in _connections:
+            _connections[key] = _open_s3() if protocol == "s3" else _open_other(uri)
+        fs = _connections[key]
+    if protocol == "s3":
+        # not fsspec's url_to_fs: it gives "::" and other legal characters a meaning
+        return fs, uri.partition("://")[2]
+    return fs, fs._strip_protocol(uri) if "::" not in uri else _chained_path(uri)
+
+
+def _open_s3() -> Any:
+    import s3fs
+
+    fs = s3fs.S3FileSystem(
+        asynchronous=False,
+        skip_instance_cache=True,
+        use_listings_cache=False,
+        config_kwargs={
+            "connect_timeout": _CONNECT_S,
+            "read_timeout": _READ_S,
+            "retries": {"mode": "standard", "total_max_attempts": 3},
+            "max_pool_connections": 32,
+            # the newer default sends trailing checksums, which many S3-alikes refuse
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        },
+    )
+    fs.retries = 3
+    return fs
+
+
+def _open_other(uri: str) -> Any:
+    import fsspec.core
+
+    plain = {} if "::" in uri else {"use_listings_cache": False}
+    return fsspec.core.url_to_fs(uri, **plain)[0]
+
+
+def _chained_path(uri: str) -> str:
+    import fsspec.core
+
+    return str(fsspec.core.url_to_fs(uri)[1])
+
+
+def s3_pages(
+    fs: Any,
+    bucket: str,
+    prefix: str,
+    *,
+    delimiter: str = "",
+    page_keys: int = 1000,
+    patience_s: float = PATIENCE_S,
+) -> Iterator[dict[str, Any]]:
+    """Answers of ListObjectsV2, page after page, always asked afresh.
+
+    Args:
+        fs: from `connect`.
+        bucket, prefix, delimiter: as in S3.
+        page_keys: keys in a page; stores give at most 1000.
+        patience_s: seconds that one page may take to come.
+    """
+    uri = f"s3://{bucket}/{prefix}"
+    asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": page_keys}
+    while True:
+        page: dict[str, Any] = patiently(
+            lambda: fs.call_s3("list_objects_v2", **asked), uri, patience_s
+        )
+        yield page
+        if not page.get("IsTruncated"):
+            return
+        asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
+class RemoteFile(io.BufferedIOBase):
+    """A remote object to read and seek in; short outages are waited for."""
+
+    def __init__(
+        self, uri: str, *, size_bytes: int | None, block_bytes: int, patience_s: float
+    ) -> None:
+        self._uri = uri
+        self._patience_s = patience_s
+        fs, path = connect(uri)
+        # S3 is spared a HEAD when the listing has told the size
+        known = {"size": size_bytes} if size_bytes is not None and is_s3(uri) else {}
+        self._file = patiently(
+            lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="readahead", **known),
+            uri,
+            patience_s,
+        )
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes from here; all that is left when negative."""
+        length = -1 if size is None else size
+        data: bytes = patiently(lambda: self._file.read(length), self._uri, self._patience_s)
+        return data
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill `buffer`; how many bytes there were."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move; nothing is fetched before the next read."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return int(self._file.tell())
+
+    def size(self) -> int:
+        """Bytes of the whole object."""
+        return int(self._file.size)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -1,0 +1,51 @@
+"""Patience: the same call again while the failure may pass."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from vfeat.storage.failures import explain, is_expected, is_transient
+
+T = TypeVar("T")
+
+PATIENCE_S = 120.0
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 10.0
+
+
+def patiently(
+    call: Callable[[], T],
+    uri: str,
+    patience_s: float = PATIENCE_S,
+    needed_bytes: int | None = None,
+) -> T:
+    """`call()`, again and again while it fails in a way that may pass.
+
+    Args:
+        call: safe to repeat.
+        uri: what the call is about, for the message.
+        patience_s: seconds after the first failure until it counts as permanent.
+        needed_bytes: size of what is being written, for the message of a full disk.
+
+    Raises:
+        StorageError: with one sentence, at once when waiting would not help.
+    """
+    deadline_s: float | None = None
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if not is_expected(error):
+                raise
+            now_s = time.monotonic()
+            if deadline_s is None:
+                deadline_s = now_s + patience_s
+            if not is_transient(error) or now_s >= deadline_s:
+                raise explain(error, uri, needed_bytes) from error
+        # jitter: a thousand workers met the same outage at the same moment
+        time.sleep(min(pause_s, deadline_s - now_s) * random.uniform(0.5, 1.0))
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
