@@ -1,0 +1,138 @@
+"""Fit a checkpoint to a model of another resolution, length or head; refuse the rest.
+
+Shape suffixes: S patches of one frame, T time steps of tokens, D width.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vfeat.errors import JobError
+from vfeat.models.weights import RANDOM_SEED
+
+PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"
+HEAD = ("head.weight", "head.bias")
+Shapes = Mapping[str, torch.Size]
+State = dict[str, Tensor]
+
+
+def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
+    """A state dict in float32 that has exactly the given names and shapes.
+
+    Args:
+        uri: where the state came from, for messages.
+        state: official keys.
+        shapes: the model's names and shapes.
+
+    Raises:
+        JobError: a tensor is missing, unexpected, or of a shape that cannot be fitted.
+    """
+    fitted = {key: tensor.to(torch.float32) for key, tensor in state.items()}
+    _inflate(fitted, shapes)
+    _resize_space(fitted, shapes)
+    _resize_time(fitted, shapes)
+    _replace_head(uri, fitted, shapes)
+    _check(uri, fitted, shapes)
+    return fitted
+
+
+def _inflate(state: State, shapes: Shapes) -> None:
+    """An image checkpoint becomes a video's: the patch filter at the tubelet's centre.
+
+    The time embedding, which an image model lacks, starts at zero.
+    """
+    image, wanted = state.get(PATCH), shapes[PATCH]
+    if image is None or image.dim() != 4 or len(wanted) != 5:
+        return
+    if image.shape == (*wanted[:2], *wanted[3:]):
+        video = image.new_zeros(wanted)
+        video[:, :, wanted[2] // 2] = image
+        state[PATCH] = video
+    state.setdefault(TIME, torch.zeros(shapes[TIME]))
+
+
+def _resize_space(state: State, shapes: Shapes) -> None:
+    """Bicubic over the square grid of patches; the class token's entry stays."""
+    old, wanted = state.get(SPACE), shapes[SPACE]
+    if old is None or old.shape == wanted or not _differ_only_in_length(old, wanted):
+        return
+    old_side, new_side = math.isqrt(old.shape[1] - 1), math.isqrt(wanted[1] - 1)
+    if old_side**2 != old.shape[1] - 1:
+        return  # not a square grid: the check names it
+    class_11D, patches_1SD = old[:, :1], old[:, 1:]
+    grid_1DHW = patches_1SD.mT.reshape(1, -1, old_side, old_side)
+    resized_1DHW = F.interpolate(grid_1DHW, (new_side, new_side), mode="bicubic")
+    state[SPACE] = torch.cat([class_11D, resized_1DHW.flatten(2).mT], dim=1)
+
+
+def _resize_time(state: State, shapes: Shapes) -> None:
+    """Linear between time steps."""
+    old_1TD, wanted = state.get(TIME), shapes.get(TIME)
+    if old_1TD is None or wanted is None or not _differ_only_in_length(old_1TD, wanted):
+        return
+    if old_1TD.shape != wanted:
+        state[TIME] = F.interpolate(old_1TD.mT, wanted[1], mode="linear").mT.contiguous()
+
+
+def _differ_only_in_length(old: Tensor, wanted: torch.Size) -> bool:
+    """Both (1, any, D)."""
+    return old.dim() == 3 and old.shape[1] > 0 and old.shape[::2] == wanted[::2]
+
+
+def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
+    """Drop a head of other classes for a fresh one, the same in every process."""
+    weight, wanted = state.get(HEAD[0]), shapes.get(HEAD[0])
+    if wanted is None:  # the caller asked for no head
+        for key in HEAD:
+            state.pop(key, None)
+        return
+    if weight is None:
+        if HEAD[1] in state:
+            return  # half a head: the check names it
+        found = "has no head"
+    elif weight.dim() != 2 or weight.shape[0] == wanted[0] or weight.shape[1] != wanted[1]:
+        return
+    else:
+        found = f"has a head of {weight.shape[0]} classes, the model one of {wanted[0]}"
+    keep = "" if weight is None else f"; num_classes={weight.shape[0]} keeps it"
+    warnings.warn(
+        f"Weights {uri}: the checkpoint {found}. The head is untrained{keep}, and labels mean "
+        "nothing until it is trained",
+        stacklevel=4,
+    )
+    generator = torch.Generator().manual_seed(RANDOM_SEED)
+    state[HEAD[0]] = nn.init.trunc_normal_(torch.empty(wanted), std=0.02, generator=generator)
+    state[HEAD[1]] = torch.zeros(wanted[0])
+
+
+def _check(uri: str, state: State, shapes: Shapes) -> None:
+    """Exactly the names and shapes of the model, or an error that lists the first few."""
+    problems = [
+        f"{key}: the checkpoint has shape {tuple(state[key].shape)}, the model {tuple(shape)}"
+        for key, shape in shapes.items()
+        if key in state and state[key].shape != shape
+    ]
+    problems += [
+        f"{key}: missing from the checkpoint, the model has shape {tuple(shape)}"
+        for key, shape in shapes.items()
+        if key not in state
+    ]
+    problems += [
+        f"{key}: in the checkpoint with shape {tuple(tensor.shape)}, unknown to the model"
+        for key, tensor in state.items()
+        if key not in shapes
+    ]
+    if problems:
+        more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise JobError(
+            f"Weights {uri} do not fit the model. Choose the model and the options (embed_dim, "
+            f"depth, patch_size, tubelet_size) that they were trained with:\n  "
+            + "\n  ".join(problems[:5])
+            + more
+        )

@@ -1,0 +1,123 @@
+"""Checkpoints: from bytes to named tensors, never running what is in them; and back."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vfeat.errors import JobError
+from vfeat.models.videomamba import VideoMamba
+from vfeat.models.weights import CONFIG_FILE, TENSORS_FILE, StoredWeights, read_weights
+
+WRAPPERS = ("model", "module", "state_dict")
+PREFIXES = ("module.", "backbone.", "encoder.")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Named tensors and, in a folder of ours, the configuration they belong to.
+
+    Attributes:
+        uri: where it came from, for messages.
+        state: official key names without wrappers and prefixes; on the CPU.
+        config: fields of `VideoMambaConfig`, or None.
+    """
+
+    uri: str
+    state: dict[str, Tensor]
+    config: dict[str, Any] | None
+
+
+def load_checkpoint(uri: str) -> Checkpoint:
+    """Read an official `.pth`, a `.safetensors`, or a folder written by `save_model`.
+
+    Raises:
+        JobError: not a checkpoint, or one that holds more than data.
+        EnvironmentMissing, StorageError: see `vfeat.models.weights`.
+    """
+    stored = read_weights(uri)
+    tensors = _safetensors(stored) if stored.is_safetensors else _unwrap(uri, _unpickle(stored))
+    return Checkpoint(uri, _strip_prefixes(uri, tensors), stored.config)
+
+
+def save_model(model: VideoMamba, folder: str | os.PathLike[str]) -> None:
+    """Write `config.json` and `model.safetensors` to a local folder, made if need be."""
+    from safetensors.torch import save
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    config = json.dumps(asdict(model.config), indent=2) + "\n"
+    for name, content in ((TENSORS_FILE, save(state)), (CONFIG_FILE, config.encode())):
+        # Renamed into place, so that a reader never meets half a file.
+        part = target / f".{name}.{os.getpid()}"
+        part.write_bytes(content)
+        part.replace(target / name)
+
+
+def _safetensors(stored: StoredWeights) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return dict(load(stored.content))
+    except SafetensorError as error:
+        raise JobError(f"Weights {stored.uri}: a damaged safetensors file: {error}") from error
+
+
+def _unpickle(stored: StoredWeights) -> object:
+    """A pickle's data. Its code is never run: only tensors, plain data and a Namespace."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(io.BytesIO(stored.content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it refers to {found[1]}" if found else "it is damaged, or holds Python objects"
+        raise JobError(
+            f"Weights {stored.uri} refused: a checkpoint may hold tensors and plain data only, "
+            f"and {what}. Nothing in it was run. Convert it to .safetensors where you trust it."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise JobError(
+            f"Weights {stored.uri}: not a PyTorch checkpoint ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _unwrap(uri: str, loaded: object) -> dict[str, Tensor]:
+    """The state dict, out of whatever training script wrapped it."""
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
+        if inner is None:
+            tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
+            if tensors:
+                return tensors
+            break
+        loaded = inner
+    raise JobError(
+        f"Weights {uri}: no tensors found. Expected a state dict, bare or under one of "
+        f"{', '.join(WRAPPERS)}"
+    )
+
+
+def _strip_prefixes(uri: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys as VideoMamba has them, without those of a wrapper module."""
+    stripped: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        name = key
+        while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
+            name = name.removeprefix(prefix)
+        if name in stripped:
+            raise JobError(f"Weights {uri}: two tensors are called {name}, one of them {key}")
+        stripped[name] = tensor
+    return stripped

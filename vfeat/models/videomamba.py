@@ -1,0 +1,216 @@
+"""VideoMamba, in the shapes and with the state-dict keys of the official code.
+
+    patches -> class token, position and time embeddings
+            -> depth x [add + RMSNorm -> in_proj -> both scans -> out_proj]
+            -> add + RMSNorm -> class token -> head
+
+The class token stands first. Tokens run over patches within a time step, then over time.
+
+Shape suffixes: B batch, C colours, T frames, H, W pixels; T' time steps of tokens,
+S patches of one time step, L = 1 + T'·S tokens, D width, E = 2D channels of the scan,
+K classes.
+
+Source: Li et al., "VideoMamba: State Space Model for Efficient Video Understanding", 2024.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vfeat import ops
+from vfeat.errors import JobError
+from vfeat.models.registry import VideoMambaConfig
+
+EPSILON = 1e-5
+
+
+class VideoMamba(nn.Module):
+    """The network. Attributes carry the official names, which are the checkpoint's keys."""
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.embed_dim
+        self.patch_embed = PatchEmbed(config)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.grid**2 + 1, width))
+        if config.num_frames is not None:
+            self.temporal_pos_embedding = nn.Parameter(torch.zeros(1, config.tubelets, width))
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm_f = AddRMSNorm(width)
+        classes = config.num_classes
+        self.head = nn.Linear(width, classes) if classes else nn.Identity()
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if isinstance(self.head, nn.Linear):
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """Logits (B, K), or the class token (B, D) of a model without a head."""
+        return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
+
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        """The normalised class token (B, D)."""
+        hidden_BLD, residual_BLD = self._blocks(video_BCTHW)
+        # Only the class token is read, and the norm treats each token alone.
+        token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
+        return cast(Tensor, token_B1D[:, 0])
+
+    def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
+        """All normalised tokens (B, 1 + T'·S, D), the class token first."""
+        return cast(Tensor, self.norm_f(*self._blocks(video_BCTHW))[0])
+
+    def embed(self, video_BCTHW: Tensor) -> Tensor:
+        """Tokens (B, L, D) as they enter the first block."""
+        patches_BTSD = self.patch_embed(self._checked(video_BCTHW))
+        patches_BTSD = patches_BTSD + self.pos_embed[:, 1:]
+        if self.config.num_frames is not None:
+            patches_BTSD = patches_BTSD + self.temporal_pos_embedding[:, :, None]
+        class_11D = self.cls_token + self.pos_embed[:, :1]
+        tokens_BLD = patches_BTSD.flatten(1, 2)
+        return torch.cat([class_11D.expand(len(tokens_BLD), -1, -1), tokens_BLD], dim=1)
+
+    def _blocks(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The last block's output and the residual that is still to be added to it."""
+        hidden_BLD, residual_BLD = self.embed(video_BCTHW), None
+        for block in self.layers:
+            hidden_BLD, residual_BLD = block(hidden_BLD, residual_BLD)
+        assert residual_BLD is not None  # depth is at least 1
+        return hidden_BLD, residual_BLD
+
+    def _checked(self, video: Tensor) -> Tensor:
+        """The input with its time dimension; an image may come without one."""
+        frames, size = self.config.num_frames or 1, self.config.img_size
+        if video.dim() == 4 and frames == 1:
+            video = video.unsqueeze(2)
+        expected = (self.config.channels, frames, size, size)
+        if tuple(video.shape[1:]) != expected:
+            raise JobError(
+                f"The model takes video of shape (batch, {', '.join(map(str, expected))}), that "
+                f"is (B, C, T, H, W); this one is {tuple(video.shape)}"
+            )
+        return video
+
+
+class PatchEmbed(nn.Module):
+    """Tubelets of pixels to tokens; `proj` is two-dimensional in the image model."""
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__()
+        self.proj: nn.Conv2d | nn.Conv3d
+        square = (config.patch_size, config.patch_size)
+        if config.num_frames is None:
+            self.proj = nn.Conv2d(config.channels, config.embed_dim, square, square)
+        else:
+            tubelet = (config.tubelet_size, *square)
+            self.proj = nn.Conv3d(config.channels, config.embed_dim, tubelet, tubelet)
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """(B, T', S, D)."""
+        if isinstance(self.proj, nn.Conv2d):
+            return cast(Tensor, self.proj(video_BCTHW[:, :, 0]).flatten(2).mT[:, None])
+        return cast(Tensor, self.proj(video_BCTHW).flatten(3).permute(0, 2, 3, 1))
+
+
+class Block(nn.Module):
+    """Add, normalise, mix. The sum of the stream is the next block's business."""
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__()
+        self.mixer = BidirectionalMamba(config)
+        self.norm = AddRMSNorm(config.embed_dim)
+
+    def forward(
+        self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The mixer's output, not yet added, and the residual it belongs to."""
+        normed_BLD, residual_BLD = self.norm(hidden_BLD, residual_BLD)
+        return self.mixer(normed_BLD), cast(Tensor, residual_BLD)
+
+
+class AddRMSNorm(nn.Module):
+    """Add to the residual stream, then divide by the root mean square.
+
+    The stream is float32 whatever comes in (float64 for float64): in bfloat16 it alone
+    would triple the model's error.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(
+        self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The normalised sum, in the dtype of the weight, and the sum itself."""
+        wide = torch.float64 if hidden_BLD.dtype == torch.float64 else torch.float32
+        stream_BLD = hidden_BLD.to(wide)
+        if residual_BLD is not None:
+            stream_BLD = stream_BLD + residual_BLD
+        scale_BL1 = torch.rsqrt(stream_BLD.square().mean(-1, keepdim=True) + EPSILON)
+        return (stream_BLD * scale_BL1 * self.weight).to(self.weight.dtype), stream_BLD
+
+
+class BidirectionalMamba(nn.Module):
+    """Mamba in both directions with shared in_proj and out_proj; `_b` runs backward.
+
+    The convolutions and projections are modules only for their official names and their
+    initial values; the operation reads their weights.
+    """
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__()
+        width, channels = config.embed_dim, config.inner_dim
+        rank, states = config.dt_rank, config.states
+        self.in_proj = nn.Linear(width, 2 * channels, bias=False)
+        self.out_proj = nn.Linear(channels, width, bias=False)
+        for suffix in ("", "_b"):
+            conv = nn.Conv1d(channels, channels, config.conv_taps, groups=channels)
+            setattr(self, f"conv1d{suffix}", conv)
+            setattr(self, f"x_proj{suffix}", nn.Linear(channels, rank + 2 * states, bias=False))
+            setattr(self, f"dt_proj{suffix}", nn.Linear(rank, channels))
+            A_log_EN = torch.arange(1, states + 1, dtype=torch.float32).log().repeat(channels, 1)
+            setattr(self, f"A{suffix}_log", nn.Parameter(A_log_EN))
+            setattr(self, f"D{suffix}", nn.Parameter(torch.ones(channels)))
+        _initialise(self, config.depth)
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        """(B, L, D) to (B, L, D)."""
+        y_BLE = ops.bidirectional_mamba(
+            self.in_proj(x_BLD), self.direction(""), self.direction("_b")
+        )
+        return cast(Tensor, self.out_proj(y_BLE))
+
+    def direction(self, suffix: str) -> ops.DirectionWeights:
+        """One direction's weights: `""` forward in time, `"_b"` backward."""
+        conv, dt_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"dt_proj{suffix}")
+        return ops.DirectionWeights(
+            conv_weight_EW=conv.weight[:, 0],
+            conv_bias_E=conv.bias,
+            x_proj_weight=getattr(self, f"x_proj{suffix}").weight,
+            dt_weight_ER=dt_proj.weight,
+            dt_bias_E=dt_proj.bias,
+            A_log_EN=getattr(self, f"A{suffix}_log"),
+            D_E=getattr(self, f"D{suffix}"),
+        )
+
+
+@torch.no_grad()
+def _initialise(mixer: BidirectionalMamba, depth: int) -> None:
+    """Mamba's initial values; out_proj smaller with depth, as each block adds to the stream.
+
+    Time steps start log-uniform in [0.001, 0.1]. The official VideoMamba sets them so
+    and then zeroes the bias by accident, which makes every channel forget at once.
+    """
+    nn.init.trunc_normal_(mixer.in_proj.weight, std=0.02)
+    nn.init.kaiming_uniform_(mixer.out_proj.weight, a=math.sqrt(5))
+    mixer.out_proj.weight /= math.sqrt(depth)
+    for weights in (mixer.direction(""), mixer.direction("_b")):
+        nn.init.trunc_normal_(weights.x_proj_weight, std=0.02)
+        nn.init.uniform_(weights.dt_weight_ER, -(weights.rank**-0.5), weights.rank**-0.5)
+        dt_E = torch.empty_like(weights.dt_bias_E).uniform_(math.log(1e-3), math.log(0.1)).exp()
+        weights.dt_bias_E.copy_(dt_E + torch.log(-torch.expm1(-dt_E)))  # softplus inverted

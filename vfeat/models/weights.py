@@ -1,0 +1,154 @@
+"""Where weights come from, as bytes and as a digest; without torch.
+
+    random                     a fixed seed: the same weights in every run
+    PATH or any fsspec URI     an official .pth, a bare .safetensors, or a folder of ours
+    hf://owner/repo/file       a file of the Hugging Face hub (owner/repo@revision too)
+
+A folder of ours holds `config.json` and `model.safetensors`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from vfeat.errors import EnvironmentMissing, JobError, StorageError, VfeatError
+
+RANDOM = "random"
+RANDOM_SEED = 0
+CONFIG_FILE = "config.json"
+TENSORS_FILE = "model.safetensors"
+HUB = "hf://"
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """What lies at a weights URI, read whole.
+
+    Attributes:
+        uri: as the user gave it, for messages.
+        content: the tensors' file.
+        config: `config.json` of a folder of ours; None for a single file.
+    """
+
+    uri: str
+    content: bytes
+    config: dict[str, Any] | None
+
+    @property
+    def is_safetensors(self) -> bool:
+        """By content, so that a wrong suffix does no harm: a length, then JSON."""
+        return self.content[8:9] == b"{"
+
+
+def weights_digest(uri: str) -> str:
+    """What identifies the weights in a recipe: `sha256:<hex>` or `random:<seed>`.
+
+    Raises:
+        EnvironmentMissing: nothing there, or a package to reach it is not installed.
+        StorageError: it is there and cannot be read.
+        JobError: the URI cannot be understood.
+    """
+    if uri == RANDOM:
+        return f"{RANDOM}:{RANDOM_SEED}"
+    digest = hashlib.sha256()
+    for path in _files(uri):
+        with _open(uri, path) as file:
+            while block := file.read(READ_BYTES):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def read_weights(uri: str) -> StoredWeights:
+    """Everything at a URI; raises as `weights_digest` does."""
+    *configs, tensors = _files(uri)
+    config = None
+    for path in configs:
+        with _open(uri, path) as file:
+            config = _parse_config(path, file.read())
+    with _open(uri, tensors) as file:
+        return StoredWeights(uri, file.read(), config)
+
+
+def _parse_config(path: str, content: bytes) -> dict[str, Any]:
+    """The object in a `config.json`."""
+    try:
+        config = json.loads(content)
+    except ValueError as error:
+        raise JobError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise JobError(f"{path} holds a {type(config).__name__}, not an object of options")
+    return config
+
+
+def _files(uri: str) -> list[str]:
+    """The files that make up the weights, the tensors last."""
+    if uri.startswith(HUB):
+        return [_from_hub(uri)]
+    with _explained(uri):
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(uri)
+        if not filesystem.isdir(path):
+            return [uri]
+    folder = uri.rstrip("/")
+    return [f"{folder}/{CONFIG_FILE}", f"{folder}/{TENSORS_FILE}"]
+
+
+@contextmanager
+def _open(uri: str, path: str) -> Iterator[IO[bytes]]:
+    """A file of the weights, with errors in the user's words."""
+    with _explained(uri, path):
+        import fsspec
+
+        with fsspec.open(path, "rb") as file:
+            yield file
+
+
+@contextmanager
+def _explained(uri: str, path: str | None = None) -> Iterator[None]:
+    """Turn what fsspec and its file systems raise into our own errors."""
+    try:
+        yield
+    except VfeatError:
+        raise
+    except FileNotFoundError as error:
+        raise EnvironmentMissing(
+            f"Weights {uri}: there is no file {path or uri}. Give the path of a checkpoint, a "
+            f"folder with {CONFIG_FILE} and {TENSORS_FILE}, {HUB}owner/repo/file, or {RANDOM!r}."
+        ) from error
+    except ImportError as error:
+        raise EnvironmentMissing(f"Weights {uri}: {error}") from error
+    except ValueError as error:
+        raise JobError(f"Weights {uri}: {error}") from error
+    except Exception as error:  # every file system has its own tree
+        detail = f"{type(error).__name__}: {error}"
+        raise StorageError(f"Weights {uri} cannot be read: {detail}") from error
+
+
+def _from_hub(uri: str) -> str:
+    """Download a file of the hub, or find it in its cache; return the local path."""
+    parts = uri.removeprefix(HUB).split("/", 2)
+    if len(parts) != 3 or not all(parts):
+        raise JobError(f"Weights {uri}: expected {HUB}owner/repo/file")
+    owner, repo, filename = parts
+    repo, _, revision = repo.partition("@")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise EnvironmentMissing(
+            f"Weights {uri}: the package huggingface_hub is not installed. "
+            "Run: pip install 'vfeat[hub]'"
+        ) from error
+    try:
+        return str(hf_hub_download(f"{owner}/{repo}", filename, revision=revision or None))
+    except Exception as error:  # HTTP, cache and validation errors have no common root
+        raise EnvironmentMissing(
+            f"Weights {uri} could not be downloaded ({type(error).__name__}: {error}). Download "
+            "the file where there is a network, and give its path instead."
+        ) from error

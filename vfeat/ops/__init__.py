@@ -1,0 +1,18 @@
+"""The only door to the kernels; which back-end runs is decided here."""
+
+from vfeat.kernels.weights import DirectionWeights
+from vfeat.ops.backend import Backend
+from vfeat.ops.functional import bidirectional_mamba, causal_conv1d, selective_scan
+from vfeat.ops.registry import BackendStatus, choose, describe_backends, register
+
+__all__ = [
+    "Backend",
+    "BackendStatus",
+    "DirectionWeights",
+    "bidirectional_mamba",
+    "causal_conv1d",
+    "choose",
+    "describe_backends",
+    "register",
+    "selective_scan",
+]

@@ -1,0 +1,69 @@
+"""What a kernel back-end provides, and the one that always runs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vfeat.kernels import torch_ops
+from vfeat.kernels.weights import DirectionWeights
+
+
+class Backend(Protocol):
+    """The three operations, with the signatures of `vfeat.kernels.reference`.
+
+    Arguments have been checked by `vfeat.ops`. Inputs may be non-contiguous, of any
+    batch size including none, under autocast or not, and results are differentiable.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `VFEAT_KERNEL` calls it."""
+        ...
+
+    def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
+        """A sentence on what keeps it from running there; None when it runs."""
+        ...
+
+    def selective_scan(
+        self,
+        u_BEL: Tensor,
+        delta_BEL: Tensor,
+        A_EN: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D_E: Tensor | None,
+        z_BEL: Tensor | None,
+        delta_bias_E: Tensor | None,
+        delta_softplus: bool,
+        reverse: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """y_BEL in the dtype of u, and the last state (B, E, N)."""
+        ...
+
+    def causal_conv1d(
+        self, x_BEL: Tensor, weight_EW: Tensor, bias_E: Tensor | None, silu: bool, reverse: bool
+    ) -> Tensor:
+        """y_BEL in the dtype of x."""
+        ...
+
+    def bidirectional_mamba(
+        self, xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
+    ) -> Tensor:
+        """y_BLE in the dtype of xz, before out_proj."""
+        ...
+
+
+class TorchBackend:
+    """Torch operations only: every device and dtype, forward and backward."""
+
+    name = "torch"
+    selective_scan = staticmethod(torch_ops.selective_scan)
+    causal_conv1d = staticmethod(torch_ops.causal_conv1d)
+    bidirectional_mamba = staticmethod(torch_ops.bidirectional_mamba)
+
+    def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
+        """Nothing can keep it from running."""
+        return None
