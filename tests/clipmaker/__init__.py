@@ -1,0 +1,1 @@
+"""How the test clips are drawn, encoded and damaged; run by `tests/make_clips.py`."""
