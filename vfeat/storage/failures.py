@@ -98,8 +98,8 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
         )
     if is_s3(uri) and is_transient(error):
         return StorageError(
-            f"cannot reach {endpoint()} for {uri} ({_line(error)}): is the store running, and "
-            "is AWS_ENDPOINT_URL_S3 right?"
+            f"cannot reach {endpoint()} for {uri} ({type(error).__name__}): is the store "
+            "running, and is AWS_ENDPOINT_URL_S3 right?"
         )
     if isinstance(error, OSError) and error.errno is not None and is_local(uri):
         return StorageError(_on_disk(error, uri, needed_bytes))
@@ -118,9 +118,9 @@ def _answered(answer: Answer, uri: str) -> str:
     if code == "NoSuchBucket":
         return f"{at} has no bucket {split_s3(uri)[0]!r}: create it, or correct the name"
     if code == "SignatureDoesNotMatch":
-        return f"{at} refuses the secret: check AWS_SECRET_ACCESS_KEY (SignatureDoesNotMatch)"
+        return f"{at} refuses the secret (SignatureDoesNotMatch): check AWS_SECRET_ACCESS_KEY"
     if code == "InvalidAccessKeyId":
-        return f"{at} does not know the access key: check AWS_ACCESS_KEY_ID (InvalidAccessKeyId)"
+        return f"{at} does not know the access key (InvalidAccessKeyId): check AWS_ACCESS_KEY_ID"
     if code in {"ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}:
         return f"{at} refuses the credentials ({code}): renew them and check the clock"
     if status in {401, 403}:

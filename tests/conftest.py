@@ -1,0 +1,44 @@
+"""Fixtures that every test may ask for. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.s3.fixtures import bucket, s3
+
+__all__ = ["bucket", "s3"]  # fixtures of a real S3-API server, found by their names
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def own_clips() -> Path:
+    """The clips of this repository; the truth about each stands in clips.json there."""
+    return REPOSITORY / "tests" / "clips"
+
+
+@pytest.fixture(scope="session")
+def demo_clips() -> Path:
+    """The clips of `make demo`."""
+    return REPOSITORY / "jobs" / "demo_clips"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Large material that is not in the repository: $VFEAT_SHARED, or `shared` beside it."""
+    folder = Path(os.environ.get("VFEAT_SHARED") or REPOSITORY.parent / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared material at {folder}: set VFEAT_SHARED to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Path:
+    """Outputs of the official code, to compare with."""
+    folder = shared / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"no golden files at {folder}")
+    return folder
