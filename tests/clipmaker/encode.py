@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -66,7 +67,7 @@ def write_clip(path: Path, frames: Iterable[Frame], ticks: list[int], coding: Co
 
 
 def _mux(
-    out: av.container.OutputContainer, packets: list[av.Packet], steps: dict[int, int]
+    out: av.container.OutputContainer, packets: list[av.Packet[Any]], steps: dict[int, int]
 ) -> None:
     for packet in packets:
         # encoders forget how long a frame is shown; for the last one nothing else tells

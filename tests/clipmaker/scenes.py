@@ -6,6 +6,7 @@ Shapes: HWC is one frame, height by width by RGB, uint8; a scene gives one per c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ def burn_barcode(frame_HWC: Frame, number: int) -> None:
         frame_HWC[: height // 9, left:right] = 255 * bit
 
 
-def read_barcode(frame_HWC: Frame) -> int | None:
+def read_barcode(frame_HWC: NDArray[Any]) -> int | None:
     """The number burnt in; None when the guards are not there."""
     height, width, _ = frame_HWC.shape
     row = frame_HWC[height // 18].astype(int).mean(axis=-1)
@@ -67,15 +68,14 @@ def dead_leaves(width: int, height: int, seed: int, leaves: int = 500) -> Frame:
         centre = (int(rng.integers(0, width)), int(rng.integers(0, height)))
         colour = palette[rng.integers(0, len(palette))] + rng.integers(-20, 21, 3)
         cv2.circle(picture, centre, radius, [int(c) for c in colour], -1, cv2.LINE_AA)
-    return cv2.GaussianBlur(picture, (3, 3), 0)  # type: ignore[return-value]
+    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0), np.uint8)
 
 
 def _window(picture: Frame, width: int, height: int, x: float, y: float, scale: float) -> Frame:
     """The part of a picture whose top left is (x, y), `scale` times as large."""
     matrix = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]], np.float64)
-    return cv2.warpAffine(  # type: ignore[return-value]
-        picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
+    mode = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT}
+    return np.asarray(cv2.warpAffine(picture, matrix, (width, height), **mode), np.uint8)
 
 
 def pan_right(width: int, height: int, frames: int) -> Iterator[Frame]:
