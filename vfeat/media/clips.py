@@ -1,0 +1,252 @@
+"""From a decoder's frames to clips: rows, empty windows and losses, in clip order.
+
+A sample takes the last frame at or before its time. It is *lost* when the stream
+promised newer frames that the decoder did not give: at least two packets begin between
+the chosen frame and the sample, or the sample lies past the end of the data while the
+header promises more. One packet of slack, because some packets hold no picture.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vfeat.job.recipe import DecodeLimits, FrameSpec
+from vfeat.media.decoder import Decoder, Frame
+from vfeat.media.frames import U8, prepare
+from vfeat.media.timeline import Grid, Window
+
+_NEVER = 1 << 62
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that decodes.
+
+    Attributes:
+        frames: num_frames pictures, each uint8 VHWC; repeats are the same object.
+        lost: samples that took an older picture than the video promises.
+    """
+
+    window: Window
+    frames: list[U8]
+    lost: int
+
+
+@dataclass(frozen=True)
+class Empty:
+    """Clips in whose window no frame begins."""
+
+    first_clip: int
+    last_clip: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Clips of which more than half is lost."""
+
+    first_clip: int
+    last_clip: int
+    message: str
+
+
+Settled = Clip | Empty | Lost
+
+
+class _Picture:
+    """A decoded frame, prepared for the model at most once."""
+
+    def __init__(self, frame: Frame, prepare_frame: Callable[[Frame], U8]) -> None:
+        self.tick = frame.tick
+        self._frame: Frame | None = frame
+        self._prepare = prepare_frame
+        self._pixels: U8 | None = None
+
+    @property
+    def pixels(self) -> U8:
+        if self._pixels is None:
+            assert self._frame is not None
+            self._pixels = self._prepare(self._frame)
+            self._frame = None  # gives the decoder's buffer back
+        return self._pixels
+
+
+@dataclass
+class _Open:
+    """A clip in the making."""
+
+    window: Window
+    chosen: list[_Picture | None] = field(default_factory=list)
+    lost: int = 0
+
+    def has_own_frame(self, next_tick: int) -> bool:
+        """Whether a frame begins in the window; `next_tick` follows the last chosen."""
+        start, end = self.window.start_tick, self.window.end_tick
+        newest = max((p.tick for p in self.chosen if p is not None), default=start - 1)
+        return newest >= start or start <= next_tick < end
+
+
+class ClipAssembler:
+    """Settles the clips of one range of one video, in order."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        grid: Grid,
+        frame_spec: FrameSpec,
+        limits: DecodeLimits,
+        name: str,
+    ) -> None:
+        self._decoder = decoder
+        self._grid = grid
+        self._spec = frame_spec
+        self._max_pixels = limits.max_frame_pixels
+        self._name = name
+        self._current: _Picture | None = None
+        self._pending: list[tuple[int, int, int]] = []  # (sample tick, clip, position)
+        self._open: dict[int, _Open] = {}
+        self._waiting: deque[Window] = deque()  # the next window, looked at but not begun
+        self._next_clip = 0
+        self._last_clip = -1
+        self._ended = False
+
+    def settle(self, first_clip: int, last_clip: int) -> Iterator[Settled]:
+        """Every clip from first_clip to last_clip, both included, exactly once.
+
+        Raises:
+            UnitError: the video cannot be read on; clips not yet settled are its range.
+        """
+        self._next_clip, self._last_clip = first_clip, last_clip
+        while self._pending or self._next_clip <= self._last_clip:
+            self._decoder.skip_to(self._next_sample())
+            frame = self._decoder.read()
+            if frame is None:
+                self._ended = True
+                yield from self._resolve(_NEVER)
+                return
+            if self._current is not None and frame.tick < self._current.tick:
+                continue  # out of order, or decoded again after a retreat
+            yield from self._resolve(frame.tick)
+            self._current = _Picture(frame, self._prepare)
+
+    def _prepare(self, frame: Frame) -> U8:
+        return prepare(frame.to_rgb(), self._spec, frame.sar, self._max_pixels, self._name)
+
+    def _next_sample(self) -> int:
+        begun = self._pending[0][0] if self._pending else _NEVER
+        coming = self._peek()
+        return min(begun, coming.sample_ticks[0] if coming else _NEVER)
+
+    def _peek(self) -> Window | None:
+        if not self._waiting and self._next_clip <= self._last_clip:
+            self._waiting.append(self._grid.window(self._next_clip))
+        return self._waiting[0] if self._waiting else None
+
+    def _resolve(self, next_tick: int) -> Iterator[Settled]:
+        """All samples before `next_tick` take the current frame."""
+        while True:
+            gap = self._begin(next_tick)
+            if gap is not None and not self._open:
+                yield gap
+                self._waiting.clear()
+                self._next_clip = gap.last_clip + 1
+                continue
+            if not self._pending or self._pending[0][0] >= next_tick:
+                return
+            sample, clip_index, _ = heapq.heappop(self._pending)
+            clip = self._open[clip_index]
+            clip.chosen.append(self._current)
+            clip.lost += self._is_lost(sample)
+            if len(clip.chosen) == len(clip.window.sample_ticks):
+                del self._open[clip_index]
+                yield self._finish(clip, next_tick)
+
+    def _begin(self, next_tick: int) -> Empty | Lost | None:
+        """Open the clips that have the next sample; stops at a gap and returns it."""
+        while (window := self._peek()) is not None:
+            first_sample = window.sample_ticks[0]
+            if first_sample >= next_tick:
+                return None
+            if self._pending and self._pending[0][0] < first_sample:
+                return None
+            if (gap := self._gap(window, next_tick)) is not None:
+                return gap
+            self._waiting.popleft()
+            self._next_clip += 1
+            self._open[window.clip_index] = _Open(window)
+            for position, sample in enumerate(window.sample_ticks):
+                heapq.heappush(self._pending, (sample, window.clip_index, position))
+        return None
+
+    def _gap(self, window: Window, next_tick: int) -> Empty | Lost | None:
+        """All coming windows between the current frame and the next one, if any.
+
+        Settled at once: a gap may last hours and hold millions of windows. Clips begun
+        before it end before it ends, since all windows are equally long.
+        """
+        if self._current is None or self._grid.spec.sampling == "sparse":
+            return None
+        first, last = window.clip_index, self._last_clip
+        if first == 0 or window.start_tick <= self._current.tick:
+            return None
+        if next_tick < _NEVER:
+            last = min(last, self._grid.last_window_before(next_tick))
+        if last < first:
+            return None
+        if self._is_lost(window.sample_ticks[0]):
+            return Lost(first, last, self._why(window))
+        if self._is_lost(self._grid.window(last).sample_ticks[-1]):
+            return None  # one by one: somewhere in the gap frames are missing
+        return Empty(first, last)
+
+    def _is_lost(self, sample: int) -> bool:
+        line = self._grid.timeline
+        # What lies past the end repeats the last frame: ask for the last moment instead.
+        moment = min(sample, line.end_tick - 1)
+        shown = self._current.tick if self._current is not None else None
+        if shown is None:
+            return True
+        if self._decoder.promised(shown, moment) >= 2:
+            return True
+        if not self._ended:
+            return False
+        return moment >= self._decoder.end_tick() + self._decoder.interval()
+
+    def _finish(self, clip: _Open, next_tick: int) -> Settled:
+        window = clip.window
+        index, samples = window.clip_index, len(window.sample_ticks)
+        chosen = [picture for picture in clip.chosen if picture is not None]
+        if 2 * clip.lost > samples or not chosen:
+            return Lost(index, index, self._why(window))
+        if index > 0 and clip.lost == 0 and not clip.has_own_frame(next_tick):
+            return Empty(index, index)
+        # Samples before the first frame of a damaged start take the first that came.
+        pictures = [picture or chosen[0] for picture in clip.chosen]
+        return Clip(window, [picture.pixels for picture in pictures], clip.lost)
+
+    def _why(self, window: Window) -> str:
+        line = self._grid.timeline
+        tick_s = float(line.tick_s)
+        end_s = (self._decoder.end_tick() - line.origin_tick) * tick_s
+        if self._current is None:
+            return f"{self._name}: no frame decodes from {window.start_s:.2f} s on"
+        shown_s = (self._current.tick - line.origin_tick) * tick_s
+        if self._ended and window.end_s > end_s + 1e-9 and end_s < float(line.duration_s):
+            return (
+                f"{self._name}: the file ends at {end_s:.2f} s of "
+                f"{float(line.duration_s):.2f} s that its header promises"
+            )
+        return (
+            f"{self._name}: no frame decodes between {shown_s:.2f} s and "
+            f"{min(window.end_s, float(line.duration_s)):.2f} s, though the file promises some"
+        )
+
+
+def stack(clip: Clip, out: U8) -> None:
+    """Write a clip's pictures into uint8 VTHWC memory."""
+    for position, picture in enumerate(clip.frames):
+        np.copyto(out[:, position], picture)

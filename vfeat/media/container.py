@@ -1,0 +1,153 @@
+"""Opening a container: its default video stream, or an error written for a person."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+
+from vfeat.errors import StorageError, UnitError
+from vfeat.media.source import Source, storage_failure
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Formats whose files name other files: following them would read what nobody listed.
+_PLAYLISTS = {"hls", "concat", "dash", "imf", "sdp", "rtsp", "image2"}
+_MARKUP = (b"<?xml", b"<!doctype", b"<html", b"<error")
+
+
+class Opened:
+    """An open container with its default video stream; a context manager.
+
+    Attributes:
+        container, stream: PyAV's.
+        tick_s: seconds per tick of the stream.
+    """
+
+    def __init__(self, source: Source, max_pixels: int) -> None:
+        """Open and choose the stream.
+
+        Raises:
+            UnitError: unreadable, no_video, undecodable, too_large or storage.
+        """
+        self.source = source
+        self._file = source.open()
+        try:
+            self.container: InputContainer = _open(source, self._file, max_pixels)
+            self.stream: VideoStream = best_video(self.container, source.uri)
+            check_codec(self.stream, source.uri, max_pixels)
+        except BaseException:
+            self.close()
+            raise
+        self.tick_s = Fraction(self.stream.time_base or Fraction(1, 1000))
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back FFmpeg's memory and the file."""
+        container = getattr(self, "container", None)
+        if container is not None:
+            container.close()
+        if not isinstance(self._file, str):
+            with suppress(Exception):
+                self._file.close()
+
+
+def _open(source: Source, file: object, max_pixels: int) -> InputContainer:
+    options = {"max_pixels": str(max_pixels), "protocol_whitelist": "file"}
+    try:
+        container = av.open(file, "r", options=options)
+    except Exception as error:
+        raise explain_open(source, error) from error
+    if container.format.name in _PLAYLISTS:
+        container.close()
+        raise UnitError("unreadable", f"{source.uri}: is a playlist, not a video")
+    return container
+
+
+def explain_open(source: Source, error: Exception) -> UnitError:
+    """What a failure to open means for the unit."""
+    if isinstance(error, MemoryError):
+        return out_of_memory(source.uri)
+    if is_io(error):
+        return storage_failure(source.uri, error)
+    return UnitError("unreadable", f"{source.uri}: {_what_it_is(source)}")
+
+
+def is_io(error: BaseException) -> bool:
+    """Whether the bytes could not be read, as opposed to not understood."""
+    # PyAV's own errors, OSErrors among them, come from FFmpeg's view of the bytes.
+    ours = isinstance(error, (StorageError, OSError))
+    return ours and not isinstance(error, av.error.FFmpegError)
+
+
+def out_of_memory(uri: str) -> UnitError:
+    """The error row of a file that needs more memory than a child may have."""
+    return UnitError(
+        "too_large",
+        f"{uri}: decoding needs more memory than a decoder child may use "
+        "(limit: decode memory_bytes)",
+    )
+
+
+def _what_it_is(source: Source) -> str:
+    head = b""
+    with suppress(Exception):
+        opened = source.open()
+        with open(opened, "rb") if isinstance(opened, str) else opened as file:
+            head = file.read(256)
+    if not head:
+        return "the file is empty"
+    if head.lstrip().lower().startswith(_MARKUP):
+        return "a web page or an error message from a server, not a video"
+    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
+        return "an MP4 without its index (moov): cut short, or still being written"
+    return "no known video format (FFmpeg recognises no container)"
+
+
+def best_video(container: InputContainer, uri: str) -> VideoStream:
+    """FFmpeg's default video stream; cover art does not count.
+
+    Raises:
+        UnitError: no_video.
+    """
+    stream = container.streams.best("video")
+    pictures = av.stream.Disposition.attached_pic
+    if stream is None or stream.disposition & pictures:
+        kinds = sorted({str(s.type) for s in container.streams}) or ["nothing"]
+        cover = " (cover art only)" if stream is not None else ""
+        raise UnitError("no_video", f"{uri}: no video stream{cover}; holds {', '.join(kinds)}")
+    return stream  # type: ignore[return-value]
+
+
+def check_codec(stream: VideoStream, uri: str, max_pixels: int) -> None:
+    """Refuse what cannot or must not be decoded, before anything is.
+
+    Raises:
+        UnitError: undecodable or too_large.
+    """
+    context = stream.codec_context
+    if context is None or not context.is_decoder:
+        raise UnitError("undecodable", f"{uri}: no decoder for the video stream's codec")
+    width = max(context.width, context.coded_width)
+    height = max(context.height, context.coded_height)
+    check_pixels(width, height, uri, max_pixels)
+
+
+def check_pixels(width: int, height: int, uri: str, max_pixels: int) -> None:
+    """Raises UnitError `too_large` for a frame over the budget."""
+    if width * height > max_pixels:
+        raise UnitError(
+            "too_large",
+            f"{uri}: frames of {width}x{height} pixels; the limit is {max_pixels} "
+            "(decode max_frame_pixels)",
+        )

@@ -1,0 +1,195 @@
+"""What a plan must know of a video, found without decoding more than its first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+import av.error
+import numpy as np
+
+from vfeat.errors import UnitError
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
+from vfeat.media.container import Opened, check_pixels
+from vfeat.media.cost import decode_cost_s
+from vfeat.media.decoder import DecodeRequest
+from vfeat.media.frames import check_resized, resized_shape
+from vfeat.media.pyav_decoder import PyavDecoder
+from vfeat.media.scan import Scan, interval_of, scan
+from vfeat.media.source import Progress, Source, locate, no_progress
+from vfeat.media.task import Probe
+from vfeat.media.timeline import Grid, Timeline, count_clips, count_empty
+
+# Remote files up to this size are scanned whole: it costs no more than looking around.
+_SMALL_BYTES = 4 << 20
+
+
+def probe(
+    uri: str,
+    size_bytes: int | None,
+    clip: ClipSpec,
+    limits: DecodeLimits,
+    frame: FrameSpec | None = None,
+    progress: Progress = no_progress,
+) -> Probe:
+    """Look at one video.
+
+    Args:
+        uri: an absolute path, or any URI that the storage layer opens.
+        frame: the recipe's frame spec; with it, pictures whose resize would be over the
+            pixel budget are refused here.
+        progress: called often, so that somebody can tell work from a hang.
+
+    Raises:
+        UnitError: unreadable, no_video, undecodable, too_large or storage.
+    """
+    source = locate(uri, size_bytes, limits.timeout_s / 2)
+    found, scanned = _look(source, limits, progress)
+    shape = _first_frame(source, limits, progress, found)
+    if frame is not None:
+        height, width = resized_shape(shape.height, shape.width, frame.size)
+        check_resized(height, width, limits.max_frame_pixels, uri)
+    line = _timeline(found, shape.tick)
+    grid = Grid(clip, line)
+    ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
+    cost = decode_cost_s(found.codec, shape.pixels, clip, line, found.scan.n_keyframes)
+    return Probe(
+        container=found.container,
+        codec=found.codec,
+        width=shape.width,
+        height=shape.height,
+        rotation=shape.rotation,
+        timeline=line,
+        n_clips=count_clips(clip, line.duration_s),
+        n_empty=count_empty(grid, ticks) if scanned else 0,
+        decode_s=cost,
+        scanned=scanned,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    container: str
+    codec: str
+    scan: Scan
+    tick_s: Fraction
+    promised_end: int  # tick at which the header says that the video ends; 0: it does not
+    header_frames: int  # 0: the scan counts them
+
+
+@dataclass(frozen=True)
+class _FirstFrame:
+    tick: int
+    width: int
+    height: int
+    rotation: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+def _look(source: Source, limits: DecodeLimits, progress: Progress) -> tuple[_Found, bool]:
+    whole = source.is_local or (source.size_bytes or _SMALL_BYTES + 1) <= _SMALL_BYTES
+    with Opened(source, limits.max_frame_pixels) as opened:
+        seen = None if whole else _scan_tail(opened, progress)
+        scanned = seen is None
+        if seen is None:
+            seen = scan(opened, progress)
+        stream = opened.stream
+        frames = 0 if scanned else _count_frames(opened, seen)
+        found = _Found(
+            opened.container.format.name,
+            stream.codec_context.codec.canonical_name,
+            seen,
+            opened.tick_s,
+            _promised_end(opened, seen),
+            frames,
+        )
+    return found, scanned
+
+
+def _scan_tail(opened: Opened, progress: Progress) -> Scan | None:
+    """The packets near the end, by one seek; None if the container cannot do that."""
+    stream = opened.stream
+    start = stream.start_time or 0
+    if stream.duration is not None:
+        end = start + stream.duration
+    elif opened.container.duration is not None:
+        end = _floor_ticks(opened.container.duration, opened.tick_s)
+    else:
+        return None
+    two_seconds = ceil(2 / opened.tick_s)
+    try:
+        opened.container.seek(max(start, end - two_seconds), backward=True, stream=stream)
+    except av.error.FFmpegError:
+        opened.container.seek(0)
+        return None
+    tail = scan(opened, progress)
+    return tail if len(tail.ticks) and tail.timed and not tail.restarts else None
+
+
+def _floor_ticks(microseconds: int, tick_s: Fraction) -> int:
+    """Container time in ticks of a stream."""
+    return int(Fraction(microseconds, 1_000_000) // tick_s)
+
+
+def _count_frames(opened: Opened, tail: Scan) -> int:
+    interval = interval_of(opened) or tail.interval
+    first = opened.stream.start_time or 0
+    return opened.stream.frames or max(1, round((tail.end_tick - first) / interval))
+
+
+def _promised_end(opened: Opened, seen: Scan) -> int:
+    """The tick at which the header says that the video ends; 0 without a promise."""
+    stream, tick_s = opened.stream, opened.tick_s
+    if seen.restarts or not seen.timed:
+        return 0
+    if stream.duration is not None:
+        return (stream.start_time or 0) + stream.duration
+    if opened.container.duration is None:
+        return 0
+    end = _floor_ticks(opened.container.duration, tick_s)
+    # A longer audio track explains a container that outlasts its video.
+    explained = seen.others_end_s >= (end - seen.interval) * tick_s
+    return 0 if explained else end
+
+
+def _timeline(found: _Found, origin: int) -> Timeline:
+    seen = found.scan
+    # Less than a frame over is rounding (milliseconds, audio priming), not a promise.
+    promise = found.promised_end if found.promised_end - seen.end_tick >= seen.interval else 0
+    end = max(seen.end_tick, promise, origin + 1)
+    frames = found.header_frames or int(np.count_nonzero(seen.ticks >= origin))
+    return Timeline(
+        found.tick_s.numerator,
+        found.tick_s.denominator,
+        origin,
+        end - origin,
+        max(frames, 1),
+        restarts=bool(seen.restarts) or not seen.timed,
+    )
+
+
+def _first_frame(
+    source: Source, limits: DecodeLimits, progress: Progress, found: _Found
+) -> _FirstFrame:
+    """Decode until a picture comes: the exact origin, and a proof that there is one."""
+    blank = Timeline(found.tick_s.numerator, found.tick_s.denominator, 0, 0, 0)
+    decoder = PyavDecoder(DecodeRequest(source, blank, limits, progress))
+    try:
+        first = decoder.read_raw()
+    finally:
+        decoder.close()
+    if first is None:
+        raise UnitError(
+            "undecodable",
+            f"{source.uri}: not one frame decodes ({found.codec}, "
+            f"{len(found.scan.ticks)} packets, {decoder.stats.bad_packets} of them refused)",
+        )
+    frame, tick = first
+    check_pixels(frame.width, frame.height, source.uri, limits.max_frame_pixels)
+    turned = frame.rotation // 90 % 2
+    width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+    return _FirstFrame(tick, width, height, frame.rotation)

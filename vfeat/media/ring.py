@@ -1,0 +1,58 @@
+"""Shared memory for clips: a few slots, written by a child, read by its parent.
+
+An anonymous file that only the two processes hold: nothing has a name, so nothing is
+left behind whoever dies.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+
+import numpy as np
+import numpy.typing as npt
+
+from vfeat.job.recipe import ClipSpec, FrameSpec
+
+U8 = npt.NDArray[np.uint8]
+Shape = tuple[int, int, int, int, int]
+
+
+def clip_shape(clip: ClipSpec, frame: FrameSpec) -> Shape:
+    """VTHWC of one clip."""
+    return (frame.crops, clip.num_frames, frame.size, frame.size, 3)
+
+
+def create_fd(slots: int, shape: Shape) -> int:
+    """An inheritable file descriptor of an anonymous file for `slots` clips."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("vfeat-clips", 0)
+    else:
+        with tempfile.TemporaryFile(prefix="vfeat-clips-") as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, slots * _slot_bytes(shape))
+    return fd
+
+
+def _slot_bytes(shape: Shape) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+class Ring:
+    """The slots, mapped into this process; views keep the mapping alive."""
+
+    def __init__(self, fd: int, slots: int, shape: Shape) -> None:
+        memory = mmap.mmap(fd, slots * _slot_bytes(shape))
+        self._slots: U8 = np.frombuffer(memory, dtype=np.uint8).reshape(slots, *shape)
+
+    def slot(self, index: int) -> U8:
+        """Writable view of one slot, VTHWC."""
+        slot: U8 = self._slots[index]
+        return slot
+
+    def view(self, index: int) -> U8:
+        """Read-only view of one slot, VTHWC."""
+        view: U8 = self._slots[index].view()
+        view.flags.writeable = False
+        return view

@@ -1,0 +1,112 @@
+"""Where a video's bytes come from: a path that FFmpeg opens itself, or range reads."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from vfeat.errors import StorageError, UnitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Progress = Callable[[], None]
+
+# One request per read while downloading; small enough to show progress on slow lines.
+_SPOOL_READ_BYTES = 4 << 20
+
+
+def no_progress() -> None:
+    """For callers that nobody waits for."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video that can be opened several times.
+
+    Attributes:
+        uri: as listed; used in messages.
+        size_bytes: if known.
+        path: a local file that holds it, or None for range reads.
+        patience_s: how long one remote read waits through an outage.
+    """
+
+    uri: str
+    size_bytes: int | None
+    path: str | None
+    patience_s: float = 30.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the bytes are on this machine."""
+        return self.path is not None
+
+    def open(self) -> str | BinaryIO:
+        """A path for FFmpeg, or a seekable file.
+
+        Raises:
+            UnitError: `storage`, when the object is not there or cannot be read.
+        """
+        if self.path is not None:
+            self._check_local(self.path)
+            return self.path
+        from vfeat.storage.source import open_source
+
+        try:
+            return open_source(self.uri, self.size_bytes, patience_s=self.patience_s)
+        except (StorageError, OSError) as error:
+            raise storage_failure(self.uri, error) from error
+
+    def _check_local(self, path: str) -> None:
+        # FFmpeg reports these as it reports damage; here they keep their own class.
+        try:
+            if os.path.isdir(path):
+                raise IsADirectoryError(21, "is a folder, not a video", path)
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise storage_failure(self.uri, error) from error
+
+
+def storage_failure(uri: str, error: Exception) -> UnitError:
+    """The error row of a file whose bytes cannot be read."""
+    if isinstance(error, StorageError):
+        return UnitError("storage", str(error))
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UnitError("storage", f"{uri}: cannot be read: {reason or type(error).__name__}")
+
+
+def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source:
+    """The source of a URI, without touching it."""
+    from vfeat.storage.uris import is_local, local_path
+
+    path = local_path(uri) if is_local(uri) else None
+    return Source(uri, size_bytes, path, patience_s)
+
+
+@contextmanager
+def spooled(source: Source, directory: str, progress: Progress) -> Iterator[Source]:
+    """The same video as a local copy in `directory`, deleted afterwards."""
+    path = os.path.join(directory, uuid.uuid4().hex)
+    try:
+        _download(source, path, progress)
+        yield Source(source.uri, source.size_bytes, path, source.patience_s)
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _download(source: Source, path: str, progress: Progress) -> None:
+    opened = source.open()
+    assert not isinstance(opened, str)
+    try:
+        with opened, open(path, "wb") as copy:
+            while block := opened.read(_SPOOL_READ_BYTES):
+                copy.write(block)
+                progress()
+    except (StorageError, OSError) as error:
+        raise storage_failure(source.uri, error) from error

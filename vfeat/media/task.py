@@ -1,0 +1,165 @@
+"""What crosses between the engine and decoder children: tasks in, events out.
+
+Clip ranges are inclusive at both ends, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vfeat.errors import ErrorClass
+from vfeat.media.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is known of one video before it is decoded.
+
+    Attributes:
+        container, codec: FFmpeg's names.
+        width, height: of the displayed (rotated) picture, pixels.
+        rotation: counter-clockwise degrees that the display adds to the stored picture.
+        timeline: origin, time base and duration, exact.
+        n_clips: clips that the recipe plans.
+        n_empty: of these, known to have no frame of their own; 0 if not scanned.
+        decode_s: estimated CPU seconds to decode all clips.
+        scanned: whether every packet was seen; if not, counts are the header's.
+    """
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    timeline: Timeline
+    n_clips: int
+    n_empty: int
+    decode_s: float
+    scanned: bool
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        return float(self.timeline.duration_s)
+
+
+@dataclass(frozen=True)
+class ProbeTask:
+    """Look at one video.
+
+    Attributes:
+        task_id: the caller's own; comes back in every event.
+        uri: an absolute path, or any URI that the storage layer opens.
+        size_bytes: if known; remote files need it to be spooled.
+    """
+
+    task_id: int
+    uri: str
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class DecodeTask:
+    """Make the clips first_clip..last_clip of one video.
+
+    Attributes:
+        timeline: from the video's probe.
+    """
+
+    task_id: int
+    uri: str
+    size_bytes: int | None
+    timeline: Timeline
+    first_clip: int
+    last_clip: int
+
+
+Task = ProbeTask | DecodeTask
+
+
+@dataclass(frozen=True)
+class ClipRangeError:
+    """Clips that cannot be made, and why."""
+
+    first_clip: int
+    last_clip: int
+    error_class: ErrorClass
+    message: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class UnitOutcome:
+    """How one decode task ended. clips + empty + errors are all clips of the task.
+
+    Attributes:
+        clips: emitted.
+        empty: ranges (first, last) of clips without a frame of their own.
+        errors: ranges of clips that could not be made.
+        partial: some emitted clip lacks frames that the video promises.
+        bad_packets: refused by the decoder and passed over.
+        frames_decoded: frames that came out of the decoder, used or not.
+        decode_s: seconds in decoding children, waits for free slots not included.
+        warnings: for the run's report.
+    """
+
+    clips: int = 0
+    empty: tuple[tuple[int, int], ...] = ()
+    errors: tuple[ClipRangeError, ...] = ()
+    partial: bool = False
+    bad_packets: int = 0
+    frames_decoded: int = 0
+    decode_s: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe task is done."""
+
+    task_id: int
+    probe: Probe
+
+
+@dataclass(frozen=True, eq=False)
+class ClipReady:
+    """One clip, in memory that its child will use again.
+
+    Attributes:
+        start_s, end_s: the clip's window, seconds from the first presented frame.
+        frames: uint8 VTHWC [crops, num_frames, size, size, 3], read-only; valid until
+            `release()`.
+        release: call once the frames are copied or used; more often does no harm.
+    """
+
+    task_id: int
+    clip_index: int
+    start_s: float
+    end_s: float
+    frames: npt.NDArray[np.uint8]
+    release: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """A decode task is done; all its clips came before."""
+
+    task_id: int
+    outcome: UnitOutcome
+
+
+@dataclass(frozen=True)
+class TaskFailed:
+    """A probe task failed."""
+
+    task_id: int
+    error_class: ErrorClass
+    message: str
+    attempts: int = 1
+
+
+Event = Probed | ClipReady | TaskDone | TaskFailed

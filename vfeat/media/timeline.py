@@ -1,0 +1,206 @@
+"""When a video's frames are shown, and which of them the grid of clips asks for.
+
+All arithmetic is exact: seconds are `Fraction`s, times in the video are whole ticks of
+its time base. A frame is on display from its tick until the next frame's tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+import numpy.typing as npt
+
+from vfeat.job.recipe import ClipSpec
+
+Ticks = npt.NDArray[np.int64]
+
+# A step back in presentation time by more than this is a new start, not a reordering.
+RESTART_S = Fraction(1, 2)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a plan must know of a video's time to lay the grid over it.
+
+    Attributes:
+        num, den: one tick is num/den seconds.
+        origin_tick: tick of the first presented frame; the grid's time 0.
+        duration_ticks: from the origin to the end of the last frame's display.
+        n_frames: frames from the origin on, as far as packets or the header tell.
+        restarts: time starts again in mid-stream: decode from the start, never seek.
+    """
+
+    num: int
+    den: int
+    origin_tick: int
+    duration_ticks: int
+    n_frames: int
+    restarts: bool = False
+
+    @property
+    def tick_s(self) -> Fraction:
+        """Seconds per tick, exact."""
+        return Fraction(self.num, self.den)
+
+    @property
+    def duration_s(self) -> Fraction:
+        """Seconds from the first frame to the end of the last one, exact."""
+        return self.duration_ticks * self.tick_s
+
+    @property
+    def end_tick(self) -> int:
+        """First tick after the last frame's display."""
+        return self.origin_tick + self.duration_ticks
+
+
+@dataclass(frozen=True)
+class Window:
+    """One clip's place: times for its row, ticks for choosing frames.
+
+    Attributes:
+        clip_index: k.
+        start_s, end_s: seconds from the first presented frame.
+        start_tick, end_tick: the frames that begin in the window have
+            start_tick <= tick < end_tick.
+        sample_ticks: for each of the clip's frames, choose the last frame with
+            tick <= sample tick; never decreasing.
+    """
+
+    clip_index: int
+    start_s: float
+    end_s: float
+    start_tick: int
+    end_tick: int
+    sample_ticks: tuple[int, ...]
+
+
+class Grid:
+    """The clips of one video under one recipe."""
+
+    def __init__(
+        self, spec: ClipSpec, timeline: Timeline, frame_ticks: Ticks | None = None
+    ) -> None:
+        """Lay the grid.
+
+        Args:
+            frame_ticks: all presentation ticks in order, if known; the sparse protocol
+                counts frames, and without them takes the frame rate for constant.
+        """
+        self.spec = spec
+        self.timeline = timeline
+        self.n_clips = count_clips(spec, timeline.duration_s)
+        self._frame_ticks = frame_ticks
+        self._tick_s = timeline.tick_s
+
+    def window(self, clip_index: int) -> Window:
+        """Place and sample ticks of one clip."""
+        if self.spec.sampling == "sparse":
+            return self._sparse_window(clip_index)
+        start = clip_index * self.spec.stride
+        end = start + self.spec.clip
+        step = self.spec.clip / (2 * self.spec.num_frames)
+        samples = (start + step * (2 * i + 1) for i in range(self.spec.num_frames))
+        origin, tick_s = self.timeline.origin_tick, self._tick_s
+        return Window(
+            clip_index,
+            float(start),
+            float(end),
+            origin + ceil(start / tick_s),
+            origin + ceil(end / tick_s),
+            tuple(origin + floor(sample / tick_s) for sample in samples),
+        )
+
+    def _sparse_window(self, clip_index: int) -> Window:
+        line = self.timeline
+        numbers = sparse_indices(
+            line.n_frames, self.spec.num_frames, self.spec.sparse_clips, clip_index
+        )
+        if self._frame_ticks is not None and len(self._frame_ticks):
+            last = len(self._frame_ticks) - 1
+            ticks = tuple(int(self._frame_ticks[min(n, last)]) for n in numbers)
+        else:
+            # The middle of each frame's display, were all frames equally long.
+            share = Fraction(line.duration_ticks, 2 * max(line.n_frames, 1))
+            ticks = tuple(line.origin_tick + floor(share * (2 * n + 1)) for n in numbers)
+        return Window(
+            clip_index, 0.0, float(line.duration_s), line.origin_tick, line.end_tick, ticks
+        )
+
+    def last_window_before(self, tick: int) -> int:
+        """Largest clip index whose dense window ends at or before `tick` (may be < 0)."""
+        seconds = (tick - self.timeline.origin_tick) * self._tick_s
+        return floor((seconds - self.spec.clip) / self.spec.stride)
+
+
+def count_clips(spec: ClipSpec, duration_s: Fraction) -> int:
+    """Clips in a video: the first always, others when half their window is inside."""
+    if spec.sampling == "sparse":
+        return spec.sparse_clips
+    return 1 + max(0, floor((duration_s - spec.clip / 2) / spec.stride))
+
+
+def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int) -> list[int]:
+    """Frame numbers of one clip under the sparse protocol, as the official code has them."""
+    segment = max(0.0, float(frames - 1) / num_frames)
+    duration = segment / (segments + 1)
+    return [
+        min(int(np.round(segment * i)) + int(duration * (clip_index + 1)), frames - 1)
+        for i in range(num_frames)
+    ]
+
+
+def choose(frame_ticks: Ticks, sample_ticks: Ticks) -> npt.NDArray[np.intp]:
+    """Number of the frame on display at each sample tick; -1 before the first one."""
+    return np.searchsorted(frame_ticks, sample_ticks, side="right") - 1
+
+
+def count_empty(grid: Grid, frame_ticks: Ticks) -> int:
+    """Clips of a dense grid in whose window no frame begins (gaps in the video).
+
+    Args:
+        frame_ticks: the ticks of all frames, in order.
+    """
+    if grid.spec.sampling == "sparse" or len(frame_ticks) == 0:
+        return 0
+    narrowest = floor(grid.spec.clip / grid.timeline.tick_s)
+    empty = 0
+    for before in np.flatnonzero(np.diff(frame_ticks) >= narrowest):
+        last = min(grid.last_window_before(int(frame_ticks[before + 1])), grid.n_clips - 1)
+        first = _first_window_after(grid, int(frame_ticks[before]))
+        empty += max(0, last - first + 1)
+    return empty
+
+
+def _first_window_after(grid: Grid, tick: int) -> int:
+    """Smallest clip index > 0 whose window starts after `tick`."""
+    seconds = (tick - grid.timeline.origin_tick) * grid.timeline.tick_s
+    return max(1, floor(seconds / grid.spec.stride) + 1)
+
+
+class Unwrap:
+    """Makes a timeline that starts again in mid-stream go on instead.
+
+    Feed it ticks in the decoder's order. A step back of more than RESTART_S shifts all
+    that follows so that it continues one interval after the largest tick so far.
+    """
+
+    def __init__(self, tick_s: Fraction) -> None:
+        self._limit = floor(RESTART_S / tick_s)
+        self._shift = 0
+        self._previous: int | None = None
+        self._next = 0
+        self.restarts = 0
+
+    def __call__(self, tick: int, interval: int) -> int:
+        """The tick on the continued line; `interval` is this frame's display length."""
+        shifted = tick + self._shift
+        if self._previous is not None and shifted < self._previous - self._limit:
+            self._shift += self._next - shifted
+            shifted = self._next
+            self.restarts += 1
+        self._previous = shifted
+        self._next = max(self._next, shifted + max(interval, 1))
+        return shifted
