@@ -55,11 +55,11 @@ def _grouped(u_BEL: Tensor, dt_BEL: Tensor, A_EN: Tensor, B: Tensor, C: Tensor) 
     groups = max(B_BGNL.shape[1], C_BGNL.shape[1])
     per_group = channels // groups
     shape = (batch * groups, per_group, length)
-    A_GNE = A_EN.view(groups, per_group, -1).transpose(1, 2)
+    A_GNE = A_EN.reshape(groups, per_group, A_EN.shape[1]).transpose(1, 2)
     return Operands(
         u_BEL.reshape(shape).transpose(1, 2),
         dt_BEL.reshape(shape).transpose(1, 2),
-        A_GNE.expand(batch, -1, -1, -1).reshape(batch * groups, -1, per_group),
+        A_GNE.expand(batch, -1, -1, -1).flatten(0, 1),
         _tokens_first(B_BGNL, groups),
         _tokens_first(C_BGNL, groups),
     )
@@ -116,8 +116,8 @@ def _conv_tokens(x_LE: Tensor, weight_W1E: Tensor, bias_1E: Tensor | None) -> Te
     padded = F.pad(x_LE, (0, 0, taps - 1, 0))
     y = padded[..., :length, :] * weight_W1E[0]
     for tap in range(1, taps):
-        y = torch.addcmul(y, padded[..., tap : tap + length, :], weight_W1E[tap])
-    return y if bias_1E is None else y + bias_1E
+        y.addcmul_(padded[..., tap : tap + length, :], weight_W1E[tap])
+    return y if bias_1E is None else y.add_(bias_1E)
 
 
 def bidirectional_mamba(

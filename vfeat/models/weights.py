@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, BinaryIO
 
-from vfeat.errors import EnvironmentMissing, JobError, StorageError, VfeatError
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.storage import MissingObject, is_local, open_source
+from vfeat.storage.uris import local_path
 
 RANDOM = "random"
 RANDOM_SEED = 0
@@ -90,45 +93,36 @@ def _files(uri: str) -> list[str]:
     """The files that make up the weights, the tensors last."""
     if uri.startswith(HUB):
         return [_from_hub(uri)]
-    with _explained(uri):
-        import fsspec
-
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        if not filesystem.isdir(path):
-            return [uri]
+    if not _is_folder(uri):
+        return [uri]
     folder = uri.rstrip("/")
     return [f"{folder}/{CONFIG_FILE}", f"{folder}/{TENSORS_FILE}"]
 
 
-@contextmanager
-def _open(uri: str, path: str) -> Iterator[IO[bytes]]:
-    """A file of the weights, with errors in the user's words."""
-    with _explained(uri, path):
-        import fsspec
-
-        with fsspec.open(path, "rb") as file:
-            yield file
-
-
-@contextmanager
-def _explained(uri: str, path: str | None = None) -> Iterator[None]:
-    """Turn what fsspec and its file systems raise into our own errors."""
+def _is_folder(uri: str) -> bool:
+    """A local folder, or a remote prefix without a suffix under which a model lies."""
+    if is_local(uri):
+        return os.path.isdir(local_path(uri))
+    if "." in uri.rstrip("/").rpartition("/")[2]:
+        return False
     try:
-        yield
-    except VfeatError:
-        raise
-    except FileNotFoundError as error:
+        with open_source(f"{uri.rstrip('/')}/{CONFIG_FILE}") as file:
+            return bool(file.read(1))
+    except MissingObject:
+        return False
+
+
+@contextmanager
+def _open(uri: str, path: str) -> Iterator[BinaryIO]:
+    """A file of the weights; a missing one is told in the user's words."""
+    try:
+        with open_source(path) as file:
+            yield file
+    except MissingObject as error:
         raise EnvironmentMissing(
-            f"Weights {uri}: there is no file {path or uri}. Give the path of a checkpoint, a "
-            f"folder with {CONFIG_FILE} and {TENSORS_FILE}, {HUB}owner/repo/file, or {RANDOM!r}."
+            f"Weights {uri}: there is no file {path}. Give the path of a checkpoint, a folder "
+            f"with {CONFIG_FILE} and {TENSORS_FILE}, {HUB}owner/repo/file, or {RANDOM!r}."
         ) from error
-    except ImportError as error:
-        raise EnvironmentMissing(f"Weights {uri}: {error}") from error
-    except ValueError as error:
-        raise JobError(f"Weights {uri}: {error}") from error
-    except Exception as error:  # every file system has its own tree
-        detail = f"{type(error).__name__}: {error}"
-        raise StorageError(f"Weights {uri} cannot be read: {detail}") from error
 
 
 def _from_hub(uri: str) -> str:
@@ -152,3 +146,14 @@ def _from_hub(uri: str) -> str:
             f"Weights {uri} could not be downloaded ({type(error).__name__}: {error}). Download "
             "the file where there is a network, and give its path instead."
         ) from error
+
+
+def stored_config(uri: str) -> dict[str, Any] | None:
+    """The `config.json` beside the weights in a folder of ours; None for anything else."""
+    if uri == RANDOM or uri.startswith(HUB):
+        return None
+    *configs, _ = _files(uri)
+    for path in configs:
+        with _open(uri, path) as file:
+            return _parse_config(path, file.read())
+    return None
