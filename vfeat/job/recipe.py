@@ -100,3 +100,18 @@ class ModelSpec:
     name: str = "videomamba_tiny"
     weights: str | None = None
     config: tuple[tuple[str, int], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What a row keeps.
+
+    Attributes:
+        tokens: `frame` keeps the mean token of each frame, `patch` every token.
+        dtype: compute type; vectors are stored as float32, or float16 for bfloat16.
+        top_k: labels kept, best first.
+    """
+
+    tokens: Tokens = "none"
+    dtype: Dtype = "float32"
+    top_k: int = 5

@@ -1,0 +1,34 @@
+# Two commands on a fresh machine (Python 3.11+, make): `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUT ?= demo-out
+
+.PHONY: demo test check fix schemas clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed  ## extract features on Ray from the clips in jobs/demo_clips
+	$(BIN)/vfeat run jobs/demo.yaml --set out=$(DEMO_OUT)
+	$(BIN)/vfeat status $(DEMO_OUT) --videos 20
+
+check: $(VENV)/installed  ## formatter, linter, type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check  ## everything that CI runs
+	$(BIN)/pytest -q
+
+fix: $(VENV)/installed  ## what the formatter and the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(VENV)/installed  ## write schemas/ anew from the code
+	$(BIN)/vfeat schema --write schemas
+
+clean:
+	rm -rf $(VENV) $(DEMO_OUT) .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,45 @@
+"""The command tree."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import vfeat
+from vfeat.cli import extract, inspect, surroundings
+
+app = typer.Typer(
+    name="vfeat",
+    help="Video archives to features: resumable batch jobs on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vfeat {vfeat.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Video archives to features: resumable batch jobs on Ray."""
+
+
+app.command("extract")(extract.extract)
+app.command("plan")(extract.plan)
+app.command("run")(extract.run)
+app.command("status")(inspect.status)
+app.command("verify")(inspect.verify)
+app.command("errors")(inspect.errors)
+app.command("models")(surroundings.models)
+app.command("doctor")(surroundings.doctor)
+app.command("schema")(surroundings.schema)

@@ -1,0 +1,174 @@
+"""`vfeat extract`, and the same from a job file: `vfeat run` and `vfeat plan`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vfeat.job.spec import ExtractJob
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SRC...",
+        help="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    str, typer.Option(help="Dataset root: a folder or an s3:// prefix.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+def extract(
+    sources: Sources,
+    out: Out,
+    model: Annotated[
+        str, typer.Option(help="Model; `vfeat models` lists them.")
+    ] = "videomamba_tiny",
+    weights: Annotated[
+        str | None, typer.Option(help="Path, fsspec URI, hf://owner/repo/file, or `random`.")
+    ] = None,
+    model_option: Annotated[
+        list[str] | None, typer.Option(help="Free configuration: key=value, repeatable.")
+    ] = None,
+    num_frames: Annotated[int, typer.Option(help="Frames in a clip.")] = 8,
+    clip_seconds: Annotated[float, typer.Option(help="Length of a clip's window, s.")] = 2.0,
+    stride_seconds: Annotated[
+        float | None, typer.Option(help="Seconds between clip starts; default: clip length.")
+    ] = None,
+    sampling: Annotated[str, typer.Option(help="dense, or sparse over the whole video.")] = "dense",
+    sparse_clips: Annotated[int, typer.Option(help="Clips per video when sparse.")] = 4,
+    size: Annotated[int, typer.Option(help="Side of the model's square input, pixels.")] = 224,
+    resize: Annotated[str, typer.Option(help="bilinear (official) or area.")] = "bilinear",
+    crops: Annotated[int, typer.Option(help="1 centre crop, or 3 averaged.")] = 1,
+    square_pixels: Annotated[
+        bool, typer.Option("--square-pixels", help="Apply the pixel aspect ratio.")
+    ] = False,
+    decoder: Annotated[str, typer.Option(help="pyav, decord, torchcodec, module:object.")] = "pyav",
+    tokens: Annotated[str, typer.Option(help="Also keep tokens: none, frame or patch.")] = "none",
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (stores float16).")] = "float32",
+    top_k: Annotated[int, typer.Option(help="Labels kept for each clip.")] = 5,
+    executor: Annotated[str, typer.Option(help="ray, or inline for debugging.")] = "ray",
+    address: Annotated[str | None, typer.Option(help="Ray cluster; default: a local one.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    actors: Annotated[int | None, typer.Option(help="Actors; default one per GPU or node.")] = None,
+    gpus_per_actor: Annotated[float, typer.Option(help="GPU share of an actor.")] = 1.0,
+    decode_workers: Annotated[
+        int | None, typer.Option(help="Decoder children per actor; default by cores.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Clips in a batch; default by memory.")
+    ] = None,
+    shard_minutes: Annotated[float, typer.Option(help="Estimated work in a shard.")] = 5.0,
+    shard_megabytes: Annotated[int, typer.Option(help="Largest size of a shard.")] = 256,
+    decode_timeout_seconds: Annotated[
+        float, typer.Option(help="Longest decode without progress.")
+    ] = 60.0,
+    max_frame_pixels: Annotated[
+        int, typer.Option(help="Larger frames are refused by their header.")
+    ] = 8192 * 8192,
+    child_memory_megabytes: Annotated[
+        int, typer.Option(help="Address space of a decoder child.")
+    ] = 6144,
+    breaker_first_units: Annotated[
+        int, typer.Option(help="Stop when this many first units all fail.")
+    ] = 25,
+    breaker_error_share: Annotated[
+        float, typer.Option(help="Stop when more than this share fails in one way.")
+    ] = 0.5,
+    storage_patience_seconds: Annotated[
+        float, typer.Option(help="How long an unreachable store is waited for.")
+    ] = 120.0,
+    retry_errors: Annotated[
+        list[str] | None, typer.Option(help="Plan failed units again: a class, or `all`.")
+    ] = None,
+    dry_run: DryRun = False,
+    json_output: Json = False,
+) -> None:
+    """Extract clip embeddings and labels from videos into a Parquet dataset."""
+    from vfeat.job.spec import parse_job
+
+    fields = {name: value for name, value in locals().items() if name not in _NOT_FIELDS}
+    fields["model_options"] = _options(model_option or [])
+    fields["retry_errors"] = retry_errors or None
+    _carry_out(parse_job(fields), dry_run, json_output)
+
+
+_NOT_FIELDS = {"dry_run", "json_output", "model_option", "parse_job"}
+
+
+def run(
+    job: Annotated[str, typer.Argument(help="A job file (YAML).")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value on top of the file.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; default: the file's.")] = None,
+    dry_run: DryRun = False,
+    json_output: Json = False,
+) -> None:
+    """Run a job file."""
+    _carry_out(_load(job, set_, address), dry_run, json_output)
+
+
+def plan(
+    job: Annotated[str, typer.Argument(help="A job file (YAML).")],
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value on top of the file.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Print what a job file would do, and write nothing."""
+    _carry_out(_load(job, set_, None), True, json_output)
+
+
+def _load(path: str, overrides: list[str] | None, address: str | None) -> ExtractJob:
+    from vfeat.job.load import load_job
+
+    extra = (f"address={address}",) if address else ()
+    return load_job(path, (*(overrides or ()), *extra))
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    from vfeat.errors import JobError
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not value.lstrip("-").isdigit():
+            raise JobError(f"--model-option {pair!r}: expected key=whole number")
+        options[key.replace("-", "_")] = int(value)
+    return options
+
+
+def _carry_out(job: ExtractJob, dry_run: bool, json_output: bool) -> None:
+    from vfeat.cli.interrupt import interruptible
+    from vfeat.cli.progress import make_watch
+    from vfeat.cli.report import print_preview, print_summary
+    from vfeat.engine.run import ExtractRun
+
+    again = shlex.join(["vfeat", *sys.argv[1:]])
+    with make_watch() as watch:
+        run = ExtractRun(job, watch)
+        try:
+            if dry_run:
+                preview = run.preview()
+            else:
+                with interruptible(run, watch, again):
+                    summary = run.run()
+        finally:
+            run.close()
+    if dry_run:
+        print_preview(preview, json_output)
+        return
+    if json_output:
+        print(json.dumps(summary.to_json(), indent=1))
+    print_summary(summary, again, to_stderr=json_output)
+    raise typer.Exit(summary.exit_code)

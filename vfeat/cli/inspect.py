@@ -1,0 +1,130 @@
+"""Commands that read a dataset: `status`, `verify`, `errors`. None of them starts Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vfeat.tables.status import VideoLine
+
+Dataset = Annotated[str, typer.Argument(metavar="OUT", help="Dataset root.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+
+
+def status(
+    out: Dataset,
+    videos: Annotated[
+        int | None, typer.Option(help="Also list so many videos.", show_default=False)
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Say how far a dataset is, from its plans and committed files."""
+    from rich.console import Console
+
+    from vfeat.cli.report import pairs, size_text
+    from vfeat.tables.status import dataset_status, video_lines
+
+    found = dataset_status(out)
+    if videos and not json_output:
+        _print_videos(video_lines(out, videos))
+    if json_output:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return
+    table = pairs(found.out)
+    weights = "untrained" if found.untrained else found.weights
+    table.add_row("model", f"{found.model} ({weights})")
+    table.add_row("videos", ", ".join(f"{n:,} {s}" for s, n in sorted(found.videos.items())))
+    table.add_row("clips", f"{found.rows:,} of {found.planned_clips:,} planned")
+    table.add_row("empty clips", f"{found.empty_clips:,}")
+    table.add_row("failed clips", f"{found.error_clips:,}")
+    table.add_row("shards", f"{found.shards_done:,} of {found.shards:,} committed")
+    table.add_row("size", size_text(found.size_bytes))
+    table.add_row("last run", found.last_run or "none finished yet")
+    Console(soft_wrap=True).print(table)
+    if found.shards_done < found.shards:
+        print("Unfinished: run the same vfeat extract command again to go on.")
+
+
+def _print_videos(lines: list[VideoLine]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    table.add_column("video", overflow="fold")
+    for name in ("length", "clips", "from", "to", "status"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        length = "?" if line.duration_s is None else f"{line.duration_s:.2f} s"
+        span = [
+            "" if value is None else f"{value:.2f} s"
+            for value in (line.first_start_s, line.last_end_s)
+        ]
+        name = line.uri.rpartition("/")[2]
+        table.add_row(name, length, f"{line.clips} of {line.planned_clips}", *span, line.status)
+    Console().print(table)
+
+
+def verify(out: Dataset, json_output: Json = False) -> None:
+    """Re-read every file and prove one row, or one error, for each planned clip."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from vfeat.cli.report import pairs
+    from vfeat.storage.root import Root
+    from vfeat.tables.verify import VerifyReport, verify_dataset
+
+    report = VerifyReport()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+        task = bars.add_task("Verifying", total=None)
+        for report in verify_dataset(Root(out)):
+            bars.update(task, completed=report.files, description=f"Verifying {report.rows:,} rows")
+    if json_output:
+        print(json.dumps({**dataclasses.asdict(report), "ok": not report.exit_code}, indent=1))
+        raise typer.Exit(report.exit_code)
+    table = pairs("Verified" if not report.problems else "Problems")
+    table.add_row("files read", f"{report.files:,}")
+    table.add_row("rows", f"{report.rows:,}, one for each clip" if not report.problems else "")
+    table.add_row("empty clips", f"{report.empty_clips:,}")
+    table.add_row("clips with an error", f"{report.error_clips:,}")
+    if report.pending_shards:
+        table.add_row("not done yet", f"{report.pending_clips:,} clips")
+    Console(soft_wrap=True).print(table)
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    raise typer.Exit(report.exit_code)
+
+
+def errors(
+    out: Dataset,
+    error_class: Annotated[
+        str | None, typer.Option("--class", help="Only errors of this class.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """List the failed clip ranges that no later run has mended."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vfeat.tables.status import open_errors
+
+    found = [e for e in open_errors(out) if error_class in (None, e["error_class"])]
+    if json_output:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    if not found:
+        print("No errors.")
+        return
+    table = Table()
+    for name in ("class", "clips", "message"):
+        table.add_column(name, overflow="fold")
+    for error in found:
+        clips = f"{error['first_clip']}–{error['last_clip']}"
+        table.add_row(error["error_class"], clips, error["message"])
+    Console().print(table)
+    print(f"Try them again with:  vfeat extract ... --retry-errors all   ({len(found)} ranges)")

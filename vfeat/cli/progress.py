@@ -1,0 +1,127 @@
+"""The live display: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from vfeat.engine.watch import Totals, Watch
+from vfeat.plan.unit import Planned
+from vfeat.stages.report import Progress as WorkerProgress
+
+LINE_EVERY_S = 30.0
+PHASES = {
+    "listing": "Listing the corpus",
+    "probing": "Reading headers",
+    "starting": "Starting workers",
+    "closing": "Writing videos and errors tables",
+}
+
+
+class BarWatch(Watch):
+    """One bar: clips of the plan, with rate, errors and the time that is left."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._began = 0.0
+        self._bars.start()
+
+    def phase(self, name: str) -> None:
+        if self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(PHASES[name], total=None, detail="")
+        self._began = time.monotonic()
+
+    def probed(self, planned: Planned, count: int) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=count, detail="videos")
+
+    def advanced(self, totals: Totals, workers: tuple[WorkerProgress, ...]) -> None:
+        if self._task is None:
+            return
+        done = totals.clips + totals.empty_clips + totals.error_clips
+        if not totals.clips and self._bars.tasks[-1].total is None:
+            self._began = time.monotonic()
+        rate = totals.clips / max(time.monotonic() - self._began, 1e-9)
+        detail = f"clips · {totals.planned_videos} videos · {rate:.1f} clips/s"
+        failed = sum(totals.errors.values())
+        if failed:
+            detail += f" · [red]{failed} errors[/red]"
+        name = "Extracting" if done or totals.shards_done else PHASES["starting"]
+        self._bars.update(
+            self._task,
+            description=name,
+            total=totals.planned_clips,
+            completed=min(done, totals.planned_clips),
+            detail=detail,
+        )
+
+    def note(self, text: str) -> None:
+        self._bars.console.print(text, markup=False)
+
+    def close(self) -> None:
+        self._bars.stop()
+
+
+class LineWatch(Watch):
+    """For logs: phases as they begin, and a line now and then."""
+
+    def __init__(self) -> None:
+        self._last_s = time.monotonic()
+
+    def phase(self, name: str) -> None:
+        print(PHASES[name], file=sys.stderr)
+
+    def advanced(self, totals: Totals, workers: tuple[WorkerProgress, ...]) -> None:
+        now = time.monotonic()
+        if now - self._last_s < LINE_EVERY_S:
+            return
+        self._last_s = now
+        done = totals.clips + totals.empty_clips + totals.error_clips
+        print(
+            f"{done} of {totals.planned_clips} clips, {totals.shards_done} of {totals.shards} "
+            f"shards, {sum(totals.errors.values())} errors",
+            file=sys.stderr,
+        )
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def make_watch() -> Iterator[Watch]:
+    """A bar when stderr is a terminal, lines otherwise."""
+    if not sys.stderr.isatty():
+        yield LineWatch()
+        return
+    bar = BarWatch(Console(stderr=True))
+    try:
+        yield bar
+    finally:
+        bar.close()

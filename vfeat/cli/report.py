@@ -1,0 +1,90 @@
+"""Tables for a person: what will be done, what was done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from vfeat.engine.summary import PlanPreview, RunSummary
+
+
+def print_preview(preview: PlanPreview, as_json: bool) -> None:
+    """The answer of `--dry-run`."""
+    if as_json:
+        print(json.dumps(dataclasses.asdict(preview), indent=1))
+        return
+    table = pairs("Plan (nothing was written)")
+    table.add_row("videos", f"{preview.videos:,}, {preview.new_videos:,} of them new")
+    table.add_row("corpus", size_text(preview.corpus_bytes))
+    table.add_row("unreadable", f"{preview.unreadable:,}")
+    table.add_row("clips", f"{preview.clips:,}")
+    table.add_row("shards", f"{preview.shards:,}")
+    table.add_row("bytes to write", f"{size_text(preview.output_bytes)} before compression")
+    workers = f"{preview.workers} worker" + "s" * (preview.workers != 1)
+    table.add_row("estimated time", f"{time_text(preview.estimated_s)} with {workers}")
+    table.add_row("based on", preview.basis)
+    table.add_row("dataset", preview.out)
+    Console().print(table)
+
+
+def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> None:
+    """The last lines of a run."""
+    console = Console(stderr=to_stderr, soft_wrap=True)
+    if summary.nothing_to_do:
+        console.print(f"Nothing to do: every clip of {summary.out} is committed.", markup=False)
+        return
+    totals = summary.totals
+    table = pairs("Interrupted" if summary.interrupted else "Done")
+    videos = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.videos.items()))
+    table.add_row("videos", videos)
+    table.add_row("clips written", f"{totals.rows:,}")
+    if totals.empty_clips:
+        table.add_row("empty clips", f"{totals.empty_clips:,} (gaps in the video: nothing to see)")
+    if totals.bad_packets:
+        table.add_row("damaged packets", f"{totals.bad_packets:,} skipped")
+    for error_class, count in sorted(summary.errors.items()):
+        table.add_row(f"errors: {error_class}", f"{count:,}")
+    rate = totals.rows / summary.wall_s
+    table.add_row("time", f"{time_text(summary.wall_s)}, {rate:.2f} clips/s overall")
+    if summary.encode_s:
+        model = summary.encoded_clips / summary.encode_s
+        table.add_row("model", f"{time_text(summary.encode_s)}, {model:.2f} clips/s")
+    table.add_row("dataset", summary.out)
+    console.print(table)
+    if summary.errors:
+        console.print(
+            f"Some units failed; see them with:  vfeat errors {summary.out}", markup=False
+        )
+    if summary.interrupted:
+        console.print(f"Go on with:\n  {again}", markup=False)
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes for a person."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size_bytes < 1000 or unit == "TB":
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    raise AssertionError
+
+
+def time_text(seconds: float) -> str:
+    """Seconds for a person."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def pairs(title: str) -> Table:
+    """A two-column table with a title."""
+    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table

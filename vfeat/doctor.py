@@ -1,0 +1,110 @@
+"""What this machine has: one finding a line, each with what to do when something is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from vfeat.errors import VfeatError
+
+NEEDED = ("torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic")
+OPTIONAL = {
+    "decord": "--decoder decord",
+    "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",
+    "huggingface_hub": "hf:// weights (pip install 'vfeat[hub]')",
+    "pandas": "to_pandas() (pip install 'vfeat[pandas]')",
+}
+STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line; `missing` stops extraction, `note` does not."""
+
+    state: Literal["ok", "missing", "note"]
+    what: str
+    found: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything."""
+    return [*_machine(), *_packages(), *_decoders(), *_devices(), *_kernels(), *_stores()]
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("ok", "python", f"{sys.version.split()[0]} on {platform.platform()}")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    yield Finding("ok", "machine", f"{os.cpu_count()} cores, {memory / 2**30:.0f} GiB memory")
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    state: Literal["ok", "note"] = "ok" if free > 2 << 30 else "note"
+    yield Finding(state, "temporary space", f"{free / 2**30:.1f} GiB free in {folder}")
+
+
+def _packages() -> Iterator[Finding]:
+    for name in NEEDED:
+        found = _version(name)
+        hint = f"not installed: pip install {name}"
+        yield Finding("ok" if found else "missing", name, found or hint)
+    for name, use in OPTIONAL.items():
+        found = _version(name)
+        yield Finding("ok" if found else "note", name, found or f"not installed; for {use}")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _decoders() -> Iterator[Finding]:
+    from vfeat.media.decoder import check_decoder
+
+    for name in ("pyav", "decord", "torchcodec"):
+        try:
+            check_decoder(name)
+            yield Finding("ok", f"decoder {name}", "runs" + (" (default)" * (name == "pyav")))
+        except VfeatError as error:
+            yield Finding("note", f"decoder {name}", str(error))
+
+
+def _devices() -> Iterator[Finding]:
+    if _version("torch") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("note", "GPU", "none that torch sees; the model runs on the CPU")
+        return
+    for index in range(torch.cuda.device_count()):
+        name = torch.cuda.get_device_name(index)
+        free, total = torch.cuda.mem_get_info(index)
+        yield Finding("ok", f"GPU {index}", f"{name}, {free >> 30} of {total >> 30} GiB free")
+
+
+def _kernels() -> Iterator[Finding]:
+    from vfeat.ops import describe_backends
+
+    for backend in describe_backends():
+        chosen = " (in use)" if backend.chosen else ""
+        state: Literal["ok", "note"] = "ok" if backend.runs else "note"
+        yield Finding(state, f"kernel {backend.name}", (backend.reason or "runs") + chosen)
+
+
+def _stores() -> Iterator[Finding]:
+    found = [name for name in STORE_VARIABLES if os.environ.get(name)]
+    yield Finding(
+        "ok" if found else "note",
+        "S3",
+        "set: " + ", ".join(found)
+        if found
+        else "no AWS_* variable is set; s3:// needs credentials",
+    )

@@ -1,0 +1,1 @@
+"""Where and when: leases, executors, the run. `cluster.py` alone imports Ray."""

@@ -1,0 +1,56 @@
+"""What the engine asks of the place where work runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from vfeat.corpus import Video
+from vfeat.engine.ledger import Ledger
+from vfeat.plan.unit import Lease, Planned
+from vfeat.stages.report import Progress, ShardReport, UnitResult
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A lease was done and its shard is committed, by us or by another."""
+
+    lease: Lease
+    report: ShardReport
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A shard done unit by unit; its file is the driver's to publish."""
+
+    lease: Lease
+    results: tuple[UnitResult, ...]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Counters of the live workers."""
+
+    workers: tuple[Progress, ...]
+
+
+Event = Finished | Assembled | Beat
+
+
+class Executor(Protocol):
+    """Runs probes and leases. Executors know nothing of tables, stages nothing of executors."""
+
+    def workers(self) -> int:
+        """How many workers a plan should count on."""
+        ...
+
+    def probe(self, videos: Iterable[Video]) -> Iterator[Planned]:
+        """Probe videos; results in any order."""
+        ...
+
+    def run(self, ledger: Ledger) -> Iterator[Event]:
+        """Work the ledger empty, yielding events."""
+        ...
+
+    def close(self) -> None: ...

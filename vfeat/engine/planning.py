@@ -1,0 +1,188 @@
+"""New and changed videos become plans; what failed before may be planned again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import pyarrow.compute as pc
+
+from vfeat.corpus import Video, iter_corpus
+from vfeat.engine.breaker import Breaker
+from vfeat.engine.executor import Executor
+from vfeat.engine.watch import Watch
+from vfeat.errors import ErrorClass, JobError
+from vfeat.plan.estimate import Estimate
+from vfeat.plan.shards import ShardLimits, pack, units_of
+from vfeat.plan.unit import Planned, Unit
+from vfeat.storage.root import Root
+from vfeat.storage.source import is_local
+from vfeat.tables.ledger import committed_shards, video_states, without
+from vfeat.tables.outcome import RangeError
+from vfeat.tables.plans import leases, plan_list, plan_table, publish_plan, read_plan
+
+PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
+
+
+@dataclass
+class Listing:
+    """What the corpus holds now."""
+
+    sources: tuple[str, ...]
+    present: set[str] = field(default_factory=set)
+    uris: set[str] = field(default_factory=set)
+    fresh: list[Video] = field(default_factory=list)
+    size_bytes: int = 0
+
+    def is_gone(self, video_id: str, uri: str) -> bool | None:
+        """True for a video that was deleted or replaced; None where these sources cannot tell."""
+        if video_id in self.present:
+            return False
+        if uri in self.uris or any(_within(uri, source) for source in self.sources):
+            return True
+        return None
+
+
+def _within(uri: str, source: str) -> bool:
+    folder = os.path.abspath(source) if is_local(source) else source
+    return uri == folder or uri.startswith(folder.rstrip("/") + "/")
+
+
+def list_corpus(sources: tuple[str, ...], known: set[str]) -> Listing:
+    """Stream the corpus and keep what no plan has yet.
+
+    Raises:
+        JobError: there is no video at all.
+    """
+    listing = Listing(sources)
+    for video in iter_corpus(sources):
+        video_id = video.video_id
+        listing.present.add(video_id)
+        listing.uris.add(video.uri)
+        listing.size_bytes += video.size_bytes
+        if video_id not in known:
+            listing.fresh.append(video)
+    if not listing.present:
+        where = ", ".join(sources)
+        raise JobError(f"no videos in {where}: nothing there has a video file's suffix")
+    return listing
+
+
+def known_videos(root: Root) -> set[str]:
+    """video_ids of all plans."""
+    known: set[str] = set()
+    for plan in plan_list(root):
+        known.update(read_plan(root, plan, ["video_id"]).column("video_id").unique().to_pylist())
+    return known
+
+
+@dataclass
+class Planner:
+    """Probes videos and packs them; publishes, unless it is a dry run."""
+
+    root: Root
+    executor: Executor
+    estimate: Estimate
+    limits: ShardLimits
+    breaker: Breaker | None
+    watch: Watch
+
+    def chunks(self, videos: Iterable[Video]) -> Iterator[list[Planned]]:
+        """Probe in chunks of a plan's size, each in corpus order."""
+        source = iter(videos)
+        count = 0
+        while chunk := list(islice(source, PLAN_VIDEOS)):
+            order = {video.video_id: place for place, video in enumerate(chunk)}
+            planned = []
+            for video in self.executor.probe(chunk):
+                count += 1
+                planned.append(video)
+                self.watch.probed(video, count)
+                if self.breaker is not None:
+                    self.breaker.record([_failure(video)])
+            yield sorted(planned, key=lambda video: order[video.video_id])
+
+    def shards(self, planned: Iterable[Planned]) -> list[list[Unit]]:
+        """Units of the videos, packed within the limits."""
+        limits = self.limits
+        units = [unit for video in planned for unit in units_of(video, self.estimate, limits)]
+        total_s = sum(unit.cost_s for unit in units)
+        spread = limits.spread(total_s, self.estimate.workers)
+        units = [unit for video in planned for unit in units_of(video, self.estimate, spread)]
+        return list(pack(units, spread))
+
+    def publish(self, planned: list[Planned]) -> bool:
+        """Write the next plan; False when another driver wrote that number first."""
+        extras = {video.video_id: video.extra for video in planned if video.extra}
+        number = len(plan_list(self.root)) + 1
+        return publish_plan(self.root, number, plan_table(self.shards(planned), extras)) is not None
+
+    def extend(self, videos: Iterable[Video]) -> None:
+        """Plan the videos that no plan holds, whatever other drivers do meanwhile."""
+        for chunk in self.chunks(videos):
+            rest = chunk
+            while rest and not self.publish(rest):
+                known = known_videos(self.root)
+                rest = [video for video in rest if video.video_id not in known]
+
+
+def _failure(planned: Planned) -> tuple[ErrorClass, str] | None:
+    if planned.error_class is None:
+        return None
+    return planned.error_class, planned.message or ""
+
+
+def retry_candidates(root: Root, classes: tuple[str, ...]) -> list[tuple[Video, RangeError]]:
+    """Open errors of the given classes (`all`: every one) that no pending unit will answer."""
+    waiting: dict[str, list[tuple[int, int]]] = {}
+    sizes: dict[str, tuple[int, str]] = {}
+    done = committed_shards(root)
+    for plan in plan_list(root):
+        table = read_plan(root, plan)
+        for row in table.select(["video_id", "size_bytes", "etag"]).to_pylist():
+            sizes[row["video_id"]] = (row["size_bytes"], row["etag"])
+        for lease in leases(plan, table, done):
+            for unit in lease.units:
+                waiting.setdefault(unit.video_id, []).append((unit.first_clip, unit.last_clip))
+    found = []
+    for video_id, state in video_states(root).items():
+        for error in state.open_errors():
+            if "all" in classes or error.error_class in classes:
+                size_bytes, etag = sizes[video_id]
+                video = Video(state.uri, size_bytes, etag)
+                rest = without(error, waiting.get(video_id, []))
+                found += [(video, left) for left in rest]
+    return found
+
+
+def plan_retries(planner: Planner, classes: tuple[str, ...]) -> int:
+    """Plan failed clip ranges again, with a fresh probe. Returns how many ranges."""
+    candidates = retry_candidates(planner.root, classes)
+    if not candidates:
+        return 0
+    probes: dict[str, Planned] = {}
+    videos = {video.video_id: video for video, _ in candidates}
+    for chunk in planner.chunks(videos.values()):
+        probes |= {planned.video_id: planned for planned in chunk}
+    planned = []
+    for video, error in candidates:
+        probe = probes[video.video_id]
+        whole = error.first_clip == 0 and _never_probed(planner.root, video.video_id)
+        last = None if whole and probe.probe is not None else error.last_clip
+        planned.append(dataclasses.replace(probe, first_clip=error.first_clip, last_clip=last))
+    if not planner.publish(planned):
+        return plan_retries(planner, classes)
+    return len(planned)
+
+
+def _never_probed(root: Root, video_id: str) -> bool:
+    """No plan could read the video: its single planned clip stands for all of them."""
+    for plan in plan_list(root):
+        table = read_plan(root, plan, ["video_id", "probe"])
+        mine = table.filter(pc.equal(table.column("video_id"), video_id))
+        if mine.num_rows and mine.column("probe").null_count < mine.num_rows:
+            return False
+    return True

@@ -1,0 +1,102 @@
+"""What a run was: for the last lines on the screen, for `--json`, for `runs/<run>.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import vfeat
+from vfeat.engine.watch import Totals
+from vfeat.errors import ErrorClass
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+
+
+@dataclass(frozen=True)
+class PlanPreview:
+    """The answer of `--dry-run`.
+
+    Attributes:
+        clips: planned clips not committed yet, empty ones included.
+        output_bytes: vectors and columns before compression.
+        estimated_s: wall seconds with `workers`; `basis` says where the figure is from.
+    """
+
+    out: str
+    videos: int
+    new_videos: int
+    corpus_bytes: int
+    clips: int
+    unreadable: int
+    shards: int
+    output_bytes: int
+    estimated_s: float
+    workers: int
+    basis: str
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One finished or interrupted run.
+
+    Attributes:
+        plans: those that had something left to do when the run began.
+        videos: all videos of the dataset by status; empty when nothing was to do.
+        errors: failed clip ranges by class, in these plans.
+        encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children.
+    """
+
+    run: str
+    out: str
+    started: str
+    wall_s: float
+    interrupted: bool
+    nothing_to_do: bool
+    plans: tuple[str, ...]
+    videos: dict[str, int]
+    totals: Totals
+    errors: dict[ErrorClass, int]
+    encoded_clips: int
+    encode_s: float
+    wait_s: float
+    decode_s: float
+    write_s: float
+    executor: str
+    environment: dict[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 finished but some units failed, 130 interrupted and resumable."""
+        if self.interrupted:
+            return 130
+        return 3 if self.errors else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping."""
+        return {**dataclasses.asdict(self), "exit_code": self.exit_code}
+
+
+def write_run(root: Root, summary: RunSummary) -> None:
+    """Keep the summary beside the data."""
+    content = json.dumps(summary.to_json(), indent=1).encode()
+    root.create_bytes(f"{layout.RUNS}/{summary.run}.json", content)
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, as `runs/` keeps them."""
+    found = {
+        "vfeat": vfeat.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    for package in ("ray", "torch", "av", "pyarrow", "opencv-python-headless"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

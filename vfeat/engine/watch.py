@@ -1,0 +1,53 @@
+"""What a run tells while it goes on. The command line draws it; tests count it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vfeat.plan.unit import Planned
+from vfeat.stages.report import Progress, ShardReport
+
+
+@dataclass
+class Totals:
+    """Running sums of this run. `clips` counts rows as they are encoded, before their commit."""
+
+    planned_videos: int = 0
+    planned_clips: int = 0
+    clips: int = 0
+    rows: int = 0
+    empty_clips: int = 0
+    error_clips: int = 0
+    failed_units: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    shards: int = 0
+    shards_done: int = 0
+    bad_packets: int = 0
+
+    def add(self, report: ShardReport) -> None:
+        """Fold in a committed shard."""
+        self.shards_done += 1
+        for outcome in report.outcomes:
+            self.rows += outcome.rows
+            self.empty_clips += outcome.empty_clips
+            self.error_clips += outcome.error_clips
+            self.failed_units += bool(outcome.errors)
+            self.bad_packets += outcome.bad_packets
+            for error in outcome.errors:
+                self.errors[error.error_class] = self.errors.get(error.error_class, 0) + 1
+
+
+class Watch:
+    """Does nothing; subclass what you want to see."""
+
+    def phase(self, name: str) -> None:
+        """A new part of the run begins: listing, probing, starting, extracting, closing."""
+
+    def probed(self, planned: Planned, count: int) -> None:
+        """One more video is probed; `count` so far."""
+
+    def advanced(self, totals: Totals, workers: tuple[Progress, ...]) -> None:
+        """Work went on."""
+
+    def note(self, text: str) -> None:
+        """A sentence for the person."""

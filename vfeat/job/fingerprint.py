@@ -1,0 +1,80 @@
+"""The recipe: everything that changes the numbers in a dataset, and its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One dataset holds exactly one recipe (DESIGN, "Recipe fingerprint").
+
+    Attributes:
+        weights_digest: hash of the weights' bytes, or of the seed for random ones;
+            the weights' location is not part of the fingerprint, their content is.
+    """
+
+    model: ModelSpec
+    weights_digest: str
+    clip: ClipSpec
+    frame: FrameSpec
+    output: OutputSpec
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping, nested as the dataclass is."""
+        fields = dataclasses.asdict(self)
+        fields["model"]["config"] = dict(self.model.config)
+        return fields
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest over everything but where the weights came from."""
+        return fingerprint(self.to_json())
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Recipe:
+        model = fields["model"]
+        frame = dict(fields["frame"], mean=tuple(fields["frame"]["mean"]))
+        frame["std"] = tuple(frame["std"])
+        return cls(
+            ModelSpec(model["name"], model["weights"], tuple(sorted(model["config"].items()))),
+            fields["weights_digest"],
+            ClipSpec(**fields["clip"]),
+            FrameSpec(**frame),
+            OutputSpec(**fields["output"]),
+            fields["schema_version"],
+        )
+
+
+def fingerprint(recipe: dict[str, Any]) -> str:
+    """Hash of a recipe in its JSON form."""
+    content = json.loads(json.dumps(recipe))
+    content["model"].pop("weights")
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def difference(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Field-by-field difference of two recipes, as lines for a person."""
+    left, right = _flat(found), _flat(asked)
+    return [
+        f"{key}: the dataset has {left.get(key)!r}, this job {right.get(key)!r}"
+        for key in sorted(left.keys() | right.keys())
+        if key != "model.weights" and left.get(key) != right.get(key)
+    ]
+
+
+def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in json.loads(json.dumps(fields)).items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat

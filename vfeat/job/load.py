@@ -1,0 +1,46 @@
+"""Reading a job file, with `--set key=value` on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vfeat.errors import JobError
+from vfeat.job.spec import ExtractJob, parse_job
+
+
+def load_job(path: str, overrides: tuple[str, ...] = ()) -> ExtractJob:
+    """Read a YAML job file. Relative sources and `out` count from the current folder.
+
+    Args:
+        path: the file.
+        overrides: `key=value` strings; values are YAML (`num_frames=16`, `sources=[a, b]`).
+
+    Raises:
+        JobError: missing file, not YAML, or a field that is wrong.
+    """
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise JobError(f"job file {path}: {error.strerror or error}") from None
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise JobError(f"job file {path} is not YAML: {error}") from None
+    if not isinstance(fields, dict):
+        raise JobError(
+            f"job file {path}: expected a mapping of fields, found {type(fields).__name__}"
+        )
+    for override in overrides:
+        key, value = _split(override)
+        fields[key] = value
+    return parse_job(fields)
+
+
+def _split(override: str) -> tuple[str, Any]:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise JobError(f"--set {override!r}: expected key=value")
+    return key.strip(), yaml.safe_load(value)

@@ -1,0 +1,154 @@
+"""The job file: one typed model for flags, YAML and Python.
+
+A field here is a flag of `vfeat extract` (`stride_seconds` is `--stride-seconds`) and a key
+of a job file. pydantic stays at this edge; what crosses processes is in `recipe.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vfeat.errors import JobError
+from vfeat.job.recipe import (
+    ClipSpec,
+    DecodeLimits,
+    Dtype,
+    FrameSpec,
+    ModelSpec,
+    OutputSpec,
+    Resize,
+    Sampling,
+    Tokens,
+)
+
+Executor = Literal["ray", "inline"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class ExtractJob(BaseModel):
+    """Stage one: a corpus in, a features dataset out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["extract"] = "extract"
+    sources: tuple[str, ...] = Field(
+        min_length=1,
+        description="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column",
+    )
+    out: str = Field(description="Dataset root: a folder or an s3:// prefix")
+
+    model: str = Field("videomamba_tiny", description="Model name; `vfeat models` lists them")
+    weights: str | None = Field(
+        None, description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed"
+    )
+    model_options: dict[str, int] = Field(
+        default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
+    )
+
+    num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
+    clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
+    stride_seconds: float | None = Field(
+        None, gt=0, description="Seconds between clip starts; default: clip_seconds"
+    )
+    sampling: Sampling = Field("dense", description="dense grid, or sparse over the whole video")
+    sparse_clips: int = Field(4, ge=1, description="Clips per video when sampling is sparse")
+
+    size: int = Field(224, ge=16, le=4096, description="Side of the model's square input, pixels")
+    resize: Resize = Field("bilinear", description="bilinear (official) or area (antialiased)")
+    crops: Literal[1, 3] = Field(1, description="1 centre crop, or 3 along the long side")
+    square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
+    decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
+
+    tokens: Tokens = Field("none", description="Also keep per-frame or per-patch tokens")
+    dtype: Dtype = Field("float32", description="Compute type; bfloat16 stores float16 vectors")
+    top_k: int = Field(5, ge=0, le=100, description="Labels kept for each clip")
+
+    executor: Executor = Field("ray", description="ray, or inline in this process for debugging")
+    address: str | None = Field(None, description="Ray cluster address; default: a local one")
+    device: Device = Field("auto", description="Where the model runs")
+    actors: int | None = Field(None, ge=1, description="Actors; default one per GPU or CPU node")
+    gpus_per_actor: float = Field(1.0, gt=0, le=8, description="GPU share of an actor")
+    decode_workers: int | None = Field(None, ge=1, description="Decoder children per actor")
+    batch_size: int | None = Field(None, ge=1, description="Clips in a batch; default by memory")
+
+    shard_minutes: float = Field(5.0, gt=0, le=120, description="Estimated work in a shard")
+    shard_megabytes: int = Field(256, ge=1, le=4096, description="Largest size of a shard's file")
+    decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
+    max_frame_pixels: int = Field(8192 * 8192, ge=1, description="Larger frames are refused")
+    child_memory_megabytes: int = Field(6144, ge=512, description="Address space of a decoder")
+    breaker_first_units: int = Field(
+        25, ge=1, description="Stop when this many first units all fail"
+    )
+    breaker_error_share: float = Field(
+        0.5, gt=0, le=1, description="Stop when more than this share fails in one way"
+    )
+    storage_patience_seconds: float = Field(
+        120.0, ge=0, description="How long an unreachable store is waited for"
+    )
+    retry_errors: tuple[str, ...] | None = Field(
+        None, description="Plan failed units again: error classes, or `all`"
+    )
+
+    @model_validator(mode="after")
+    def _stride_reaches(self) -> ExtractJob:
+        if self.crops == 3 and self.tokens != "none":
+            raise ValueError(
+                "crops: 3 averages embeddings; tokens cannot be averaged, use crops: 1"
+            )
+        return self
+
+    @property
+    def clip_spec(self) -> ClipSpec:
+        stride_s = self.clip_seconds if self.stride_seconds is None else self.stride_seconds
+        return ClipSpec(
+            self.num_frames, self.clip_seconds, stride_s, self.sampling, self.sparse_clips
+        )
+
+    @property
+    def frame_spec(self) -> FrameSpec:
+        return FrameSpec(self.size, self.resize, self.crops, self.square_pixels, self.decoder)
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return ModelSpec(self.model, self.weights, tuple(sorted(self.model_options.items())))
+
+    @property
+    def output_spec(self) -> OutputSpec:
+        return OutputSpec(self.tokens, self.dtype, self.top_k)
+
+    @property
+    def limits(self) -> DecodeLimits:
+        return DecodeLimits(
+            timeout_s=self.decode_timeout_seconds,
+            max_frame_pixels=self.max_frame_pixels,
+            memory_bytes=self.child_memory_megabytes << 20,
+        )
+
+
+def parse_job(fields: dict[str, Any]) -> ExtractJob:
+    """Validate a mapping into a job.
+
+    Raises:
+        JobError: naming every wrong field, what was given, and the nearest right name.
+    """
+    kind = fields.get("kind", "extract")
+    if kind != "extract":
+        raise JobError(f"kind: {kind!r} is not a job that vfeat knows; expected 'extract'")
+    try:
+        return ExtractJob.model_validate(fields)
+    except ValidationError as error:
+        raise JobError("\n".join(_sentence(e) for e in error.errors())) from None
+
+
+def _sentence(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "job"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, ExtractJob.model_fields, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{name}: unknown field{hint}"
+    if error["type"] == "missing":
+        return f"{name}: required"
+    return f"{name}: {error['msg']} (given: {error['input']!r})"

@@ -1,0 +1,84 @@
+"""Videos to units to shards: how much work is lost at most, and how many files there are.
+
+A unit is a range of one video's clips; a long video is many, so that it runs in parallel
+and resumes in the middle. A shard is a run of units: about five minutes of estimated work,
+never more than the byte limit, both known in advance because rows and widths are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from vfeat.plan.estimate import Estimate
+from vfeat.plan.unit import Planned, Unit
+
+MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
+MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads
+UNIT_SHARE = 0.2  # of a shard's work; what a crashing decoder can cost
+
+
+@dataclass(frozen=True)
+class ShardLimits:
+    """Bounds of a shard.
+
+    Attributes:
+        seconds: estimated work of one worker.
+        clips: rows, from the byte limit and the width of a row.
+    """
+
+    seconds: float
+    clips: int
+
+    def spread(self, total_s: float, workers: int) -> ShardLimits:
+        """Smaller shards when the corpus is small, so that every worker gets a few."""
+        fair_s = total_s / (workers * 4)
+        return ShardLimits(min(self.seconds, max(fair_s, 10.0)), self.clips)
+
+
+def units_of(video: Planned, estimate: Estimate, limits: ShardLimits) -> Iterator[Unit]:
+    """Cut a video's clips into units."""
+    if video.probe is None:
+        last = video.first_clip if video.last_clip is None else video.last_clip
+        yield _unit(video, video.first_clip, last, 0.0)
+        return
+    first = video.first_clip
+    last = video.probe.n_clips - 1 if video.last_clip is None else video.last_clip
+    clip_s = _clip_s(video, estimate)
+    most = int(limits.seconds * UNIT_SHARE / max(clip_s, 1e-9))
+    most = min(max(most, MIN_UNIT_CLIPS), limits.clips)
+    # A video that restarts its clock cannot be entered in the middle.
+    step = last - first + 1 if video.probe.timeline.restarts else most
+    for start in range(first, last + 1, step):
+        end = min(start + step - 1, last)
+        yield _unit(video, start, end, (end - start + 1) * clip_s)
+
+
+def _clip_s(video: Planned, estimate: Estimate) -> float:
+    probe = video.probe
+    assert probe is not None
+    with_frames = probe.n_clips - probe.n_empty
+    return estimate.unit_s(with_frames, probe.decode_s) / max(probe.n_clips, 1)
+
+
+def _unit(video: Planned, first: int, last: int, cost_s: float) -> Unit:
+    return Unit(
+        video.video_id, video.uri, video.size_bytes, video.etag, first, last, cost_s,
+        video.probe, video.error_class, video.message, video.attempts,
+    )  # fmt: skip
+
+
+def pack(units: Iterable[Unit], limits: ShardLimits) -> Iterator[list[Unit]]:
+    """Group units, in order, into shards within the limits; a shard has at least one unit."""
+    shard: list[Unit] = []
+    cost_s, clips = 0.0, 0
+    for unit in units:
+        full = cost_s + unit.cost_s > limits.seconds or clips + unit.clips > limits.clips
+        if shard and (full or len(shard) >= MAX_UNITS):
+            yield shard
+            shard, cost_s, clips = [], 0.0, 0
+        shard.append(unit)
+        cost_s += unit.cost_s
+        clips += unit.clips
+    if shard:
+        yield shard

@@ -1,0 +1,84 @@
+"""The unit of work and the lease that carries units to a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vfeat.errors import ErrorClass
+from vfeat.media.task import Probe
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A range of one video's clips; what is decoded, retried and blamed as a whole.
+
+    Attributes:
+        first_clip, last_clip: inclusive clip indices.
+        cost_s: estimated work, seconds of one worker.
+        probe: what the planner learned of the file; None when it learned only an error.
+        error_class, message: set when planning already found that the video cannot be read:
+            such a unit is not decoded again, its error row is written with the shard.
+    """
+
+    video_id: str
+    uri: str
+    size_bytes: int
+    etag: str
+    first_clip: int
+    last_clip: int
+    cost_s: float
+    probe: Probe | None
+    error_class: ErrorClass | None = None
+    message: str | None = None
+    attempts: int = 0
+
+    @property
+    def clips(self) -> int:
+        """Planned clips, empty ones included."""
+        return self.last_clip - self.first_clip + 1
+
+    @property
+    def key(self) -> str:
+        """Name within a plan."""
+        return f"{self.video_id}:{self.first_clip}"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One shard handed to a worker.
+
+    Attributes:
+        shard: `<plan>-<number>`, the name of the file to publish.
+        alone: the unit at this place runs by itself and nothing is published: the shard has
+            killed workers, and the engine wants to know which unit does.
+    """
+
+    shard: str
+    units: tuple[Unit, ...]
+    alone: int | None = None
+
+    @property
+    def cost_s(self) -> float:
+        return sum(unit.cost_s for unit in self.units)
+
+    @property
+    def clips(self) -> int:
+        return sum(unit.clips for unit in self.units)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A video on its way into a plan: its record, and its probe or its failure."""
+
+    video_id: str
+    uri: str
+    size_bytes: int
+    etag: str
+    extra: dict[str, Any]
+    probe: Probe | None
+    error_class: ErrorClass | None = None
+    message: str | None = None
+    attempts: int = 0
+    first_clip: int = 0
+    last_clip: int | None = None

@@ -1,0 +1,1 @@
+"""What one unit does, wherever it runs: probe, decode, encode, write."""

@@ -1,0 +1,1 @@
+"""The Parquet files: their columns, units, keys, and the dataset they make."""

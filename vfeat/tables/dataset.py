@@ -1,0 +1,133 @@
+"""`vfeat.open(OUT)`: a features dataset as an object, for Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vfeat.errors import JobError
+from vfeat.job.fingerprint import Recipe
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+from vfeat.tables.ledger import committed_shards
+
+if TYPE_CHECKING:
+    import pandas
+    import torch.utils.data
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One video's clips in order.
+
+    Attributes:
+        embeddings: [clips, D], as stored.
+        clip_index: [clips] int32; a missing number is an empty or failed clip.
+        start_s, end_s: [clips] float64, seconds.
+    """
+
+    video_id: str
+    uri: str
+    embeddings: np.ndarray
+    clip_index: np.ndarray
+    start_s: np.ndarray
+    end_s: np.ndarray
+
+
+def open(uri: str) -> FeatureDataset:
+    """Open a dataset root that `vfeat extract` wrote.
+
+    Raises:
+        JobError: there is no dataset at `uri`.
+    """
+    root = Root(uri)
+    if not root.exists(layout.DATASET):
+        raise JobError(f"{uri} is not a vfeat dataset: it has no {layout.DATASET}")
+    recipe = Recipe.from_json(json.loads(root.read_bytes(layout.DATASET))["recipe"])
+    return FeatureDataset(root, recipe)
+
+
+class FeatureDataset:
+    """The committed rows of a dataset; what is committed later is seen by a new call."""
+
+    def __init__(self, root: Root, recipe: Recipe) -> None:
+        self.root = root
+        self.recipe = recipe
+
+    def __repr__(self) -> str:
+        files = self.files()
+        return (
+            f"FeatureDataset({self.root.uri!r}, model={self.recipe.model.name}, files={len(files)})"
+        )
+
+    def files(self) -> list[str]:
+        """Keys of the committed features files, in order."""
+        return [layout.features_key(shard) for shard in sorted(committed_shards(self.root))]
+
+    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """One table for each file, so that memory is bounded by a shard."""
+        for key in self.files():
+            with self.root.open_input(key) as file:
+                yield pq.read_table(file, columns=columns).replace_schema_metadata(None)
+
+    def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows in memory."""
+        tables = list(self.tables(columns))
+        if not tables:
+            raise JobError(f"{self.root.uri} holds no committed rows yet; see `vfeat status`")
+        return pa.concat_tables(tables)
+
+    def to_pandas(self, columns: list[str] | None = None) -> pandas.DataFrame:
+        """All rows as a data frame; needs pandas."""
+        return self.to_arrow(columns).to_pandas()
+
+    def sequences(self) -> Iterator[Sequence]:
+        """Every video that has rows, clips in order; read file by file, without a shuffle.
+
+        A video in several files (a long one) is gathered from the row ranges that
+        `videos.parquet` or the footers name.
+        """
+        from vfeat.tables.ledger import video_states
+
+        open_file: dict[str, pa.Table] = {}
+        columns = ["video_id", "uri", "clip_index", "start_s", "end_s", "embedding"]
+        for video_id, state in sorted(
+            video_states(self.root).items(), key=lambda item: item[1].pieces
+        ):
+            parts = []
+            for key, first, rows in state.pieces:
+                if key not in open_file:
+                    if len(open_file) >= 4:
+                        open_file.pop(next(iter(open_file)))
+                    with self.root.open_input(key) as file:
+                        open_file[key] = pq.read_table(file, columns=columns)
+                parts.append(open_file[key].slice(first, rows))
+            if parts:
+                yield _sequence(video_id, state.uri, pa.concat_tables(parts))
+
+    def to_torch(self) -> torch.utils.data.IterableDataset[dict[str, Any]]:
+        """Videos as tensors: `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""
+        from vfeat.tables.torch_dataset import SequenceDataset
+
+        return SequenceDataset(self)
+
+
+def _sequence(video_id: str, uri: str, table: pa.Table) -> Sequence:
+    table = table.sort_by("clip_index")
+    vectors = table.column("embedding").combine_chunks()
+    dim = vectors.type.list_size
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    return Sequence(
+        video_id,
+        uri,
+        flat.reshape(-1, dim),
+        table.column("clip_index").to_numpy(),
+        table.column("start_s").to_numpy(),
+        table.column("end_s").to_numpy(),
+    )

@@ -1,0 +1,56 @@
+"""Where things stand under a dataset root, by exact name.
+
+A listing is matched against these patterns and nothing looser, so that a temporary or foreign
+file is never taken for a commit.
+"""
+
+from __future__ import annotations
+
+import re
+
+DATASET = "dataset.json"
+VIDEOS = "videos.parquet"
+ERRORS = "errors.parquet"
+PLANS = "plans"
+FEATURES = "features"
+RUNS = "runs"
+
+_PLAN = re.compile(r"^(p\d{5})\.parquet$")
+_SHARD = re.compile(r"^(p\d{5}-\d{5})\.parquet$")
+_RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
+
+
+def plan_name(number: int) -> str:
+    """Plans are numbered from 1 without a hole, so that two drivers cannot both add one."""
+    return f"p{number:05d}"
+
+
+def shard_name(plan: str, number: int) -> str:
+    return f"{plan}-{number:05d}"
+
+
+def plan_key(plan: str) -> str:
+    return f"{PLANS}/{plan}.parquet"
+
+
+def features_key(shard: str) -> str:
+    return f"{FEATURES}/{shard}.parquet"
+
+
+def plan_of(shard: str) -> str:
+    return shard.partition("-")[0]
+
+
+def plan_names(listing: dict[str, int]) -> list[str]:
+    """Plans in a listing of `plans/`, oldest first."""
+    return sorted(m[1] for name in listing if (m := _PLAN.match(name)))
+
+
+def shard_names(listing: dict[str, int]) -> list[str]:
+    """Committed shards in a listing of `features/`, in plan order."""
+    return sorted(m[1] for name in listing if (m := _SHARD.match(name)))
+
+
+def run_names(listing: dict[str, int]) -> list[str]:
+    """Keys of run summaries in a listing of `runs/`, oldest first."""
+    return sorted(name for name in listing if _RUN.match(name))

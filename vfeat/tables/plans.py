@@ -1,0 +1,99 @@
+"""`plans/<plan>.parquet`: the work units and their shards; written once, never recomputed."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vfeat.errors import ErrorClass
+from vfeat.media.task import Probe
+from vfeat.media.timeline import Timeline
+from vfeat.plan.unit import Lease, Unit
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+from vfeat.tables.schema import UNITS
+
+_FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe")]
+
+
+def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) -> pa.Table:
+    """Units as a table, shard by shard.
+
+    Args:
+        shards: units of each shard, in order.
+        extras: the further columns of the list that named a video, by video_id.
+    """
+    columns: dict[str, list[Any]] = {field.name: [] for field in UNITS}
+    for number, units in enumerate(shards):
+        for unit in units:
+            columns["shard"].append(number)
+            columns["probe"].append(_probe_json(unit.probe))
+            for name in _FIXED:
+                columns[name].append(getattr(unit, name))
+    table = pa.table([pa.array(columns[f.name], f.type) for f in UNITS], schema=UNITS)
+    names = sorted({name for extra in extras.values() for name in extra})
+    for name in names:
+        values = [extras.get(video, {}).get(name) for video in columns["video_id"]]
+        column = name if name not in UNITS.names else f"list_{name}"
+        table = table.append_column(f"extra.{column}", pa.array(values))
+    return table
+
+
+def publish_plan(root: Root, number: int, table: pa.Table) -> str | None:
+    """Write a plan under its number; None when another driver took that number first."""
+    plan = layout.plan_name(number)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=16384)
+    return plan if root.create_bytes(layout.plan_key(plan), buffer.getvalue()) else None
+
+
+def read_plan(root: Root, plan: str, columns: list[str] | None = None) -> pa.Table:
+    """A plan's units; `columns` limits what is read."""
+    with root.open_input(layout.plan_key(plan)) as file:
+        return pq.read_table(file, columns=columns)
+
+
+def plan_list(root: Root) -> list[str]:
+    """Names of the plans under a root, oldest first."""
+    return layout.plan_names(root.list(layout.PLANS))
+
+
+def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
+    """Leases for the shards that are not committed yet, largest first.
+
+    Only row positions are held for all shards; units become objects one shard at a time.
+    """
+    shards = table.column("shard").to_numpy()
+    if not len(shards):
+        return
+    starts = [0, *((shards[1:] != shards[:-1]).nonzero()[0] + 1).tolist(), len(shards)]
+    costs = table.column("cost_s").to_numpy()
+    spans = list(itertools.pairwise(starts))
+    for a, b in sorted(spans, key=lambda span: -costs[span[0] : span[1]].sum()):
+        shard = layout.shard_name(plan, int(shards[a]))
+        if shard not in committed:
+            yield Lease(shard, tuple(_unit(row) for row in table.slice(a, b - a).to_pylist()))
+
+
+def _unit(row: dict[str, Any]) -> Unit:
+    fields = {name: row[name] for name in _FIXED}
+    probe = parse_probe(row["probe"]) if row["probe"] else None
+    error_class: ErrorClass | None = row["error_class"]
+    return Unit(**{**fields, "error_class": error_class}, probe=probe)
+
+
+def parse_probe(text: str) -> Probe:
+    """A plan's `probe` column, back as it was."""
+    fields = json.loads(text)
+    return Probe(**{**fields, "timeline": Timeline(**fields["timeline"])})
+
+
+def _probe_json(probe: Probe | None) -> str | None:
+    return None if probe is None else json.dumps(dataclasses.asdict(probe), separators=(",", ":"))

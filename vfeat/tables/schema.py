@@ -1,0 +1,119 @@
+"""Columns of the published tables. Names, types and order are the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from vfeat.job.fingerprint import SCHEMA_VERSION
+from vfeat.job.recipe import OutputSpec
+
+LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
+
+COLUMN_NOTES = {
+    "video_id": "hash of uri and etag (or size and mtime); 32 hex digits",
+    "uri": "absolute path or full URI of the video",
+    "clip_index": "place on the clip grid; clip k starts at k * stride_s",
+    "start_s": "start of the clip's window, seconds after the first presented frame",
+    "end_s": "end of the clip's window, seconds; past the end of the video for a last, short clip",
+    "embedding": "normalised class token",
+    "labels": "best classes with their softmax scores, best first; empty without a trained head",
+    "frame_tokens": "mean patch token of each frame step, [steps, width]",
+    "patch_tokens": "every patch token, step-major, [steps * patches, width]",
+    "shard": "name of the file that this row stands in",
+}
+
+
+@dataclass(frozen=True)
+class RowShape:
+    """Widths of a features row.
+
+    Attributes:
+        dim: embedding width.
+        steps: frame steps (frames over tubelet).
+        patches: patches of one frame step.
+    """
+
+    dim: int
+    steps: int
+    patches: int
+
+    def bytes_per_clip(self, output: OutputSpec) -> int:
+        """Size of a row's vectors before compression, plus its other columns."""
+        item = 2 if output.dtype == "bfloat16" else 4
+        vectors = {"none": 1, "frame": 1 + self.steps, "patch": 1 + self.steps * self.patches}
+        return vectors[output.tokens] * self.dim * item + 64 + 24 * output.top_k
+
+
+def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
+    """Schema of `features/*.parquet` for one recipe."""
+    item = pa.float16() if output.dtype == "bfloat16" else pa.float32()
+    vector = pa.list_(item, shape.dim)
+    fields = [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("clip_index", pa.int32(), nullable=False),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("embedding", vector, nullable=False),
+        pa.field("labels", LABELS, nullable=False),
+    ]
+    if output.tokens == "frame":
+        fields.append(pa.field("frame_tokens", pa.list_(vector, shape.steps), nullable=False))
+    if output.tokens == "patch":
+        count = shape.steps * shape.patches
+        fields.append(pa.field("patch_tokens", pa.list_(vector, count), nullable=False))
+    fields.append(pa.field("shard", pa.string(), nullable=False))
+    described = [f.with_metadata({"description": COLUMN_NOTES[f.name]}) for f in fields]
+    return pa.schema(described, metadata={"vfeat.schema_version": str(SCHEMA_VERSION)})
+
+
+ERRORS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("first_clip", pa.int32(), nullable=False),
+        pa.field("last_clip", pa.int32(), nullable=False),
+        pa.field("error_class", pa.string(), nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+    ]
+)
+
+PIECES = pa.list_(
+    pa.struct([("file", pa.string()), ("first_row", pa.int64()), ("rows", pa.int64())])
+)
+
+VIDEOS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("duration_s", pa.float64()),
+        pa.field("clips", pa.int32(), nullable=False),
+        pa.field("planned_clips", pa.int32(), nullable=False),
+        pa.field("empty_clips", pa.int32(), nullable=False),
+        pa.field("error_clips", pa.int32(), nullable=False),
+        pa.field("files", PIECES, nullable=False),
+    ]
+)
+
+UNITS = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("first_clip", pa.int32(), nullable=False),
+        pa.field("last_clip", pa.int32(), nullable=False),
+        pa.field("cost_s", pa.float64(), nullable=False),
+        pa.field("probe", pa.string()),
+        pa.field("error_class", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("attempts", pa.int32(), nullable=False),
+    ]
+)

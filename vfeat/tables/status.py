@@ -1,0 +1,131 @@
+"""How far a dataset is, from what is committed; nothing is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from vfeat.errors import JobError
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+from vfeat.tables.ledger import committed_shards
+from vfeat.tables.plans import leases, plan_list, read_plan
+from vfeat.tables.snapshot import build_snapshot
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """Counts over all plans of a dataset; sizes in bytes."""
+
+    out: str
+    model: str
+    weights: str | None
+    untrained: bool
+    videos: dict[str, int]
+    planned_clips: int
+    rows: int
+    empty_clips: int
+    error_clips: int
+    shards: int
+    shards_done: int
+    size_bytes: int
+    last_run: str | None
+
+
+def dataset_status(uri: str) -> DatasetStatus:
+    """Read a root.
+
+    Raises:
+        JobError: there is no dataset.
+    """
+    root = _dataset(uri)
+    about = json.loads(root.read_bytes(layout.DATASET))
+    snapshot = build_snapshot(root, lambda video_id, video_uri: None)
+    videos = snapshot.videos
+    shards = sum(1 for plan in plan_list(root) for _ in leases(plan, read_plan(root, plan), set()))
+    runs = layout.run_names(root.list(layout.RUNS))
+    last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
+    total = {name: _sum(videos.column(name)) for name in _COUNTS}
+    return DatasetStatus(
+        out=root.uri,
+        model=about["recipe"]["model"]["name"],
+        weights=about["recipe"]["model"]["weights"],
+        untrained=about["untrained"],
+        videos=snapshot.status_counts(),
+        planned_clips=total["planned_clips"],
+        rows=total["clips"],
+        empty_clips=total["empty_clips"],
+        error_clips=total["error_clips"],
+        shards=shards,
+        shards_done=len(committed_shards(root)),
+        size_bytes=sum(root.list(layout.FEATURES).values()),
+        last_run=_last_run(last) if last else None,
+    )
+
+
+@dataclass(frozen=True)
+class VideoLine:
+    """One video for a person: its length and clips, where they start and end."""
+
+    uri: str
+    status: str
+    duration_s: float | None
+    clips: int
+    planned_clips: int
+    first_start_s: float | None
+    last_end_s: float | None
+
+
+def video_lines(uri: str, limit: int) -> list[VideoLine]:
+    """The first `limit` videos, in plan order."""
+    root = _dataset(uri)
+    videos = build_snapshot(root, lambda video_id, video_uri: None).videos.slice(0, limit)
+    spans: dict[str, tuple[float, float]] = {}
+    wanted = {piece["file"] for files in videos.column("files").to_pylist() for piece in files}
+    for key in sorted(wanted):
+        with root.open_input(key) as file:
+            table = pq.read_table(file, columns=["video_id", "start_s", "end_s"])
+        grouped = table.group_by("video_id").aggregate([("start_s", "min"), ("end_s", "max")])
+        for row in grouped.to_pylist():
+            before = spans.get(row["video_id"], (row["start_s_min"], row["end_s_max"]))
+            spans[row["video_id"]] = (
+                min(before[0], row["start_s_min"]),
+                max(before[1], row["end_s_max"]),
+            )
+    return [
+        VideoLine(
+            row["uri"], row["status"], row["duration_s"], row["clips"], row["planned_clips"],
+            *spans.get(row["video_id"], (None, None)),
+        )
+        for row in videos.to_pylist()
+    ]  # fmt: skip
+
+
+_COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
+
+
+def open_errors(uri: str) -> list[dict[str, Any]]:
+    """Rows of `errors.parquet`, rebuilt from the commits."""
+    root = _dataset(uri)
+    snapshot = build_snapshot(root, lambda video_id, video_uri: None)
+    rows: list[dict[str, Any]] = snapshot.errors.to_pylist()
+    return rows
+
+
+def _last_run(run: dict[str, Any]) -> str:
+    rows, wall_s = run["totals"]["rows"], run["wall_s"]
+    return f"{run['run']}: {rows:,} clips in {wall_s:.1f} s, {rows / wall_s:.2f} clips/s"
+
+
+def _sum(column: Any) -> int:
+    return int(column.to_numpy().sum()) if len(column) else 0
+
+
+def _dataset(uri: str) -> Root:
+    root = Root(uri)
+    if not root.exists(layout.DATASET):
+        raise JobError(f"{uri} is not a vfeat dataset: it has no {layout.DATASET}")
+    return root

@@ -1,0 +1,31 @@
+"""Stored sequences as a torch dataset; imported only when torch is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+if TYPE_CHECKING:
+    from vfeat.tables.dataset import FeatureDataset
+
+
+class SequenceDataset(IterableDataset[dict[str, Any]]):
+    """One item for each video; workers of a DataLoader take every n-th video."""
+
+    def __init__(self, features: FeatureDataset) -> None:
+        self.features = features
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        index, count = (worker.id, worker.num_workers) if worker else (0, 1)
+        for place, sequence in enumerate(self.features.sequences()):
+            if place % count == index:
+                yield {
+                    "video_id": sequence.video_id,
+                    "uri": sequence.uri,
+                    "embeddings": torch.from_numpy(sequence.embeddings.astype("float32")),
+                    "start_s": torch.from_numpy(sequence.start_s.copy()),
+                }
