@@ -40,8 +40,8 @@ def selective_scan(
     z: Tensor | None = ...,
     delta_bias: Tensor | None = ...,
     delta_softplus: bool = ...,
-    return_last_state: Literal[True] = ...,
     *,
+    return_last_state: Literal[True],
     reverse: bool = ...,
 ) -> tuple[Tensor, Tensor]: ...
 def selective_scan(

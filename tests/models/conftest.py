@@ -1,0 +1,60 @@
+"""Golden data of the official code, and small models to test with."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vfeat.models import VideoMamba, create_model
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "img_size": 32, "depth": 2, "embed_dim": 32, "num_classes": 5, "num_frames": 4,
+}  # fmt: skip
+
+
+def golden_root() -> Path:
+    """VFEAT_GOLDEN, or `golden` of the shared folder, or the copies in this repository."""
+    named = os.environ.get("VFEAT_GOLDEN")
+    if named:
+        return Path(named)
+    shared = Path(os.environ.get("VFEAT_SHARED", ROOT.parent / "shared")) / "golden"
+    return shared if shared.is_dir() else ROOT / "tests" / "golden"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One folder: the official constructor's arguments, a checkpoint, named tensors."""
+
+    folder: Path
+    config: dict[str, Any]
+    io: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, name: str) -> Golden:
+        folder = golden_root() / "videomamba" / name
+        config = json.loads((folder / "config.json").read_text())
+        return cls(folder, config, load_file(folder / "io.safetensors"))
+
+    @property
+    def weights(self) -> str:
+        return str(self.folder / "checkpoint.pth")
+
+    def model(self, config: Mapping[str, Any]) -> VideoMamba:
+        """Our model of an official configuration; its `kernel_size` is our tubelet."""
+        ours = {("tubelet_size" if k == "kernel_size" else k): v for k, v in config.items()}
+        return create_model("videomamba", weights=self.weights, **ours)
+
+
+@pytest.fixture(scope="module")
+def small() -> VideoMamba:
+    """Two blocks with the weights that every run has."""
+    return create_model("videomamba", weights="random", **SMALL)
