@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import logging
 import os
 import resource
 import signal
@@ -18,10 +19,13 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection
 
+import av.logging
+
 from vfeat.errors import ErrorClass, UnitError, VfeatError
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled, stack
 from vfeat.media.container import Opened, out_of_memory
 from vfeat.media.decoder import Decoder, DecodeRequest, DecodeStats, load_decoder
+from vfeat.media.indexed_decoder import LibraryFailed
 from vfeat.media.messages import (
     Alive,
     ChildConfig,
@@ -36,6 +40,7 @@ from vfeat.media.messages import (
     RangeFailed,
 )
 from vfeat.media.probe import probe
+from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.ring import Ring, clip_shape
 from vfeat.media.scan import scan
 from vfeat.media.source import Source, locate, spooled
@@ -62,6 +67,9 @@ class Child:
         self._free = deque(range(self._config.slots))
         self._last_sent_s = 0.0
         self._waited_s = 0.0
+        self._decoder: Decoder | None = None
+        self._stats = DecodeStats()
+        self._next_clip = 0
 
     def serve(self) -> None:
         """Work until the parent hangs up."""
@@ -97,38 +105,48 @@ class Child:
 
     def _decode(self, task: DecodeTask) -> None:
         started_s, self._waited_s = time.monotonic(), 0.0
-        stats, next_clip, spent = DecodeStats(), task.first_clip, False
+        self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
         try:
             with ExitStack() as stack_:
-                decoder, assembler = self._prepare(task, stack_)
-                stats = decoder.stats
-                for settled in assembler.settle(task.first_clip, task.last_clip):
-                    next_clip = self._report(settled)
+                self._settle(task, self._source(task, stack_), stack_)
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
-            self._send(RangeFailed(next_clip, task.last_clip, error_class, message))
-        self._send(
-            DecodeDone(
-                stats.bad_packets,
-                stats.frames_decoded,
-                time.monotonic() - started_s - self._waited_s,
-                tuple(stats.warnings),
-                spent,
-            )
-        )
+            self._send(RangeFailed(self._next_clip, task.last_clip, error_class, message))
+        stats, self._decoder = self._stats, None
+        seconds = time.monotonic() - started_s - self._waited_s
+        warnings = tuple(stats.warnings)
+        self._send(DecodeDone(stats.bad_packets, stats.frames_decoded, seconds, warnings, spent))
 
-    def _prepare(self, task: DecodeTask, stack_: ExitStack) -> tuple[Decoder, ClipAssembler]:
+    def _settle(self, task: DecodeTask, source: Source, stack_: ExitStack) -> None:
         config = self._config
-        source = locate(task.uri, task.size_bytes, config.limits.timeout_s / 2)
-        if self._should_spool(source, task):
-            source = stack_.enter_context(spooled(source, config.spool_dir, self._beat))
         grid = self._grid(source, task)
         request = DecodeRequest(source, task.timeline, config.limits, self._beat)
-        decoder = load_decoder(config.frame.decoder)(request)
+        try:
+            self._run(load_decoder(config.frame.decoder)(request), grid, task, stack_)
+        except LibraryFailed as error:
+            failed = self._stats
+            decoder = PyavDecoder(request)
+            decoder.stats.warnings += [*failed.warnings, f"{error.message}; PyAV goes on"]
+            decoder.stats.frames_decoded = failed.frames_decoded
+            self._run(decoder, grid, task, stack_)
+
+    def _run(self, decoder: Decoder, grid: Grid, task: DecodeTask, stack_: ExitStack) -> None:
+        """Settle what is left of the task with one decoder."""
         stack_.callback(decoder.close)
-        return decoder, ClipAssembler(decoder, grid, config.frame, config.limits, task.uri)
+        self._decoder, self._stats = decoder, decoder.stats
+        config = self._config
+        assembler = ClipAssembler(decoder, grid, config.frame, config.limits, task.uri)
+        for settled in assembler.settle(self._next_clip, task.last_clip):
+            self._next_clip = self._report(settled)
+
+    def _source(self, task: DecodeTask, stack_: ExitStack) -> Source:
+        limits = self._config.limits
+        source = locate(task.uri, task.size_bytes, limits.timeout_s / 2)
+        if not self._should_spool(source, task):
+            return source
+        return stack_.enter_context(spooled(source, self._config.spool_dir, self._beat))
 
     def _should_spool(self, source: Source, task: DecodeTask) -> bool:
         if source.is_local or source.size_bytes is None:
@@ -170,6 +188,8 @@ class Child:
     def _free_slot(self) -> int:
         """A slot to write to; waits for the parent if it holds them all."""
         started_s = time.monotonic()
+        if not self._free and self._decoder is not None:
+            self._decoder.rest()
         while not self._free or self._connection.poll(0):
             message = self._connection.recv()
             assert isinstance(message, FreeSlot), message
@@ -200,6 +220,14 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
+def capture_ffmpeg_log() -> None:
+    """FFmpeg's errors go into PyAV's exceptions and not to the terminal."""
+    av.logging.set_level(av.logging.ERROR)
+    log = logging.getLogger("libav")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+
+
 def main(arguments: list[str]) -> None:
     """Entry point of the process."""
     socket_fd, memory_fd, parent_pid = (int(argument) for argument in arguments)
@@ -207,6 +235,7 @@ def main(arguments: list[str]) -> None:
     # Ctrl-C reaches the whole terminal group; the parent decides when children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
+    capture_ffmpeg_log()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         Child(Connection(socket_fd), memory_fd).serve()
     # Native libraries may crash while they are taken down; nothing is left to do.

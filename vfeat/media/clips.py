@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vfeat.job.recipe import DecodeLimits, FrameSpec
-from vfeat.media.decoder import Decoder, Frame
+from vfeat.media.decoder import Decoder, Frame, complaint_of
 from vfeat.media.frames import U8, prepare
 from vfeat.media.timeline import Grid, Window
 
@@ -243,6 +243,7 @@ class ClipAssembler:
         return (
             f"{self._name}: no frame decodes between {shown_s:.2f} s and "
             f"{min(window.end_s, float(line.duration_s)):.2f} s, though the file promises some"
+            + complaint_of(self._decoder.stats)
         )
 
 

@@ -38,7 +38,7 @@ class Opened:
         self.source = source
         self._file = source.open()
         try:
-            self.container: InputContainer = _open(source, self._file, max_pixels)
+            self.container: InputContainer = _open(source, self._file)
             self.stream: VideoStream = best_video(self.container, source.uri)
             check_codec(self.stream, source.uri, max_pixels)
         except BaseException:
@@ -62,10 +62,10 @@ class Opened:
                 self._file.close()
 
 
-def _open(source: Source, file: object, max_pixels: int) -> InputContainer:
-    options = {"max_pixels": str(max_pixels), "protocol_whitelist": "file"}
+def _open(source: Source, file: object) -> InputContainer:
     try:
-        container = av.open(file, "r", options=options)
+        # No max_pixels here: FFmpeg would forget the size that the message must name.
+        container = av.open(file, "r", options={"protocol_whitelist": "file"})
     except Exception as error:
         raise explain_open(source, error) from error
     if container.format.name in _PLAYLISTS:

@@ -42,6 +42,12 @@ class DecodeStats:
     frames_decoded: int = 0
     bad_packets: int = 0
     warnings: list[str] = field(default_factory=list)
+    complaint: str = ""  # the decoder's last words about a bad packet
+
+
+def complaint_of(stats: DecodeStats) -> str:
+    """The end of a message: what the decoder library said, if anything."""
+    return f"; FFmpeg says: {stats.complaint}" if stats.complaint else ""
 
 
 class Decoder(Protocol):
@@ -69,6 +75,9 @@ class Decoder(Protocol):
     def interval(self) -> int:
         """Ticks between two frames, typically; at least 1."""
 
+    def rest(self) -> None:
+        """Nothing will be asked for a while: stop working ahead, if you do."""
+
     def close(self) -> None:
         """Give back everything."""
 
@@ -90,7 +99,7 @@ _BUILT_IN = {
     "decord": ("decord", "vfeat.media.decord_decoder:open_decord", "decord"),
     "torchcodec": (
         "torchcodec",
-        "vfeat.media.torchcodec_decoder:TorchcodecDecoder",
+        "vfeat.media.torchcodec_decoder:open_torchcodec",
         "vfeat[torchcodec]",
     ),
 }

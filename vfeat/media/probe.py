@@ -13,7 +13,7 @@ from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.container import Opened, check_pixels
 from vfeat.media.cost import decode_cost_s
-from vfeat.media.decoder import DecodeRequest
+from vfeat.media.decoder import DecodeRequest, complaint_of
 from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.scan import Scan, interval_of, scan
@@ -186,7 +186,8 @@ def _first_frame(
         raise UnitError(
             "undecodable",
             f"{source.uri}: not one frame decodes ({found.codec}, "
-            f"{len(found.scan.ticks)} packets, {decoder.stats.bad_packets} of them refused)",
+            f"{len(found.scan.ticks)} packets, {decoder.stats.bad_packets} of them refused)"
+            + complaint_of(decoder.stats),
         )
     frame, tick = first
     check_pixels(frame.width, frame.height, source.uri, limits.max_frame_pixels)

@@ -147,6 +147,9 @@ class PyavDecoder:
         steps = np.diff(self._promised[-_RECENT:])
         return max(int(np.median(steps)), 1) if len(steps) else self._interval
 
+    def rest(self) -> None:
+        """Nothing to do: no thread works ahead."""
+
     def close(self) -> None:
         """Close the container and the scout."""
         self._opened.close()
@@ -164,16 +167,21 @@ class PyavDecoder:
                 frames = context.decode(packet)
             except MemoryError as error:
                 raise out_of_memory(self._request.source.uri) from error
-            except av.error.FFmpegError:
-                self.stats.bad_packets += 1
+            except av.error.FFmpegError as error:
+                self._refused(error)
                 continue
             yield from frames
         try:
             yield from context.decode(None)
         except av.error.EOFError:
             return
-        except av.error.FFmpegError:
-            self.stats.bad_packets += 1
+        except av.error.FFmpegError as error:
+            self._refused(error)
+
+    def _refused(self, error: av.error.FFmpegError) -> None:
+        self.stats.bad_packets += 1
+        if error.log:
+            self.stats.complaint = str(error.log[-1]).strip()
 
     def _note(self, pts: int, duration: int) -> None:
         """Remember what a packet promises."""

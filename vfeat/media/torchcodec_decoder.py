@@ -1,0 +1,20 @@
+"""TorchCodec, an extra; it brings torch into the child (340 MB and some seconds)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from vfeat.media.decoder import RGB, Decoder, DecodeRequest
+from vfeat.media.indexed_decoder import Reader, open_indexed
+
+
+def open_torchcodec(request: DecodeRequest) -> Decoder:
+    """Factory of the decoder named `torchcodec`."""
+    return open_indexed(request, "torchcodec", _open, codecs_not=set())
+
+
+def _open(path: str) -> Reader:
+    from torchcodec.decoders import VideoDecoder
+
+    video = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact")
+    return Reader(len(video), lambda number: cast(RGB, video[number].numpy()), lambda: None)
