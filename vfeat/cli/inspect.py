@@ -109,6 +109,7 @@ def errors(
 ) -> None:
     """List the failed clip ranges that no later run has mended."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from vfeat.tables.status import open_errors
@@ -125,6 +126,6 @@ def errors(
         table.add_column(name, overflow="fold")
     for error in found:
         clips = f"{error['first_clip']}–{error['last_clip']}"
-        table.add_row(error["error_class"], clips, error["message"])
+        table.add_row(error["error_class"], clips, escape(error["message"]))
     Console().print(table)
     print(f"Try them again with:  vfeat extract ... --retry-errors all   ({len(found)} ranges)")

@@ -71,19 +71,27 @@ def list_corpus(sources: tuple[str, ...], known: set[str]) -> Listing:
     return listing
 
 
-def known_videos(root: Root) -> set[str]:
-    """video_ids of all plans."""
+def known_videos(root: Root, plans: list[str]) -> set[str]:
+    """video_ids of the given plans."""
     known: set[str] = set()
-    for plan in plan_list(root):
+    for plan in plans:
         known.update(read_plan(root, plan, ["video_id"]).column("video_id").unique().to_pylist())
     return known
 
 
 @dataclass
 class Planner:
-    """Probes videos and packs them; publishes, unless it is a dry run."""
+    """Probes videos and packs them; publishes, unless it is a dry run.
+
+    A plan's number says which plans its author knew: it is one more than their count, and the
+    store gives each number once. So two drivers cannot both plan a video, however they race.
+
+    Attributes:
+        plans: how many plans were there when the videos to plan were chosen.
+    """
 
     root: Root
+    plans: int
     executor: Executor
     estimate: Estimate
     limits: ShardLimits
@@ -117,15 +125,19 @@ class Planner:
     def publish(self, planned: list[Planned]) -> bool:
         """Write the next plan; False when another driver wrote that number first."""
         extras = {video.video_id: video.extra for video in planned if video.extra}
-        number = len(plan_list(self.root)) + 1
-        return publish_plan(self.root, number, plan_table(self.shards(planned), extras)) is not None
+        table = plan_table(self.shards(planned), extras)
+        ours = publish_plan(self.root, self.plans + 1, table) is not None
+        self.plans += ours
+        return ours
 
     def extend(self, videos: Iterable[Video]) -> None:
         """Plan the videos that no plan holds, whatever other drivers do meanwhile."""
         for chunk in self.chunks(videos):
             rest = chunk
             while rest and not self.publish(rest):
-                known = known_videos(self.root)
+                plans = plan_list(self.root)
+                self.plans = len(plans)
+                known = known_videos(self.root, plans)
                 rest = [video for video in rest if video.video_id not in known]
 
 
@@ -160,6 +172,7 @@ def retry_candidates(root: Root, classes: tuple[str, ...]) -> list[tuple[Video, 
 
 def plan_retries(planner: Planner, classes: tuple[str, ...]) -> int:
     """Plan failed clip ranges again, with a fresh probe. Returns how many ranges."""
+    planner.plans = len(plan_list(planner.root))  # before looking: see Planner
     candidates = retry_candidates(planner.root, classes)
     if not candidates:
         return 0

@@ -152,14 +152,15 @@ class ExtractRun:
 
     def _survey(self) -> tuple[Listing, Planner]:
         self.watch.phase("listing")
-        listing = list_corpus(self.job.sources, known_videos(self.root))
+        plans = plan_list(self.root)
+        listing = list_corpus(self.job.sources, known_videos(self.root, plans))
         workers = self.executor.workers()
         figure = estimate(
             self.job, self.root,
             gpu=uses_gpu(self.job), workers=workers, decoders=decode_workers(self.job),
         )  # fmt: skip
         planner = Planner(
-            self.root, self.executor, figure, shard_limits(self.job),
+            self.root, len(plans), self.executor, figure, shard_limits(self.job),
             self._breaker("probing"), self.watch,
         )  # fmt: skip
         return listing, planner
@@ -232,6 +233,19 @@ class ExtractRun:
                 for error in outcome.errors:
                     counts[error.error_class] = counts.get(error.error_class, 0) + 1
         return counts
+
+
+def run_job(job: ExtractJob, watch: Watch | None = None) -> RunSummary:
+    """Carry out a job from Python; the same as `vfeat run`.
+
+    Raises:
+        VfeatError: what the command line would print and exit with.
+    """
+    run = ExtractRun(job, watch or Watch())
+    try:
+        return run.run()
+    finally:
+        run.close()
 
 
 def _failure(outcome: Outcome) -> tuple[ErrorClass, str] | None:

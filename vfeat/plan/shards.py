@@ -15,6 +15,7 @@ from vfeat.plan.unit import Planned, Unit
 
 MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
 MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads
+LEAST_S = 30.0  # of work in a shard, however many workers wait
 UNIT_SHARE = 0.2  # of a shard's work; what a crashing decoder can cost
 
 
@@ -33,7 +34,7 @@ class ShardLimits:
     def spread(self, total_s: float, workers: int) -> ShardLimits:
         """Smaller shards when the corpus is small, so that every worker gets a few."""
         fair_s = total_s / (workers * 4)
-        return ShardLimits(min(self.seconds, max(fair_s, 10.0)), self.clips)
+        return ShardLimits(min(self.seconds, max(fair_s, LEAST_S)), self.clips)
 
 
 def units_of(video: Planned, estimate: Estimate, limits: ShardLimits) -> Iterator[Unit]:

@@ -52,7 +52,8 @@ class ExtractWorker:
         self._failure: BaseException | None = None
         self._shards: dict[int, OpenShard] = {}
         self._closed = threading.Event()
-        threading.Thread(target=self._pump, name="vfeat-pump", daemon=True).start()
+        self._thread = threading.Thread(target=self._pump, name="vfeat-pump", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> ExtractWorker:
         return self
@@ -62,6 +63,7 @@ class ExtractWorker:
 
     def close(self) -> None:
         self._closed.set()
+        self._thread.join(timeout=30)  # a batch in the model is finished, not cut off
         self.pool.close()
 
     def run(self, lease: Lease) -> ShardReport:

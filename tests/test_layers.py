@@ -1,0 +1,75 @@
+"""Imports go down only, and each third-party library has one owner."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "vfeat"
+# Lowest first. A module may import from lower rows, and from its own package.
+ROWS = [
+    {"errors"},
+    {"job", "kernels"},
+    {"storage", "ops"},
+    {"media", "models"},
+    {"corpus", "plan"},
+    {"tables"},
+    {"stages"},
+    {"engine"},
+    {"schema", "doctor"},
+    {"cli"},
+]
+OWNERS = {
+    "fsspec": {"storage"},
+    "s3fs": {"storage"},
+    "av": {"media"},
+    "cv2": {"media"},
+    "decord": {"media"},
+    "torchcodec": {"media"},
+    "ray": {"engine"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "triton": {"kernels"},
+}
+RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
+FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
+
+
+def part(path: Path) -> str:
+    first = path.relative_to(ROOT).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of imported modules, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+            if node.module == "vfeat":
+                names |= {f"vfeat.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_down(path: Path) -> None:
+    mine = part(path)
+    for name in imports(path):
+        if name.startswith("vfeat.") and (other := name.split(".")[1]) in RANK and other != mine:
+            assert RANK[other] < RANK[mine], f"{path.name} ({mine}) imports {name}"
+        owner = OWNERS.get(name.split(".")[0])
+        assert owner is None or mine in owner, f"{path.name} ({mine}) imports {name}"
+
+
+def test_ray_is_imported_in_one_module_only() -> None:
+    users = [p for p in FILES if any(n.split(".")[0] == "ray" for n in imports(p))]
+    assert [p.name for p in users] == ["cluster.py"]
+
+
+def test_kernels_never_import_vfeat() -> None:
+    for path in (ROOT / "kernels").resolve().rglob("*.py"):
+        assert not any(n == "vfeat" or n.startswith("vfeat.") for n in imports(path)), path
