@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.s3.fixtures import bucket, s3
+from tests.s3.fixtures import bucket, proxy, s3
 
-__all__ = ["bucket", "s3"]  # fixtures of a real S3-API server, found by their names
+__all__ = ["bucket", "proxy", "s3"]  # fixtures of a real S3-API server, found by their names
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

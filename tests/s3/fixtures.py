@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.s3.install import REPOSITORY, CannotInstall, swift_bin
+from tests.s3.proxy import Proxy
 from tests.s3.server import S3Server
 
 
@@ -52,6 +53,15 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     fs, path = connect(uri)
     fs.call_s3("create_bucket", Bucket=path)
     return uri
+
+
+@pytest.fixture
+def proxy(bucket: str, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy before the server; the environment leads to it."""
+    between = Proxy(s3.ports["proxy"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", between.endpoint)
+    yield between
+    between.close()
 
 
 def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:

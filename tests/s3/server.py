@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class S3Server:
     region: str = "us-east-1"
     ports: dict[str, int] = field(default_factory=dict)
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    # the daemons die with the thread that spawned them, so it must live as long as we do
+    _parent: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     @property
     def endpoint(self) -> str:
@@ -92,13 +95,7 @@ class S3Server:
         for kind in daemons or DAEMONS:
             if kind in self._running:
                 continue
-            with (self.root / f"{kind}.log").open("ab") as log:
-                self._running[kind] = subprocess.Popen(
-                    [self.bin / f"swift-{kind}-server", self.root / "etc" / f"{kind}.conf"],
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    preexec_fn=_die_with_parent,
-                )
+            self._running[kind] = self._parent.submit(self._spawn, kind).result()
         deadline_s = time.monotonic() + _READY_S
         for kind in daemons or DAEMONS:
             while not _listens(self.ports[kind]):
@@ -128,6 +125,15 @@ class S3Server:
             tails.append("\n".join([f"--- {path}", *last]))
         return "\n".join(tails)
 
+    def _spawn(self, kind: str) -> subprocess.Popen[bytes]:
+        with (self.root / f"{kind}.log").open("ab") as log:
+            return subprocess.Popen(
+                [self.bin / f"swift-{kind}-server", self.root / "etc" / f"{kind}.conf"],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_die_with_parent,
+            )
+
     def _common(self, kind: str) -> str:
         return (
             f"[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = {self.ports[kind]}\nworkers = 0\n"
@@ -141,7 +147,7 @@ class S3Server:
             ["add", *device, "--port", str(self.ports[kind]), "--weight", "1"],
             ["rebalance"],
         ):
-            command = [self.bin / "swift-ring-builder", f"{kind}.builder", *step]
+            command = [str(self.bin / "swift-ring-builder"), f"{kind}.builder", *step]
             subprocess.run(command, cwd=etc, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -35,6 +35,19 @@ _TRANSIENT_CLASSES = frozenset(
         "FSTimeoutError",
     }
 )
+_CLIENTS = frozenset(
+    {
+        "aiohttp",
+        "azure",
+        "botocore",
+        "fsspec",
+        "gcsfs",
+        "google",
+        "huggingface_hub",
+        "httpx",
+        "s3fs",
+    }
+)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -155,5 +168,5 @@ def is_expected(error: BaseException) -> bool:
     """True for what stores and disks raise; the rest is a bug and must not be hidden."""
     if isinstance(error, VfeatError):
         return False
-    library = {c.__module__.partition(".")[0] for c in type(error).__mro__}
-    return isinstance(error, OSError) or bool(library & {"botocore", "aiohttp", "fsspec", "s3fs"})
+    modules = {c.__module__.partition(".")[0] for c in type(error).__mro__}
+    return isinstance(error, OSError) or not _CLIENTS.isdisjoint(modules)

@@ -47,14 +47,15 @@ def _open_s3() -> Any:
         config_kwargs={
             "connect_timeout": _CONNECT_S,
             "read_timeout": _READ_S,
-            "retries": {"mode": "standard", "total_max_attempts": 3},
+            # `patiently` waits; this only mends what passes at once
+            "retries": {"mode": "standard", "total_max_attempts": 2},
             "max_pool_connections": 32,
             # the newer default sends trailing checksums, which many S3-alikes refuse
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
         },
     )
-    fs.retries = 3
+    fs.retries = 2
     return fs
 
 
@@ -103,6 +104,8 @@ def s3_pages(
 class RemoteFile(io.BufferedIOBase):
     """A remote object to read and seek in; short outages are waited for."""
 
+    _file: Any = None  # stays so when opening fails
+
     def __init__(
         self, uri: str, *, size_bytes: int | None, block_bytes: int, patience_s: float
     ) -> None:
@@ -149,6 +152,6 @@ class RemoteFile(io.BufferedIOBase):
         return True
 
     def close(self) -> None:
-        if not self.closed:
+        if not self.closed and self._file is not None:
             self._file.close()
         super().close()

@@ -1,0 +1,102 @@
+"""A proxy before the S3 server: counts bytes, and does what networks do."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+
+_BODY = b"<Error><Code>NotImplemented</Code><Message>no conditions</Message></Error>"
+_NO_CONDITIONS = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+)
+
+
+class Proxy:
+    """Passes bytes on to a port of this machine.
+
+    Attributes:
+        down_bytes: how much the server has sent.
+        lose_answers: so many answers to PUT are dropped, together with their connection.
+        refuse_conditions: answer 501 to conditional requests, as some stores do.
+        up_limit_bytes: everything is cut, for good, when clients have sent so much.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.down_bytes = 0
+        self.lose_answers = 0
+        self.refuse_conditions = False
+        self.up_limit_bytes: int | None = None
+        self._up_bytes = 0
+        self._target = ("127.0.0.1", port)
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        """What AWS_ENDPOINT_URL_S3 must be."""
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                _Connection(self, client, self._target)
+
+    def is_cut(self, sent_bytes: int) -> bool:
+        """Count what a client sends; True when that was too much."""
+        with self._lock:
+            self._up_bytes += sent_bytes
+            return self.up_limit_bytes is not None and self._up_bytes > self.up_limit_bytes
+
+    def takes_answer(self, request: bytes) -> bool:
+        """True when the answer to this request shall be lost."""
+        with self._lock:
+            doomed = request.startswith(b"PUT ") and self.lose_answers > 0
+            self.lose_answers -= doomed
+            return doomed
+
+
+class _Connection:
+    def __init__(self, proxy: Proxy, client: socket.socket, target: tuple[str, int]) -> None:
+        self.proxy, self.client, self.doomed = proxy, client, False
+        try:
+            self.server = socket.create_connection(target)
+        except OSError:
+            client.close()
+            return
+        for work in (self._up, self._down):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _up(self) -> None:
+        with suppress(OSError):
+            while data := self.client.recv(1 << 16):
+                self.doomed = self.doomed or self.proxy.takes_answer(data)
+                if self.proxy.refuse_conditions and b"if-none-match:" in data.lower():
+                    self.client.sendall(_NO_CONDITIONS)
+                    break
+                if self.proxy.is_cut(len(data)):
+                    break
+                self.server.sendall(data)
+        self._close()
+
+    def _down(self) -> None:
+        with suppress(OSError):
+            while data := self.server.recv(1 << 16):
+                self.proxy.down_bytes += len(data)
+                if self.doomed and not data.startswith(b"HTTP/1.1 100"):
+                    break
+                self.client.sendall(data)
+        self._close()
+
+    def _close(self) -> None:
+        for end in (self.client, self.server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
