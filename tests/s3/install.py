@@ -40,4 +40,5 @@ def swift_bin() -> Path:
 def _run(command: list[str]) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if result.returncode:
-        raise CannotInstall(" ".join(result.stderr.split())[-500:])
+        lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise CannotInstall(lines[-1])
