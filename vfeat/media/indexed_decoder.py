@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from vfeat.errors import UnitError
-from vfeat.media.container import Opened, check_pixels
+from vfeat.media.container import Opened
 from vfeat.media.decoder import RGB, Decoder, DecodeRequest, DecodeStats, Frame
 from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.scan import Scan, scan
@@ -38,14 +38,18 @@ class Reader:
 
 
 def open_indexed(
-    request: DecodeRequest, name: str, open_reader: Callable[[str], Reader], codecs_not: set[str]
+    request: DecodeRequest,
+    name: str,
+    open_reader: Callable[[str], Reader],
+    codecs: frozenset[str],
+    pixel_formats: frozenset[str],
 ) -> Decoder:
     """The library's decoder for a plain file, PyAV with a warning for any other.
 
     Args:
-        codecs_not: FFmpeg names of codecs that the library cannot decode.
+        codecs, pixel_formats: FFmpeg's names of those that the library decodes right.
     """
-    seen, sar, unfit = _look(request, codecs_not)
+    seen, sar, unfit = _look(request, codecs, pixel_formats)
     if unfit is None and request.source.path is not None:
         try:
             reader = open_reader(request.source.path)
@@ -62,18 +66,22 @@ def open_indexed(
     return fallback
 
 
-def _look(request: DecodeRequest, codecs_not: set[str]) -> tuple[Scan, Fraction, str | None]:
+def _look(
+    request: DecodeRequest, codecs: frozenset[str], pixel_formats: frozenset[str]
+) -> tuple[Scan, Fraction, str | None]:
     with Opened(request.source, request.limits.max_frame_pixels) as opened:
         seen = scan(opened, request.progress)
         codec = opened.stream.codec_context.codec.canonical_name
         containers = set(opened.container.format.name.split(","))
         sar = opened.stream.sample_aspect_ratio or Fraction(1)
-        size = (opened.stream.codec_context.width, opened.stream.codec_context.height)
-    check_pixels(*size, request.source.uri, request.limits.max_frame_pixels)
+        width, height = opened.stream.codec_context.width, opened.stream.codec_context.height
+        pixels = opened.stream.codec_context.pix_fmt or "unknown"
     reasons = {
         "the file is not on this machine": request.source.path is None,
         f"its container is {'/'.join(sorted(containers))}": not containers & _PLAIN_CONTAINERS,
-        f"its codec is {codec}": codec in codecs_not,
+        f"its codec is {codec}": codec not in codecs,
+        f"its pixels are {pixels}": pixels not in pixel_formats,
+        f"its size is odd ({width}x{height})": bool(width % 2 or height % 2),
         "an edit list hides frames": seen.n_discarded > 0,
         "time starts again in mid-stream": bool(seen.restarts) or not seen.timed,
         "it holds no packets": len(seen.ticks) == 0,

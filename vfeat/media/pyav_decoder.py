@@ -69,7 +69,7 @@ class PyavDecoder:
     def _start_reading(self) -> None:
         self._position: int | None = None
         self._ahead: deque[Frame] = deque()
-        self._frames = self._timed(self._decode())
+        self._frames: Iterator[Frame] = self._timed(self._decode())
 
     def read(self) -> Frame | None:
         """The next frame, or None at the end."""
@@ -152,6 +152,9 @@ class PyavDecoder:
 
     def close(self) -> None:
         """Close the container and the scout."""
+        # The generators hold this object: without them it goes at once, with its codec.
+        self._frames = iter(())
+        self._ahead.clear()
         self._opened.close()
         if self._scout is not None:
             self._scout.close()
@@ -194,15 +197,20 @@ class PyavDecoder:
             insort(self._promised, pts)
 
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
-        """Frames with ticks on one continued line."""
-        unwrap = Unwrap(self._opened.tick_s)
+        """Frames with ticks on one continued line.
+
+        Only a restart that the packets show is continued: from a damaged group of
+        pictures, decoders give single frames much too late.
+        """
+        unwrap = Unwrap(self._opened.tick_s) if self._request.timeline.restarts else None
         counted = 0
         for frame in self._sorted(frames):
             self.stats.frames_decoded += 1
             length = frame.duration or self._interval
             tick = counted if frame.pts is None else frame.pts
             counted = tick + length
-            tick = unwrap(tick, length)
+            if unwrap is not None:
+                tick = unwrap(tick, length)
             self._last_end = max(self._last_end, tick + length)
             yield self._frame(frame, tick)
 

@@ -7,10 +7,13 @@ from typing import cast
 from vfeat.media.decoder import RGB, Decoder, DecodeRequest
 from vfeat.media.indexed_decoder import Reader, open_indexed
 
+_CODECS = frozenset({"h264", "hevc", "mpeg4", "vp8", "vp9", "av1"})
+_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
+
 
 def open_torchcodec(request: DecodeRequest) -> Decoder:
     """Factory of the decoder named `torchcodec`."""
-    return open_indexed(request, "torchcodec", _open, codecs_not=set())
+    return open_indexed(request, "torchcodec", _open, _CODECS, _PIXEL_FORMATS)
 
 
 def _open(path: str) -> Reader:

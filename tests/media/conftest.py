@@ -1,0 +1,38 @@
+"""Fixtures for decoding: every file with its truth, and ways to run the assembler here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.media.truth import Video, own_videos, shared_videos
+
+_SHARED = Path(
+    os.environ.get("VFEAT_SHARED") or Path(__file__).resolve().parents[2].parent / "shared"
+)
+
+
+def _all_videos() -> list[Video]:
+    found = own_videos()
+    if (_SHARED / "clips" / "pts.json").exists():
+        found += shared_videos(_SHARED)
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`healthy_video`, `broken_video`: each file of the repository and of the corpus."""
+    for name, healthy in (("healthy_video", True), ("broken_video", False)):
+        if name in metafunc.fixturenames:
+            videos = [video for video in _all_videos() if video.healthy == healthy]
+            metafunc.parametrize(name, videos, ids=[video.name for video in videos])
+
+
+@pytest.fixture
+def corpus(shared: Path) -> Path:
+    """Folder of the large corpus."""
+    folder = shared / "clips"
+    if not folder.is_dir():
+        pytest.skip(f"no corpus at {folder}")
+    return folder

@@ -1,0 +1,82 @@
+"""Decoders that misbehave, named in recipes as `tests.media.hostile:...`.
+
+Each does so at a place in the video, so that a retry meets it again; the ones with
+ONCE in their name leave a mark in $VFEAT_TEST_MARKS and behave the second time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+from vfeat.media.decoder import DecodeRequest, Frame
+from vfeat.media.pyav_decoder import PyavDecoder
+
+AT_S = 2.1
+
+
+class _At(PyavDecoder):
+    """Misbehaves when it reaches AT_S in the file whose name holds `cfr25_bframes`."""
+
+    def __init__(self, request: DecodeRequest) -> None:
+        super().__init__(request)
+        self._line = request.timeline
+        self._named = "cfr25_bframes" in request.source.uri
+
+    def read(self) -> Frame | None:
+        frame = super().read()
+        if frame is not None and self._named:
+            shown_s = (frame.tick - self._line.origin_tick) * self._line.tick_s
+            if shown_s >= AT_S:
+                self.misbehave()
+        return frame
+
+    def misbehave(self) -> None:
+        raise NotImplementedError
+
+
+class Segfault(_At):
+    def misbehave(self) -> None:
+        ctypes.string_at(0)
+
+
+class Abort(_At):
+    def misbehave(self) -> None:
+        os.abort()
+
+
+class AbortOnce(_At):
+    def misbehave(self) -> None:
+        mark = Path(os.environ["VFEAT_TEST_MARKS"]) / "aborted"
+        if not mark.exists():
+            mark.touch()
+            os.abort()
+
+
+class Hang(_At):
+    def misbehave(self) -> None:
+        ctypes.CDLL(None).sleep(1000)  # in C: no signal handler of Python would run
+
+
+class Slow(_At):
+    """Slower than any time-out, and alive all the time."""
+
+    def misbehave(self) -> None:
+        time.sleep(0.05)
+
+
+class Greedy(_At):
+    def misbehave(self) -> None:
+        bytearray(1 << 40)
+
+
+class Buggy(_At):
+    def misbehave(self) -> None:
+        raise KeyError("a bug")
+
+
+class Leave(_At):
+    def misbehave(self) -> None:
+        os._exit(7)
