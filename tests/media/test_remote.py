@@ -1,0 +1,96 @@
+"""Videos behind a network: the same clips, fewer bytes, failures that say storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.media.running import LIMITS, SMALL, Ran, events, pool_of
+from tests.media.truth import OWN, Video
+from tests.media.web import Web, serve
+from vfeat.errors import UnitError
+from vfeat.job.recipe import ClipSpec, DecodeLimits
+from vfeat.media import probe as probing
+from vfeat.media.probe import probe
+from vfeat.media.task import DecodeTask
+
+IMPATIENT = DecodeLimits(timeout_s=2.0)
+SPEC = ClipSpec(4, 0.5, 0.5)
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with serve(OWN) as served:
+        yield served
+
+
+def test_a_look_from_afar_plans_the_same_clips(
+    healthy_video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = probe(str(healthy_video.path), None, SPEC, LIMITS)
+    monkeypatch.setattr(probing, "_SMALL_BYTES", 0)
+    with serve(healthy_video.path.parent) as web:
+        uri = f"{web.address}/{quote(healthy_video.name)}"
+        there = probe(uri, healthy_video.path.stat().st_size, SPEC, LIMITS)
+    hidden = healthy_video.name in {"editlist_cut.mp4", "resolution_change.ts"}
+    if not hidden:  # frames behind an edit list, and restarts, are seen only by a scan
+        assert there.timeline == here.timeline
+    assert there.timeline.origin_tick == here.timeline.origin_tick
+
+
+@pytest.mark.parametrize("spool_bytes", [0, 1 << 30], ids=["ranges", "spooled"])
+def test_clips_are_those_of_the_local_file(web: Web, spool_bytes: int) -> None:
+    names = ["cfr25_bframes.mp4", "h264_late_start.ts", "vp9.webm"]
+    limits = DecodeLimits(spool_bytes=spool_bytes)
+    decoded: list[Ran] = []
+    for folder in (str(OWN), web.address):
+        ran = Ran()
+        with pool_of(1, SPEC, SMALL, limits) as pool:
+            for number, name in enumerate(names):
+                line = probe(str(OWN / name), None, SPEC, LIMITS).timeline
+                size = (OWN / name).stat().st_size
+                pool.submit(DecodeTask(number, f"{folder}/{name}", size, line, 0, 4))
+            for event in events(pool, len(names)):
+                ran.take(event)
+        decoded.append(ran)
+    here, there = decoded
+    assert here.order == there.order
+    assert all((here.frames[key] == there.frames[key]).all() for key in here.order)
+
+
+def test_a_late_unit_of_a_large_file_reads_its_part(corpus: Path) -> None:
+    path = corpus / "real" / "water_bottle_drumming_512.mp4"
+    with serve(path.parent) as web:
+        line = probe(str(path), None, SPEC, LIMITS).timeline
+        with pool_of(1, SPEC, SMALL) as pool:
+            size = path.stat().st_size
+            pool.submit(DecodeTask(0, f"{web.address}/{path.name}", size, line, 0, 1))
+            ran = Ran()
+            for event in events(pool, 1):
+                ran.take(event)
+        assert ran.outcomes[0].clips == 2
+        assert sum(web.sent) < size * 0.8
+
+
+def test_missing_and_failing_are_storage(web: Web) -> None:
+    uri = f"{web.address}/nowhere.mp4"
+    with pytest.raises(UnitError) as caught:
+        probe(uri, None, SPEC, IMPATIENT)
+    assert caught.value.error_class == "storage"
+    web.broken = True
+    with pytest.raises(UnitError) as caught:
+        probe(f"{web.address}/cfr25_bframes.mp4", 41394, SPEC, IMPATIENT)
+    assert caught.value.error_class == "storage"
+
+
+def test_a_download_leaves_nothing_behind(web: Web, tmp_path: Path) -> None:
+    from vfeat.media.source import locate, no_progress, spooled
+
+    source = locate(f"{web.address}/vp9.webm", (OWN / "vp9.webm").stat().st_size)
+    with spooled(source, str(tmp_path), no_progress) as copy:
+        assert copy.path is not None
+        assert Path(copy.path).read_bytes() == (OWN / "vp9.webm").read_bytes()
+    assert list(tmp_path.iterdir()) == []
