@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +19,7 @@ from vfeat.media.decoder import DecodeRequest
 from vfeat.media.probe import probe
 from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.source import locate, no_progress
+from vfeat.storage.uris import local_uri
 
 SPEC = ClipSpec(4, 0.5, 0.5)
 
@@ -88,6 +91,12 @@ def test_a_file_without_a_clip_says_what_it_is(name: str, error_class: str, says
 def test_a_missing_file_is_storage(tmp_path: Path) -> None:
     assert failure(tmp_path / "gone.mp4").error_class == "storage"
     assert failure(tmp_path).error_class == "storage"
+
+
+def test_a_name_that_is_not_text_is_a_name(tmp_path: Path) -> None:
+    strange = os.path.join(os.fsencode(tmp_path), b"caf\xe9.mp4")
+    shutil.copy(OWN / "one_frame.mp4", strange)
+    assert probe(local_uri(os.fsdecode(strange)), None, SPEC, LIMITS).n_clips == 1
 
 
 def test_a_playlist_is_not_followed(tmp_path: Path) -> None:

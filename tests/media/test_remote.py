@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits
 from vfeat.media import probe as probing
 from vfeat.media.probe import probe
+from vfeat.media.source import locate, no_progress, spooled
 from vfeat.media.task import DecodeTask
 
 IMPATIENT = DecodeLimits(timeout_s=2.0)
@@ -86,11 +88,13 @@ def test_missing_and_failing_are_storage(web: Web) -> None:
     assert caught.value.error_class == "storage"
 
 
-def test_a_download_leaves_nothing_behind(web: Web, tmp_path: Path) -> None:
-    from vfeat.media.source import locate, no_progress, spooled
-
+def test_a_download_has_no_name_to_be_left_behind(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     source = locate(f"{web.address}/vp9.webm", (OWN / "vp9.webm").stat().st_size)
-    with spooled(source, str(tmp_path), no_progress) as copy:
+    with spooled(source, no_progress) as copy:
         assert copy.path is not None
         assert Path(copy.path).read_bytes() == (OWN / "vp9.webm").read_bytes()
-    assert list(tmp_path.iterdir()) == []
+        assert probe(copy.path, None, SPEC, LIMITS).timeline.n_frames == 75
+        assert list(tmp_path.iterdir()) == []

@@ -59,8 +59,7 @@ class Child:
         """Receive the configuration and set the limits."""
         self._connection = connection
         self._config: ChildConfig = connection.recv()
-        limit = self._config.limits.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        limit_memory(self._config.limits.memory_bytes)
         shape = clip_shape(self._config.clip, self._config.frame)
         self._ring = Ring(memory_fd, self._config.slots, shape)
         os.close(memory_fd)
@@ -146,7 +145,7 @@ class Child:
         source = locate(task.uri, task.size_bytes, limits.timeout_s / 2)
         if not self._should_spool(source, task):
             return source
-        return stack_.enter_context(spooled(source, self._config.spool_dir, self._beat))
+        return stack_.enter_context(spooled(source, self._beat))
 
     def _should_spool(self, source: Source, task: DecodeTask) -> bool:
         if source.is_local or source.size_bytes is None:
@@ -215,9 +214,17 @@ def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
 def die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when the thread that started it ends."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if hasattr(libc, "prctl"):  # Linux; elsewhere the closed socket ends an idle child
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the call
         os._exit(1)
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Have allocations over the limit fail, instead of the machine."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def capture_ffmpeg_log() -> None:

@@ -15,14 +15,12 @@ class ChildConfig:
 
     Attributes:
         slots: clips that fit the shared memory at once.
-        spool_dir: where remote videos may be put; the parent empties it.
     """
 
     clip: ClipSpec
     frame: FrameSpec
     limits: DecodeLimits
     slots: int
-    spool_dir: str
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ One thread of the parent per child (`worker`), each child in its own process (`c
 
 from __future__ import annotations
 
-import os
 import queue
-import shutil
-import tempfile
 import threading
 from types import TracebackType
 
@@ -46,12 +43,10 @@ class DecodePool:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed = threading.Event()
-        self._spool = tempfile.mkdtemp(prefix="vfeat-spool-")
-        self._workers = []
-        for number in range(workers):
-            spool_dir = os.path.join(self._spool, str(number))
-            config = ChildConfig(clip, frame, limits, slots_per_child, spool_dir)
-            self._workers.append(Worker(config, self._tasks, self._events, self._closed))
+        config = ChildConfig(clip, frame, limits, slots_per_child)
+        self._workers = [
+            Worker(config, self._tasks, self._events, self._closed) for _ in range(workers)
+        ]
         for worker in self._workers:
             worker.start()
 
@@ -99,4 +94,3 @@ class DecodePool:
                 child.kill()
         for worker in self._workers:
             worker.join(_JOIN_S)
-        shutil.rmtree(self._spool, ignore_errors=True)

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -57,13 +56,17 @@ class ChildProcess:
     live as long as the child is wanted.
     """
 
-    def __init__(self, config: ChildConfig) -> None:
+    def __init__(self, config: ChildConfig, closed: threading.Event) -> None:
         """Start the process and wait for its hello.
+
+        Args:
+            closed: set when nobody wants the child any more.
 
         Raises:
             ChildLost: it did not start within `start_timeout_s`.
         """
         self._limits = config.limits
+        self._closed = closed
         self.tasks = 0
         self._lock = threading.Lock()  # over the socket's sending side and the counts
         self._held = 0
@@ -100,7 +103,7 @@ class ChildProcess:
     def _greet(self, config: ChildConfig) -> None:
         try:
             self._connection.send(config)
-            hello = self._receive(self._limits.start_timeout_s, lambda: False)
+            hello = self._receive(self._limits.start_timeout_s)
         except (ChildLost, OSError) as error:
             message = f"a decoder child did not start: {error}"
             self.kill()
@@ -134,15 +137,15 @@ class ChildProcess:
             self._connection.send(task)
         self.tasks += 1
 
-    def receive(self, is_closed: threading.Event) -> FromChild:
+    def receive(self) -> FromChild:
         """The next message.
 
         Raises:
             ChildLost: the child died, or made no progress for `timeout_s` and was killed.
         """
-        return self._receive(self._limits.timeout_s, is_closed.is_set)
+        return self._receive(self._limits.timeout_s)
 
-    def _receive(self, timeout_s: float, is_closed: Callable[[], bool]) -> FromChild:
+    def _receive(self, timeout_s: float) -> FromChild:
         since_s = time.monotonic()
         while True:
             try:
@@ -151,7 +154,7 @@ class ChildProcess:
                     return message
             except (EOFError, OSError) as error:
                 raise self._died() from error
-            if is_closed():
+            if self._closed.is_set():
                 raise ChildLost("internal", "the decoder pool was closed")
             now_s = time.monotonic()
             with self._lock:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
+import tempfile
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from vfeat.errors import StorageError, UnitError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Progress = Callable[[], None]
 
 # One request per read while downloading; small enough to show progress on slow lines.
-_SPOOL_READ_BYTES = 4 << 20
+_SPOOL_READ_BYTES = 1 << 20
 
 
 def no_progress() -> None:
@@ -89,24 +89,24 @@ def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source
 
 
 @contextmanager
-def spooled(source: Source, directory: str, progress: Progress) -> Iterator[Source]:
-    """The same video as a local copy in `directory`, deleted afterwards."""
-    path = os.path.join(directory, uuid.uuid4().hex)
-    try:
-        _download(source, path, progress)
+def spooled(source: Source, progress: Progress) -> Iterator[Source]:
+    """The same video as a local copy without a name: it goes with this process."""
+    nameless = os.path.isdir("/proc/self/fd")
+    create = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile
+    with create(prefix="vfeat-spool-") as copy:
+        _download(source, copy, progress)
+        path = f"/proc/self/fd/{copy.fileno()}" if nameless else str(copy.name)
         yield Source(source.uri, source.size_bytes, path, source.patience_s)
-    finally:
-        with suppress(OSError):
-            os.unlink(path)
 
 
-def _download(source: Source, path: str, progress: Progress) -> None:
+def _download(source: Source, copy: IO[bytes], progress: Progress) -> None:
     opened = source.open()
     assert not isinstance(opened, str)
     try:
-        with opened, open(path, "wb") as copy:
+        with opened:
             while block := opened.read(_SPOOL_READ_BYTES):
                 copy.write(block)
                 progress()
+        copy.flush()
     except (StorageError, OSError) as error:
         raise storage_failure(source.uri, error) from error

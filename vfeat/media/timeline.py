@@ -152,11 +152,6 @@ def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int)
     ]
 
 
-def choose(frame_ticks: Ticks, sample_ticks: Ticks) -> npt.NDArray[np.intp]:
-    """Number of the frame on display at each sample tick; -1 before the first one."""
-    return np.searchsorted(frame_ticks, sample_ticks, side="right") - 1
-
-
 def count_empty(grid: Grid, frame_ticks: Ticks) -> int:
     """Clips of a dense grid in whose window no frame begins (gaps in the video).
 

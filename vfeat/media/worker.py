@@ -6,9 +6,7 @@ the last clip that was settled; no clip is emitted twice.
 
 from __future__ import annotations
 
-import os
 import queue
-import shutil
 import threading
 import traceback
 from contextlib import suppress
@@ -140,8 +138,7 @@ class Worker(threading.Thread):
                 self.child.give(task)
                 return self.child
             self._drop_child()
-        os.makedirs(self._config.spool_dir, exist_ok=True)
-        self.child = ChildProcess(self._config)
+        self.child = ChildProcess(self._config, self._closed)
         if self._closed.is_set():
             raise ChildLost("internal", "the decoder pool was closed")
         try:
@@ -151,7 +148,7 @@ class Worker(threading.Thread):
         return self.child
 
     def _next(self, child: ChildProcess) -> FromChild:
-        while isinstance(message := child.receive(self._closed), Alive):
+        while isinstance(message := child.receive(), Alive):
             pass
         return message
 
@@ -168,13 +165,11 @@ class Worker(threading.Thread):
         return False
 
     def _drop_child(self, wanted: bool = True) -> None:
-        """End the child, and delete what it may have left in its spool."""
+        """End the child; the next task gets a fresh one."""
         child = self.child
-        if not wanted or child is None:
-            return
-        self.child = None
-        child.close()
-        shutil.rmtree(self._config.spool_dir, ignore_errors=True)
+        if wanted and child is not None:
+            self.child = None
+            child.close()
 
 
 def _clip_ready(child: ChildProcess, task_id: int, made: ClipMade) -> ClipReady:
