@@ -286,8 +286,8 @@ def test_two_drivers_on_one_root_double_nothing(corpus: Path, tmp_path: Path) ->
     """The second driver lists before the first has planned, and still plans nothing twice."""
     out = tmp_path / "out"
     late = ExtractRun(tiny_job(out, corpus), Watch())
-    listing, planner = late._survey()
+    plans, listing = late._survey()
     run_job(tiny_job(out, corpus))
-    planner.extend(listing.fresh)
+    late._planner(plans).extend(listing.fresh)
     assert [p.name for p in (out / "plans").iterdir()] == ["p00001.parquet"]
     verified(out)

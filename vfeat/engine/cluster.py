@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.plan.unit import Lease, Planned
 from vfeat.stages.report import Progress, ShardReport, WorkerSettings
 
+CONNECT_S = 5.0
 TICK_S = 0.5
 BEAT_S = 1.0
 LEASES = 2  # one in flight, one prefetched
@@ -103,6 +105,7 @@ class RayExecutor:
         path = os.environ.get("PYTHONPATH")
         if path:
             passed["PYTHONPATH"] = path
+        _check_address(self.cluster.address)
         try:
             ray.init(
                 address=self.cluster.address,
@@ -274,6 +277,20 @@ class RayExecutor:
         if self._started:
             ray.shutdown()
             self._started = False
+
+
+def _check_address(address: str | None) -> None:
+    """Ray itself retries an address where nobody answers for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise EnvironmentMissing(
+            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
+            "correct --address, or leave it out to run on this machine"
+        ) from None
 
 
 def _probe(recipe: Recipe, settings: WorkerSettings, videos: list[Video]) -> list[Planned]:

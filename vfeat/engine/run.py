@@ -70,7 +70,8 @@ class ExtractRun:
     def preview(self) -> PlanPreview:
         """What a run would do; probes the new videos and writes nothing."""
         check_dataset(self.root, self.recipe)
-        listing, planner = self._survey()
+        plans, listing = self._survey()
+        planner = self._planner(plans)
         shards = [s for chunk in planner.chunks(listing.fresh) for s in planner.shards(chunk)]
         units = [unit for shard in shards for unit in shard]
         pending = list(self._pending())
@@ -95,14 +96,14 @@ class ExtractRun:
         began = time.monotonic()
         started = datetime.now(UTC)
         exists = check_dataset(self.root, self.recipe)
-        listing, planner = self._survey()
+        known, listing = self._survey()
         if not exists:
             create_dataset(self.root, self.recipe)
         if listing.fresh:
             self.watch.phase("probing")
-            planner.extend(listing.fresh)
+            self._planner(known).extend(listing.fresh)
         if self.job.retry_errors is not None:
-            plan_retries(planner, self.job.retry_errors)
+            plan_retries(self._planner(known), self.job.retry_errors)
         plans = self._extract()
         idle = not plans and is_current(self.root, listing.is_gone)
         snapshot = None
@@ -150,20 +151,22 @@ class ExtractRun:
         """Last known counters of the workers."""
         return self._workers
 
-    def _survey(self) -> tuple[Listing, Planner]:
+    def _survey(self) -> tuple[list[str], Listing]:
+        """The plans there are, and what the corpus holds beyond them."""
         self.watch.phase("listing")
         plans = plan_list(self.root)
-        listing = list_corpus(self.job.sources, known_videos(self.root, plans))
+        return plans, list_corpus(self.job.sources, known_videos(self.root, plans))
+
+    def _planner(self, plans: list[str]) -> Planner:
         workers = self.executor.workers()
         figure = estimate(
             self.job, self.root,
             gpu=uses_gpu(self.job), workers=workers, decoders=decode_workers(self.job),
         )  # fmt: skip
-        planner = Planner(
+        return Planner(
             self.root, len(plans), self.executor, figure, shard_limits(self.job),
             self._breaker("probing"), self.watch,
         )  # fmt: skip
-        return listing, planner
 
     def _breaker(self, stage: str) -> Breaker | None:
         if self.job.retry_errors is not None:  # what failed before may well fail again

@@ -137,7 +137,11 @@ def _answered(answer: Answer, uri: str) -> str:
     if code in {"ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}:
         return f"{at} refuses the credentials ({code}): renew them and check the clock"
     if status in {401, 403}:
-        return f"{at} denies access ({code or status}): this key may not do that here"
+        # A HEAD has no body to tell a wrong secret from a right that is missing.
+        return (
+            f"{at} denies access ({code or status}): the secret is wrong or this key may not do "
+            "that here; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+        )
     return f"{at} answered {status} {code}: {message or 'no reason given'}"
 
 

@@ -124,8 +124,9 @@ def _rows(table: pa.Table, outcomes: list[Outcome]) -> Iterator[str]:
         missing, extra = set(expected) - set(keys), set(keys) - set(expected)
         yield f"{len(missing)} clips have neither row nor error, {len(extra)} rows no clip"
     vectors = table.column("embedding").combine_chunks()
-    values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(keys), -1)
-    broken = int((~np.isfinite(values).all(axis=1)).sum()) if len(keys) else 0
+    values = vectors.flatten().to_numpy(zero_copy_only=False)
+    values = values.reshape(len(keys), vectors.type.list_size)
+    broken = int((~np.isfinite(values).all(axis=1)).sum())
     if broken:
         yield f"{broken} embeddings are not finite"
 

@@ -1,0 +1,25 @@
+"""Decoders that crash or hang on purpose, in the child, for real; chosen by `--decoder`.
+
+They act on files whose name says so and pass everything else to PyAV.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+from vfeat.media.decoder import Decoder, DecodeRequest
+from vfeat.media.pyav_decoder import PyavDecoder
+
+
+def faulty(request: DecodeRequest) -> Decoder:
+    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time."""
+    name = os.path.basename(request.source.uri)
+    if name.startswith("crash"):
+        ctypes.string_at(0)
+    if name.startswith("hang"):
+        time.sleep(3600)
+    if name.startswith("slow"):
+        time.sleep(1.0)
+    return PyavDecoder(request)

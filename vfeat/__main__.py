@@ -1,0 +1,5 @@
+"""`python -m vfeat`: the command line."""
+
+from vfeat.cli import main
+
+main()
