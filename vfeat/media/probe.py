@@ -51,9 +51,7 @@ def probe(
         height, width = resized_shape(shape.height, shape.width, frame.size)
         check_resized(height, width, limits.max_frame_pixels, uri)
     line = _timeline(found, shape.tick)
-    grid = Grid(clip, line)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
-    cost = decode_cost_s(found.codec, shape.pixels, clip, line, found.scan.n_keyframes)
     return Probe(
         container=found.container,
         codec=found.codec,
@@ -62,8 +60,8 @@ def probe(
         rotation=shape.rotation,
         timeline=line,
         n_clips=count_clips(clip, line.duration_s),
-        n_empty=count_empty(grid, ticks) if scanned else 0,
-        decode_s=cost,
+        n_empty=count_empty(Grid(clip, line), ticks) if scanned else 0,
+        decode_s=decode_cost_s(found.codec, shape.pixels, clip, line, found.scan.n_keyframes),
         scanned=scanned,
     )
 
