@@ -52,20 +52,15 @@ class Video:
 
 
 def iter_corpus(sources: Iterable[str]) -> Iterator[Video]:
-    """Stream the videos of all sources, each once, in the order of the sources.
+    """Stream the videos of all sources, in their order; overlapping sources repeat videos.
 
     Raises:
         JobError: a source that names nothing, or a list without a `uri` column.
         StorageError: a bucket or folder that cannot be listed.
     """
-    seen: set[bytes] = set()
     for source in sources:
         is_list = source.lower().endswith(LIST_SUFFIXES)
-        for video in _from_list(source) if is_list else _from_listing(source):
-            key = bytes.fromhex(video.video_id)
-            if key not in seen:
-                seen.add(key)
-                yield video
+        yield from _from_list(source) if is_list else _from_listing(source)
 
 
 def _from_listing(source: str) -> Iterator[Video]:

@@ -288,6 +288,14 @@ def test_two_drivers_on_one_root_double_nothing(corpus: Path, tmp_path: Path) ->
     late = ExtractRun(tiny_job(out, corpus), Watch())
     plans, listing = late._survey()
     run_job(tiny_job(out, corpus))
-    late._planner(plans).extend(listing.fresh)
+    late._planner(plans).extend(listing.fresh())
     assert [p.name for p in (out / "plans").iterdir()] == ["p00001.parquet"]
     verified(out)
+
+
+def test_overlapping_sources_give_each_video_once(corpus: Path, tmp_path: Path) -> None:
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    run_job(tiny_job(once, corpus))
+    run_job(tiny_job(twice, corpus, corpus / "vp9.webm", f"{corpus}/*.mp4"))
+    assert keys(once) == keys(twice)
+    verified(twice)

@@ -225,8 +225,11 @@ class RayExecutor:
                 continue
             try:
                 report = _get(ref)
-            except RayActorError:
-                yield from self._bury(worker, ledger)
+            except (RayActorError, RayTaskError) as error:
+                # An exception that is not ours is a death too: a GPU that fell off the bus
+                # raises for ever, and only a fresh process may do better.
+                ray.kill(worker.handle)
+                yield from self._bury(worker, ledger, error)
                 continue
             self._deaths = 0
             if ref is worker.ready:
@@ -239,17 +242,16 @@ class RayExecutor:
             elif split is not None:
                 yield Assembled(split.lease, _in_order(split.results))
 
-    def _bury(self, worker: _Worker, ledger: Ledger) -> Iterator[Event]:
+    def _bury(self, worker: _Worker, ledger: Ledger, error: Exception) -> Iterator[Event]:
         self._workers.remove(worker)
         if worker.progress is not None:
             self._lost.clips += worker.progress.clips
         self._deaths += 1
         if self._deaths >= DEATHS_IN_A_ROW:
             raise WorkersLost(
-                f"{self._deaths} workers in a row died before they finished anything; the last "
-                f"had {len(worker.leases)} shards. Look at Ray's logs (/tmp/ray/session_latest/"
-                "logs) and at the machine's memory; what is committed stays, and the same command "
-                "goes on from there"
+                f"{self._deaths} workers in a row died before they finished anything. What is "
+                "committed stays, and the same command goes on from there. Ray's logs are in "
+                f"/tmp/ray/session_latest/logs. The last one said:\n{_tail(error)}"
             )
         split = ledger.died(worker.name)
         if split is not None:
@@ -306,6 +308,11 @@ def _get(ref: Any) -> Any:
         if isinstance(cause, VfeatError):
             raise cause from None
         raise
+
+
+def _tail(error: Exception) -> str:
+    """The end of a remote traceback, or of Ray's account of a death."""
+    return "\n".join(str(error).strip().splitlines()[-12:])
 
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:

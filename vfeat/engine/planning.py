@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 
 import pyarrow.compute as pc
 
@@ -20,28 +20,56 @@ from vfeat.plan.shards import ShardLimits, pack, units_of
 from vfeat.plan.unit import Planned, Unit
 from vfeat.storage.root import Root
 from vfeat.storage.source import is_local
-from vfeat.tables.ledger import committed_shards, video_states, without
+from vfeat.tables.ledger import committed_shards, plan_states, without
 from vfeat.tables.outcome import RangeError
 from vfeat.tables.plans import leases, plan_list, plan_table, publish_plan, read_plan
 
 PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
 
 
-@dataclass
 class Listing:
-    """What the corpus holds now."""
+    """What the corpus holds now, learned while it is streamed.
 
-    sources: tuple[str, ...]
-    present: set[str] = field(default_factory=set)
-    uris: set[str] = field(default_factory=set)
-    fresh: list[Video] = field(default_factory=list)
-    size_bytes: int = 0
+    Only hashes are kept of what went by: about 100 bytes a video.
+
+    Args:
+        sources: folders, files, globs, prefixes, lists.
+        known: video_ids (16 bytes) of all plans.
+
+    Raises:
+        JobError: there is no video at all; told at construction.
+    """
+
+    def __init__(self, sources: tuple[str, ...], known: set[bytes]) -> None:
+        self.sources = sources
+        self.size_bytes = 0
+        self.present: set[bytes] = set()
+        self._known = known
+        self._uris: set[int] = set()
+        self._videos = iter_corpus(sources)
+        self._first = next(self._videos, None)
+        if self._first is None:
+            where = ", ".join(sources)
+            raise JobError(f"no videos in {where}: nothing there has a video file's suffix")
+
+    def fresh(self) -> Iterator[Video]:
+        """Videos that no plan has yet, as the listing goes on; to be read to its end."""
+        assert self._first is not None
+        for video in chain([self._first], self._videos):
+            key = bytes.fromhex(video.video_id)
+            if key in self.present:  # two sources overlap
+                continue
+            self.present.add(key)
+            self._uris.add(hash(video.uri))
+            self.size_bytes += video.size_bytes
+            if key not in self._known:
+                yield video
 
     def is_gone(self, video_id: str, uri: str) -> bool | None:
         """True for a video that was deleted or replaced; None where these sources cannot tell."""
-        if video_id in self.present:
+        if bytes.fromhex(video_id) in self.present:
             return False
-        if uri in self.uris or any(_within(uri, source) for source in self.sources):
+        if hash(uri) in self._uris or any(_within(uri, source) for source in self.sources):
             return True
         return None
 
@@ -51,31 +79,12 @@ def _within(uri: str, source: str) -> bool:
     return uri == folder or uri.startswith(folder.rstrip("/") + "/")
 
 
-def list_corpus(sources: tuple[str, ...], known: set[str]) -> Listing:
-    """Stream the corpus and keep what no plan has yet.
-
-    Raises:
-        JobError: there is no video at all.
-    """
-    listing = Listing(sources)
-    for video in iter_corpus(sources):
-        video_id = video.video_id
-        listing.present.add(video_id)
-        listing.uris.add(video.uri)
-        listing.size_bytes += video.size_bytes
-        if video_id not in known:
-            listing.fresh.append(video)
-    if not listing.present:
-        where = ", ".join(sources)
-        raise JobError(f"no videos in {where}: nothing there has a video file's suffix")
-    return listing
-
-
-def known_videos(root: Root, plans: list[str]) -> set[str]:
-    """video_ids of the given plans."""
-    known: set[str] = set()
+def known_videos(root: Root, plans: list[str]) -> set[bytes]:
+    """video_ids of the given plans, 16 bytes each."""
+    known: set[bytes] = set()
     for plan in plans:
-        known.update(read_plan(root, plan, ["video_id"]).column("video_id").unique().to_pylist())
+        ids = read_plan(root, plan, ["video_id"]).column("video_id").unique()
+        known.update(bytes.fromhex(video_id) for video_id in ids.to_pylist())
     return known
 
 
@@ -138,7 +147,7 @@ class Planner:
                 plans = plan_list(self.root)
                 self.plans = len(plans)
                 known = known_videos(self.root, plans)
-                rest = [video for video in rest if video.video_id not in known]
+                rest = [video for video in rest if bytes.fromhex(video.video_id) not in known]
 
 
 def _failure(planned: Planned) -> tuple[ErrorClass, str] | None:
@@ -160,13 +169,13 @@ def retry_candidates(root: Root, classes: tuple[str, ...]) -> list[tuple[Video, 
             for unit in lease.units:
                 waiting.setdefault(unit.video_id, []).append((unit.first_clip, unit.last_clip))
     found = []
-    for video_id, state in video_states(root).items():
-        for error in state.open_errors():
-            if "all" in classes or error.error_class in classes:
-                size_bytes, etag = sizes[video_id]
-                video = Video(state.uri, size_bytes, etag)
-                rest = without(error, waiting.get(video_id, []))
-                found += [(video, left) for left in rest]
+    for plan_state in plan_states(root):
+        for video_id, state in plan_state.videos.items():
+            for error in state.open_errors():
+                if "all" in classes or error.error_class in classes:
+                    video = Video(state.uri, *sizes[video_id])
+                    rest = without(error, waiting.get(video_id, []))
+                    found += [(video, left) for left in rest]
     return found
 
 

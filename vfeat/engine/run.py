@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain
 
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished
 from vfeat.engine.inline import InlineExecutor
 from vfeat.engine.ledger import Ledger
-from vfeat.engine.planning import Listing, Planner, known_videos, list_corpus, plan_retries
+from vfeat.engine.planning import Listing, Planner, known_videos, plan_retries
 from vfeat.engine.prepare import (
     check_dataset,
     create_dataset,
@@ -39,7 +41,7 @@ from vfeat.tables.ledger import committed_shards, read_footers
 from vfeat.tables.outcome import Outcome
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.schema import RowShape
-from vfeat.tables.snapshot import Snapshot, build_snapshot, is_current, publish_snapshot
+from vfeat.tables.snapshot import is_current, publish_snapshot
 
 
 class ExtractRun:
@@ -72,7 +74,8 @@ class ExtractRun:
         check_dataset(self.root, self.recipe)
         plans, listing = self._survey()
         planner = self._planner(plans)
-        shards = [s for chunk in planner.chunks(listing.fresh) for s in planner.shards(chunk)]
+        fresh = list(listing.fresh())
+        shards = [s for chunk in planner.chunks(fresh) for s in planner.shards(chunk)]
         units = [unit for shard in shards for unit in shard]
         pending = list(self._pending())
         clips = sum(unit.clips for unit in units) + sum(lease.clips for lease in pending)
@@ -80,7 +83,7 @@ class ExtractRun:
         return PlanPreview(
             out=self.root.uri,
             videos=len(listing.present),
-            new_videos=len(listing.fresh),
+            new_videos=len(fresh),
             corpus_bytes=listing.size_bytes,
             clips=clips,
             unreadable=sum(unit.error_class is not None for unit in units),
@@ -99,25 +102,25 @@ class ExtractRun:
         known, listing = self._survey()
         if not exists:
             create_dataset(self.root, self.recipe)
-        if listing.fresh:
+        fresh = listing.fresh()
+        if (first := next(fresh, None)) is not None:
             self.watch.phase("probing")
-            self._planner(known).extend(listing.fresh)
+            self._planner(known).extend(chain([first], fresh))
         if self.job.retry_errors is not None:
             plan_retries(self._planner(known), self.job.retry_errors)
         plans = self._extract()
         idle = not plans and is_current(self.root, listing.is_gone)
-        snapshot = None
+        videos: Counter[str] = Counter()
         if not idle:
             self.watch.phase("closing")
-            snapshot = build_snapshot(self.root, listing.is_gone)
-            publish_snapshot(self.root, snapshot)
-        summary = self._summary(started, time.monotonic() - began, plans, snapshot)
+            videos = publish_snapshot(self.root, listing.is_gone)
+        summary = self._summary(started, time.monotonic() - began, plans, videos)
         if not idle:
             write_run(self.root, summary)
         return summary
 
     def _summary(
-        self, started: datetime, wall_s: float, plans: set[str], snapshot: Snapshot | None
+        self, started: datetime, wall_s: float, plans: set[str], videos: Counter[str]
     ) -> RunSummary:
         return RunSummary(
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -127,7 +130,7 @@ class ExtractRun:
             interrupted=self._interrupted,
             nothing_to_do=not plans,
             plans=tuple(sorted(plans)),
-            videos=snapshot.status_counts() if snapshot else {},
+            videos=dict(videos),
             totals=self.totals,
             errors=self._errors_of(plans),
             encoded_clips=sum(worker.clips for worker in self._workers),
@@ -155,7 +158,7 @@ class ExtractRun:
         """The plans there are, and what the corpus holds beyond them."""
         self.watch.phase("listing")
         plans = plan_list(self.root)
-        return plans, list_corpus(self.job.sources, known_videos(self.root, plans))
+        return plans, Listing(self.job.sources, known_videos(self.root, plans))
 
     def _planner(self, plans: list[str]) -> Planner:
         workers = self.executor.workers()

@@ -15,7 +15,7 @@ from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.ledger import committed_shards
+from vfeat.tables.ledger import committed_shards, plan_states
 
 if TYPE_CHECKING:
     import pandas
@@ -93,29 +93,38 @@ class FeatureDataset:
         A video in several files (a long one) is gathered from the row ranges that
         `videos.parquet` or the footers name.
         """
-        from vfeat.tables.ledger import video_states
-
-        open_file: dict[str, pa.Table] = {}
-        columns = ["video_id", "uri", "clip_index", "start_s", "end_s", "embedding"]
-        for video_id, state in sorted(
-            video_states(self.root).items(), key=lambda item: item[1].pieces
-        ):
-            parts = []
-            for key, first, rows in state.pieces:
-                if key not in open_file:
-                    if len(open_file) >= 4:
-                        open_file.pop(next(iter(open_file)))
-                    with self.root.open_input(key) as file:
-                        open_file[key] = pq.read_table(file, columns=columns)
-                parts.append(open_file[key].slice(first, rows))
-            if parts:
-                yield _sequence(video_id, state.uri, pa.concat_tables(parts))
+        files = _Files(self.root)
+        for plan in plan_states(self.root):
+            ordered = sorted(plan.videos.items(), key=lambda item: item[1].pieces)
+            for video_id, state in ordered:
+                if state.pieces:
+                    table = pa.concat_tables([files.rows(*piece) for piece in state.pieces])
+                    yield _sequence(video_id, state.uri, table)
 
     def to_torch(self) -> torch.utils.data.IterableDataset[dict[str, Any]]:
         """Videos as tensors: `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""
         from vfeat.tables.torch_dataset import SequenceDataset
 
         return SequenceDataset(self)
+
+
+class _Files:
+    """The last few features files, since neighbours stand in the same one."""
+
+    COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "embedding")
+    KEPT = 4
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._tables: dict[str, pa.Table] = {}
+
+    def rows(self, key: str, first: int, count: int) -> pa.Table:
+        if key not in self._tables:
+            if len(self._tables) >= self.KEPT:
+                self._tables.pop(next(iter(self._tables)))
+            with self._root.open_input(key) as file:
+                self._tables[key] = pq.read_table(file, columns=list(self.COLUMNS))
+        return self._tables[key].slice(first, count)
 
 
 def _sequence(video_id: str, uri: str, table: pa.Table) -> Sequence:

@@ -1,21 +1,26 @@
 """The truth about a dataset, read from what is committed: plans and the features' footers.
 
 Everything else under the root (`videos.parquet`, `errors.parquet`) is a snapshot of this and
-can be rebuilt from it.
+can be rebuilt from it. It is read plan by plan, so that memory is bounded by a plan and by the
+videos that were planned more than once (retries), however many videos there are.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vfeat.errors import StorageError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
 from vfeat.tables.outcome import Outcome, RangeError, subtract
+from vfeat.tables.plans import plan_list, read_plan
 
 READERS = 8
 
@@ -25,8 +30,8 @@ class VideoState:
     """What is committed of one video, over all plans.
 
     Attributes:
-        pieces: (file, first row, rows) in clip order.
-        ranges: outcome of each planned clip range; a later plan's answer replaces an earlier.
+        pieces: (file, first row, rows), in plan order.
+        outcomes: of each planned clip range, in plan order.
     """
 
     uri: str
@@ -45,7 +50,7 @@ class VideoState:
         """Errors that no later plan has answered.
 
         `--retry-errors` plans failed ranges again, so an error counts only while no later
-        outcome covers the same clips (outcomes stand in plan order).
+        outcome covers the same clips.
         """
         errors: list[RangeError] = []
         for place, outcome in enumerate(self.outcomes):
@@ -53,6 +58,20 @@ class VideoState:
             for error in outcome.errors:
                 errors.extend(without(error, later))
         return errors
+
+
+@dataclass(frozen=True)
+class PlanState:
+    """One plan and the states of the videos that it planned first.
+
+    Attributes:
+        units: the plan's table.
+        videos: by video_id; a video that no commit names yet is missing here.
+    """
+
+    plan: str
+    units: pa.Table
+    videos: dict[str, VideoState]
 
 
 def without(error: RangeError, ranges: Iterable[tuple[int, int]]) -> list[RangeError]:
@@ -84,29 +103,62 @@ def read_footers(root: Root, shards: Iterable[str]) -> Iterator[tuple[str, Foote
         yield from pool.map(read, sorted(shards))
 
 
-def video_states(root: Root) -> dict[str, VideoState]:
-    """Fold all footers into one state for each video_id, in plan order."""
-    states: dict[str, VideoState] = {}
-    for shard, footer in read_footers(root, committed_shards(root)):
+def plan_states(root: Root) -> Iterator[PlanState]:
+    """Fold the footers plan by plan; a video planned again stands with its first plan, whole."""
+    committed = committed_shards(root)
+    plans = plan_list(root)
+    again = _planned_again(root, plans)
+    merged: dict[str, VideoState] = {}
+    if again:
+        for plan in plans:
+            shards = _shards_of(root, plan, again) & committed
+            _fold(read_footers(root, shards), merged, lambda video_id: video_id in again)
+    shown: set[str] = set()
+    for plan in plans:
+        videos: dict[str, VideoState] = {}
+        mine = {shard for shard in committed if layout.plan_of(shard) == plan}
+        _fold(read_footers(root, mine), videos, lambda video_id: video_id not in again)
+        units = read_plan(root, plan)
+        first = (set(units.column("video_id").unique().to_pylist()) & again) - shown
+        shown |= first
+        videos |= {video_id: merged[video_id] for video_id in first & merged.keys()}
+        yield PlanState(plan, units, videos)
+
+
+def _planned_again(root: Root, plans: list[str]) -> set[str]:
+    """Videos of more than one plan."""
+    if len(plans) < 2:
+        return set()
+    unique = [read_plan(root, plan, ["video_id"]).column("video_id").unique() for plan in plans]
+    counts = pc.value_counts(pa.concat_arrays(unique))
+    often = counts.filter(pc.greater(counts.field("counts"), 1))
+    return set(often.field("values").to_pylist())
+
+
+def _shards_of(root: Root, plan: str, videos: set[str]) -> set[str]:
+    table = read_plan(root, plan, ["video_id", "shard"])
+    mine = table.filter(pc.is_in(table.column("video_id"), pa.array(sorted(videos))))
+    return {layout.shard_name(plan, n) for n in mine.column("shard").unique().to_pylist()}
+
+
+def _fold(
+    footers: Iterable[tuple[str, Footer]],
+    states: dict[str, VideoState],
+    wanted: Callable[[str], bool],
+) -> None:
+    """Add what the footers say of the wanted videos to their states."""
+    for shard, footer in footers:
         file = layout.features_key(shard)
-        for video_id, outcomes in _by_video(footer.outcomes).items():
-            state = states.setdefault(video_id, VideoState(outcomes[0].uri))
-            state.outcomes.extend(outcomes)
-        place = 0
-        rows_of: dict[str, int] = defaultdict(int)
+        groups: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in footer.outcomes:
-            rows_of[outcome.video_id] += outcome.rows
-        for video_id in sorted(rows_of):  # the file's own order
-            if rows_of[video_id]:
-                states[video_id].pieces.append((file, place, rows_of[video_id]))
-                place += rows_of[video_id]
-    return states
-
-
-def _by_video(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:
-    groups: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        groups[outcome.video_id].append(outcome)
-    for group in groups.values():
-        group.sort(key=lambda outcome: outcome.first_clip)
-    return groups
+            groups[outcome.video_id].append(outcome)
+        place = 0
+        for video_id in sorted(groups):  # the file's own order
+            outcomes = sorted(groups[video_id], key=lambda outcome: outcome.first_clip)
+            rows = sum(outcome.rows for outcome in outcomes)
+            if wanted(video_id):
+                state = states.setdefault(video_id, VideoState(outcomes[0].uri))
+                state.outcomes.extend(outcomes)
+                if rows:
+                    state.pieces.append((file, place, rows))
+            place += rows

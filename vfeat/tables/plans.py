@@ -20,6 +20,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.schema import UNITS
 
+EXTRA = "extra."  # columns that a list brought along
 _FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe")]
 
 
@@ -41,8 +42,7 @@ def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) 
     names = sorted({name for extra in extras.values() for name in extra})
     for name in names:
         values = [extras.get(video, {}).get(name) for video in columns["video_id"]]
-        column = name if name not in UNITS.names else f"list_{name}"
-        table = table.append_column(f"extra.{column}", pa.array(values))
+        table = table.append_column(f"{EXTRA}{name}", pa.array(values))
     return table
 
 
@@ -58,6 +58,12 @@ def read_plan(root: Root, plan: str, columns: list[str] | None = None) -> pa.Tab
     """A plan's units; `columns` limits what is read."""
     with root.open_input(layout.plan_key(plan)) as file:
         return pq.read_table(file, columns=columns)
+
+
+def plan_schema(root: Root, plan: str) -> pa.Schema:
+    """A plan's columns, from its footer."""
+    with root.open_input(layout.plan_key(plan)) as file:
+        return pq.read_schema(file)
 
 
 def plan_list(root: Root) -> list[str]:

@@ -1,12 +1,14 @@
 """`videos.parquet` and `errors.parquet`: snapshots for people and for SQL.
 
-Rebuilt from plans and footers after each run; losing them loses nothing.
+Rebuilt from plans and footers after each run, plan by plan; losing them loses nothing.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,61 +18,87 @@ import pyarrow.parquet as pq
 
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.ledger import VideoState, committed_shards, video_states
-from vfeat.tables.plans import parse_probe, plan_list, read_plan
+from vfeat.tables.ledger import PlanState, VideoState, committed_shards, plan_states
+from vfeat.tables.plans import EXTRA, parse_probe, plan_list, plan_schema
 from vfeat.tables.schema import ERRORS, VIDEOS
 
 _FOLDED = b"vfeat.folded_shards"  # how many commits a snapshot knew
 
+IsGone = Callable[[str, str], bool | None]  # (video_id, uri); None: this listing cannot tell
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Both tables, and what a summary needs of them."""
+    """The rows of both tables that one plan brings."""
 
     videos: pa.Table
     errors: pa.Table
 
-    def status_counts(self) -> dict[str, int]:
+    def status_counts(self) -> Counter[str]:
         """Videos by status: complete, partial, failed, pending, gone."""
         counts = pc.value_counts(self.videos.column("status")).to_pylist()
-        return {entry["values"]: entry["counts"] for entry in counts}
+        return Counter({entry["values"]: entry["counts"] for entry in counts})
 
 
-IsGone = Callable[[str, str], bool | None]  # (video_id, uri); None: this listing cannot tell
+def cannot_tell(video_id: str, uri: str) -> bool | None:
+    """For readers that have no listing: what was called gone stays so."""
+    return None
 
 
-def build_snapshot(root: Root, is_gone: IsGone) -> Snapshot:
-    """Fold plans and committed files into the two tables.
+def snapshot_parts(root: Root, is_gone: IsGone = cannot_tell) -> Iterator[Snapshot]:
+    """Fold plans and committed files into the two tables, a plan at a time.
 
     Args:
         root: the dataset.
         is_gone: whether the corpus lost a video; where it cannot tell, the last snapshot's
             word stands.
     """
-    states = video_states(root)
     gone_before = _gone_before(root)
-    rows: dict[str, list[Any]] = {field.name: [] for field in VIDEOS}
-    errors: dict[str, list[Any]] = {field.name: [] for field in ERRORS}
-    extras: list[pa.Table] = []
-    place: dict[str, int] = {}
-    for plan in plan_list(root):
-        table = read_plan(root, plan)
-        extras.append(_extra_columns(table))
-        for unit in table.drop_columns(_extra_names(table)).to_pylist():
-            _add_video(unit, states.get(unit["video_id"]), rows, place)
-    for video_id, index in place.items():
-        gone = is_gone(video_id, rows["uri"][index])
-        if gone or (gone is None and video_id in gone_before):
-            rows["status"][index] = "gone"
-        state = states.get(video_id)
-        if state is not None:
-            _add_errors(video_id, state, errors)
-    videos = pa.table([pa.array(rows[f.name], f.type) for f in VIDEOS], schema=VIDEOS)
-    folded = {_FOLDED: str(len(committed_shards(root))).encode()}
-    return Snapshot(
-        _with_extras(videos, extras).replace_schema_metadata(folded),
-        pa.table([pa.array(errors[f.name], f.type) for f in ERRORS], schema=ERRORS),
-    )
+    schema = videos_schema(root)
+    shown: set[str] = set()
+    for state in plan_states(root):
+        videos, errors = _Columns(VIDEOS), _Columns(ERRORS)
+        for video_id, units in _by_video(state):
+            if video_id in shown:
+                continue
+            shown.add(video_id)
+            video = state.videos.get(video_id)
+            gone = is_gone(video_id, units[0]["uri"])
+            is_out = gone or (gone is None and video_id in gone_before)
+            videos.add(_video_row(units, video, bool(is_out)))
+            for error in video.open_errors() if video else ():
+                errors.add(
+                    {
+                        "video_id": video_id,
+                        "uri": units[0]["uri"],
+                        "first_clip": error.first_clip,
+                        "last_clip": error.last_clip,
+                        "error_class": error.error_class,
+                        "message": error.message,
+                        "attempts": error.attempts,
+                    }
+                )
+        yield Snapshot(_with_extras(videos.table(), state.units, schema), errors.table())
+
+
+def publish_snapshot(root: Root, is_gone: IsGone) -> Counter[str]:
+    """Replace both files. Returns the videos by status."""
+    folded = len(committed_shards(root))
+    schema = videos_schema(root).with_metadata({_FOLDED: str(folded).encode()})
+    counts: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="vfeat-snapshot-") as folder:
+        paths = [os.path.join(folder, name) for name in (layout.VIDEOS, layout.ERRORS)]
+        with (
+            pq.ParquetWriter(paths[0], schema, compression="zstd") as videos,
+            pq.ParquetWriter(paths[1], ERRORS, compression="zstd") as errors,
+        ):
+            for part in snapshot_parts(root, is_gone):
+                counts += part.status_counts()
+                videos.write_table(part.videos)
+                errors.write_table(part.errors)
+        root.replace_file(layout.VIDEOS, paths[0])
+        root.replace_file(layout.ERRORS, paths[1])
+    return counts
 
 
 def is_current(root: Root, is_gone: IsGone) -> bool:
@@ -83,106 +111,94 @@ def is_current(root: Root, is_gone: IsGone) -> bool:
         return False
     return not any(
         gone is not None and gone != (row["status"] == "gone")
-        for row in table.to_pylist()
+        for batch in table.to_batches(max_chunksize=65536)
+        for row in batch.to_pylist()
         for gone in (is_gone(row["video_id"], row["uri"]),)
     )
 
 
-def publish_snapshot(root: Root, snapshot: Snapshot) -> None:
-    """Replace both files."""
-    for key, table in ((layout.VIDEOS, snapshot.videos), (layout.ERRORS, snapshot.errors)):
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        root.replace_bytes(key, buffer.getvalue())
+def videos_schema(root: Root) -> pa.Schema:
+    """VIDEOS and the further columns of all lists that named videos."""
+    extras = [plan_schema(root, plan) for plan in plan_list(root)]
+    fields = [[f for f in schema if f.name.startswith(EXTRA)] for schema in extras]
+    unified = pa.unify_schemas([pa.schema(f) for f in fields] or [pa.schema([])],
+                               promote_options="permissive")  # fmt: skip
+    named = [f.with_name(_public_name(f.name)) for f in unified]
+    return pa.schema([*VIDEOS, *named])
 
 
-def _add_video(
-    unit: dict[str, Any],
-    state: VideoState | None,
-    rows: dict[str, list[Any]],
-    place: dict[str, int],
-) -> None:
-    video_id = unit["video_id"]
-    probe = parse_probe(unit["probe"]) if unit["probe"] else None
-    planned = probe.n_clips if probe else 1
-    if video_id in place:
-        index = place[video_id]
-        if probe and rows["duration_s"][index] is None:  # a retry read what failed before
-            rows["duration_s"][index] = probe.duration_s
-            rows["planned_clips"][index] = planned
-        rows["status"][index] = _status(state, rows["planned_clips"][index])
-        return
-    place[video_id] = len(rows["video_id"])
-    errors = state.open_errors() if state else []
-    values = {
-        "video_id": video_id,
-        "uri": unit["uri"],
-        "etag": unit["etag"],
-        "size_bytes": unit["size_bytes"],
-        "status": _status(state, planned),
+def _public_name(column: str) -> str:
+    name = column.removeprefix(EXTRA)
+    return f"list_{name}" if name in VIDEOS.names else name
+
+
+class _Columns:
+    """Rows on their way into a table."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._values: dict[str, list[Any]] = {field.name: [] for field in schema}
+
+    def add(self, row: dict[str, Any]) -> None:
+        for name, values in self._values.items():
+            values.append(row[name])
+
+    def table(self) -> pa.Table:
+        arrays = [pa.array(self._values[f.name], f.type) for f in self._schema]
+        return pa.table(arrays, schema=self._schema)
+
+
+def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Units of each video, in plan order."""
+    columns = ["video_id", "uri", "etag", "size_bytes", "probe"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for unit in state.units.select(columns).to_pylist():
+        groups.setdefault(unit["video_id"], []).append(unit)
+    yield from groups.items()
+
+
+def _video_row(units: list[dict[str, Any]], state: VideoState | None, gone: bool) -> dict[str, Any]:
+    probe = parse_probe(units[0]["probe"]) if units[0]["probe"] else None
+    settled = state or VideoState(units[0]["uri"])
+    errors = sum(error.last_clip - error.first_clip + 1 for error in settled.open_errors())
+    accounted = settled.rows + settled.empty_clips + errors
+    # A video that could be read only on a retry was first planned as its clip 0.
+    planned = max(probe.n_clips if probe else 1, accounted)
+    return {
+        "video_id": units[0]["video_id"],
+        "uri": units[0]["uri"],
+        "etag": units[0]["etag"],
+        "size_bytes": units[0]["size_bytes"],
+        "status": "gone" if gone else _status(settled, errors, accounted < planned),
         "duration_s": probe.duration_s if probe else None,
-        "clips": state.rows if state else 0,
+        "clips": settled.rows,
         "planned_clips": planned,
-        "empty_clips": state.empty_clips if state else 0,
-        "error_clips": sum(error.clips for error in errors),
+        "empty_clips": settled.empty_clips,
+        "error_clips": errors,
         "files": [
-            {"file": file, "first_row": first, "rows": count}
-            for file, first, count in (state.pieces if state else ())
+            {"file": file, "first_row": first, "rows": rows} for file, first, rows in settled.pieces
         ],
     }
-    for name, column in rows.items():
-        column.append(values[name])
 
 
-def _status(state: VideoState | None, planned: int) -> str:
-    if state is None:
+def _status(state: VideoState, errors: int, unfinished: bool) -> str:
+    if unfinished:
         return "pending"
-    failed = sum(error.clips for error in state.open_errors())
-    if state.rows + state.empty_clips + failed < planned:
-        return "pending"
-    if failed:
+    if errors:
         return "partial" if state.rows else "failed"
     return "complete"
 
 
-def _add_errors(video_id: str, state: VideoState, errors: dict[str, list[Any]]) -> None:
-    for error in state.open_errors():
-        values = (
-            video_id, state.uri, error.first_clip, error.last_clip,
-            error.error_class, error.message, error.attempts,
-        )  # fmt: skip
-        for column, value in zip(errors.values(), values, strict=True):
-            column.append(value)
-
-
-def _extra_names(table: pa.Table) -> list[str]:
-    return [name for name in table.column_names if name.startswith("extra.")]
-
-
-def _extra_columns(table: pa.Table) -> pa.Table:
-    """video_id and the list's columns, one row for each video."""
-    kept = table.select(["video_id", *_extra_names(table)])
-    names = [name.removeprefix("extra.") for name in kept.column_names]
-    first = kept.rename_columns(names).group_by("video_id", use_threads=False)
-    columns = [(name, "first") for name in names[1:]]
-    return first.aggregate(columns).rename_columns(names) if columns else kept.select(["video_id"])
-
-
-def _with_extras(videos: pa.Table, extras: list[pa.Table]) -> pa.Table:
-    wide = [table for table in extras if table.num_columns > 1]
-    if not wide:
-        return videos
-    merged = pa.concat_tables(wide, promote_options="permissive")
-    names = merged.column_names[1:]
-    clash = {name: f"list_{name}" for name in names if name in videos.column_names}
-    merged = merged.rename_columns(["video_id", *(clash.get(n, n) for n in names)])
-    grouped = merged.group_by("video_id", use_threads=False)
-    names = merged.column_names[1:]
-    last = grouped.aggregate([(n, "last") for n in names]).rename_columns(["video_id", *names])
-    # pyarrow's join cannot carry list columns: take by position instead.
-    where = pc.index_in(videos.column("video_id"), value_set=last.column("video_id"))
-    for name in names:
-        videos = videos.append_column(name, last.column(name).take(where))
+def _with_extras(videos: pa.Table, units: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The list's columns beside each video; null where its list had no such column."""
+    where = pc.index_in(videos.column("video_id"), value_set=units.column("video_id"))
+    found = {_public_name(n): n for n in units.column_names if n.startswith(EXTRA)}
+    for extra in list(schema)[len(VIDEOS) :]:
+        if extra.name in found:
+            values = units.column(found[extra.name]).take(where).cast(extra.type)
+        else:
+            values = pa.nulls(len(videos), extra.type)
+        videos = videos.append_column(extra, values)
     return videos
 
 

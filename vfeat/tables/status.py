@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.ledger import committed_shards
 from vfeat.tables.plans import leases, plan_list, read_plan
-from vfeat.tables.snapshot import build_snapshot
+from vfeat.tables.snapshot import snapshot_parts
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,20 @@ def dataset_status(uri: str) -> DatasetStatus:
     """
     root = _dataset(uri)
     about = json.loads(root.read_bytes(layout.DATASET))
-    snapshot = build_snapshot(root, lambda video_id, video_uri: None)
-    videos = snapshot.videos
+    statuses: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for part in snapshot_parts(root):
+        statuses += part.status_counts()
+        total.update({name: _sum(part.videos.column(name)) for name in _COUNTS})
     shards = sum(1 for plan in plan_list(root) for _ in leases(plan, read_plan(root, plan), set()))
     runs = layout.run_names(root.list(layout.RUNS))
     last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
-    total = {name: _sum(videos.column(name)) for name in _COUNTS}
     return DatasetStatus(
         out=root.uri,
         model=about["recipe"]["model"]["name"],
         weights=about["recipe"]["model"]["weights"],
         untrained=about["untrained"],
-        videos=snapshot.status_counts(),
+        videos=dict(statuses),
         planned_clips=total["planned_clips"],
         rows=total["clips"],
         empty_clips=total["empty_clips"],
@@ -82,7 +85,7 @@ class VideoLine:
 def video_lines(uri: str, limit: int) -> list[VideoLine]:
     """The first `limit` videos, in plan order."""
     root = _dataset(uri)
-    videos = build_snapshot(root, lambda video_id, video_uri: None).videos.slice(0, limit)
+    videos = next(snapshot_parts(root)).videos.slice(0, limit)
     spans: dict[str, tuple[float, float]] = {}
     wanted = {piece["file"] for files in videos.column("files").to_pylist() for piece in files}
     for key in sorted(wanted):
@@ -110,9 +113,7 @@ _COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
 def open_errors(uri: str) -> list[dict[str, Any]]:
     """Rows of `errors.parquet`, rebuilt from the commits."""
     root = _dataset(uri)
-    snapshot = build_snapshot(root, lambda video_id, video_uri: None)
-    rows: list[dict[str, Any]] = snapshot.errors.to_pylist()
-    return rows
+    return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
 
 
 def _last_run(run: dict[str, Any]) -> str:
