@@ -5,6 +5,7 @@
     ├── EnvironmentMissing     4: a package, device or weights file is not here
     ├── StorageError           5: a bucket, key or disk does not do what is asked
     ├── CircuitOpen            1, or that of the class that opened it
+    ├── Interrupted            130: stopped on request, resumable
     └── UnitError              one unit's failure; becomes an error row, never an exit
 
 Messages are written for the person who must act: what was expected, what was
@@ -58,6 +59,12 @@ class CircuitOpen(VfeatError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # one class, several causes
+
+
+class Interrupted(VfeatError):
+    """A person or the system asked to stop before any shard ran."""
+
+    exit_code = 130
 
 
 class UnitError(VfeatError):

@@ -299,3 +299,45 @@ def test_overlapping_sources_give_each_video_once(corpus: Path, tmp_path: Path) 
     run_job(tiny_job(twice, corpus, corpus / "vp9.webm", f"{corpus}/*.mp4"))
     assert keys(once) == keys(twice)
     verified(twice)
+
+
+def test_sparse_sampling_spreads_a_fixed_number_of_clips(own_clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    videos = [own_clips / "cfr25_bframes.mp4", own_clips / "one_frame.mp4"]
+    run_job(tiny_job(out, *videos, sampling="sparse", sparse_clips=3, crops=3))
+    verified(out)
+    rows = vfeat.open(str(out)).to_arrow(["uri", "clip_index", "start_s", "end_s"]).to_pylist()
+    for video in videos:
+        mine = [r for r in rows if r["uri"] == str(video)]
+        assert [r["clip_index"] for r in mine] == [0, 1, 2]
+        assert {r["start_s"] for r in mine} == {0.0}
+    assert {r["end_s"] for r in rows if r["uri"] == str(videos[0])} == {6.0}
+
+
+def test_every_broken_file_ends_as_rows_and_errors(shared: Path, tmp_path: Path) -> None:
+    """The truth about each file is in clips.json: how many frames decode, and until when."""
+    truth = {
+        Path(clip["file"]).name: clip
+        for clip in json.loads((shared / "clips/clips.json").read_text())["clips"]
+        if clip["file"].startswith("broken/")
+    }
+    out = tmp_path / "out"
+    good = shared / "clips/made/cfr25_h264_bframes.mp4"
+    summary = run_job(tiny_job(out, shared / "clips/broken", good))
+    assert summary.exit_code == 3
+    verified(out)
+    rows = keys(out)
+    assert [clip for name, clip in rows if name == good.name] == [0, 1, 2, 3, 4]
+    errors = pq.read_table(out / "errors.parquet").to_pylist()
+    for name, clip in truth.items():
+        mine = [c for n, c in rows if n == name]
+        failed = [e for e in errors if Path(e["uri"]).name == name]
+        assert mine or failed, f"{name} vanished"
+        assert all(name in e["message"] for e in failed)
+        if not clip.get("decoded_frames"):
+            assert not mine and failed, name
+            continue
+        length = clip["pts"]["last"] - clip["pts"]["first"]
+        # every clip whose whole window decodes has its row
+        assert set(range(int(length))) <= set(mine) or "hole" in name, name
+        assert all(c < length + 1 for c in mine), name

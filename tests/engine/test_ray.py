@@ -155,3 +155,18 @@ def test_weights_that_do_not_fit_are_one_sentence(own_clips: Path, tmp_path: Pat
     result = run("extract", own_clips / "vp9.webm", "--out", tmp_path / "out", *flags)
     assert result.returncode == 2, result.stderr
     assert "weights.pth" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_an_interrupt_while_headers_are_read_is_orderly(own_clips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i in range(200):
+        (folder / f"{i}.mp4").symlink_to(own_clips / "cfr25_bframes.mp4")
+    out = tmp_path / "out"
+    driver = start("extract", folder, "--out", out, *TINY_FLAGS)
+    wait_until(lambda: (out / "dataset.json").exists(), 60, "the dataset's root")
+    driver.send_signal(signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "headers were read" in errors

@@ -28,11 +28,11 @@ def interruptible(run: ExtractRun, watch: Watch, again: str) -> Iterator[None]:
         if run.interrupted:
             watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
             os._exit(INTERRUPTED)  # children and actors die with this process
-        run.interrupt()
         watch.note(
             "Stopping: running shards are finished, no new ones begin. Again to leave now. "
             f"Go on later with:\n  {again}"
         )
+        run.interrupt()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

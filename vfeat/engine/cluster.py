@@ -100,11 +100,10 @@ class RayExecutor:
         if self._started:
             return
         # Without these, torch's threads spin while they wait and steal from the decoders.
-        env = {"OMP_WAIT_POLICY": "PASSIVE", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-        passed = {k: v for k, v in os.environ.items() if k.startswith(("AWS_", "VFEAT_", "HF_"))}
-        path = os.environ.get("PYTHONPATH")
-        if path:
-            passed["PYTHONPATH"] = path
+        # Credentials are not passed on: Ray logs a job's environment. A local cluster inherits
+        # them; the nodes of another one bring their own.
+        env = {"OMP_WAIT_POLICY": "PASSIVE"}
+        passed = {key: value for key, value in os.environ.items() if key.startswith("VFEAT_")}
         _check_address(self.cluster.address)
         try:
             ray.init(

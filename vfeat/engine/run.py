@@ -29,7 +29,7 @@ from vfeat.engine.prepare import (
 )
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
-from vfeat.errors import ErrorClass
+from vfeat.errors import ErrorClass, Interrupted
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.plan.unit import Lease
@@ -64,10 +64,15 @@ class ExtractRun:
         self._workers: tuple[Progress, ...] = ()
 
     def interrupt(self) -> None:
-        """Take no more shards; those running are finished."""
+        """Take no more shards; those running are finished.
+
+        Raises:
+            Interrupted: nothing runs yet; what was planned so far is kept.
+        """
         self._interrupted = True
-        if self.ledger is not None:
-            self.ledger.stopping = True
+        if self.ledger is None:
+            raise Interrupted("stopped while the corpus was listed and its headers were read")
+        self.ledger.stopping = True
 
     def preview(self) -> PlanPreview:
         """What a run would do; probes the new videos and writes nothing."""
