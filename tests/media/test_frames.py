@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.golden_files import golden_folder
 from vfeat.errors import UnitError
 from vfeat.job.recipe import FrameSpec
 from vfeat.media.frames import crops, normalise, prepare, resize, resized_shape
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "videomamba" / "preprocess"
+GOLDEN = golden_folder("videomamba/preprocess")
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 WHOLE = Fraction(1)
 

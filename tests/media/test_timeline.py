@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.golden_files import golden_folder
 from tests.media.truth import clip_count, sample_times
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.timeline import (
@@ -22,7 +22,7 @@ from vfeat.media.timeline import (
     sparse_indices,
 )
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "videomamba" / "preprocess"
+GOLDEN = golden_folder("videomamba/preprocess")
 
 specs = st.builds(
     ClipSpec,

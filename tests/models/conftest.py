@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +12,12 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.golden_files import golden_folder
 from vfeat.models import VideoMamba, create_model
 
-ROOT = Path(__file__).parents[2]
 SMALL = {
     "img_size": 32, "depth": 2, "embed_dim": 32, "num_classes": 5, "num_frames": 4,
 }  # fmt: skip
-
-
-def golden_root() -> Path:
-    """VFEAT_GOLDEN, or `golden` of the shared folder, or the copies in this repository."""
-    named = os.environ.get("VFEAT_GOLDEN")
-    if named:
-        return Path(named)
-    shared = Path(os.environ.get("VFEAT_SHARED", ROOT.parent / "shared")) / "golden"
-    return shared if shared.is_dir() else ROOT / "tests" / "golden"
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,7 @@ class Golden:
 
     @classmethod
     def read(cls, name: str) -> Golden:
-        folder = golden_root() / "videomamba" / name
+        folder = golden_folder(f"videomamba/{name}")
         config = json.loads((folder / "config.json").read_text())
         return cls(folder, config, load_file(folder / "io.safetensors"))
 

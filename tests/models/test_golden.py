@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.conftest import Golden, golden_root
+from tests.golden_files import golden_folder
+from tests.models.conftest import Golden
 from vfeat.models import VideoMamba, create_model
 
 FORWARD, GRADIENT = 1e-4, 1e-3
@@ -105,7 +106,9 @@ def test_image_classification() -> None:
 
 @pytest.mark.parametrize("name", ["videomamba_tiny", "videomamba_small", "videomamba_middle"])
 def test_published_names_and_shapes(name: str) -> None:
-    published = json.loads((golden_root() / "videomamba/state_dict_shapes.json").read_text())[name]
+    published = json.loads((golden_folder("videomamba") / "state_dict_shapes.json").read_text())[
+        name
+    ]
     with torch.device("meta"):
         model = create_model(name)
     assert {k: list(t.shape) for k, t in model.state_dict().items()} == published
