@@ -9,11 +9,12 @@ import torch
 
 from vfeat.errors import EnvironmentMissing
 from vfeat.ops.backend import Backend, TorchBackend
+from vfeat.ops.cpu import CpuBackend
 
 VARIABLE = "VFEAT_KERNEL"
 
 # Best first; torch stays last, for it always runs.
-_backends: list[Backend] = [TorchBackend()]
+_backends: list[Backend] = [CpuBackend(), TorchBackend()]
 
 
 class BackendStatus(NamedTuple):

@@ -1,0 +1,6 @@
+// The instruction set in use.
+#pragma once
+
+#include "isa.h"
+
+const Kernels& kernels();

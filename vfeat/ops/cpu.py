@@ -1,0 +1,26 @@
+"""The C++ back-end of CPU tensors."""
+
+from __future__ import annotations
+
+import torch
+
+from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_scan
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class CpuBackend:
+    """Fused C++ kernels, forward and backward; narrower dtypes are widened to float32."""
+
+    name = "cpu"
+    selective_scan = staticmethod(cpu_scan.selective_scan)
+    causal_conv1d = staticmethod(cpu_conv.causal_conv1d)
+    bidirectional_mamba = staticmethod(cpu_block.bidirectional_mamba)
+
+    def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
+        """The device, the dtype, or the library that is not there."""
+        if device_type != "cpu":
+            return "it runs on CPU tensors only."
+        if dtype not in DTYPES:
+            return f"it computes in float32, not {str(dtype).removeprefix('torch.')}."
+        return cpu_library.why_missing()
