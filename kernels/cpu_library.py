@@ -82,6 +82,22 @@ class Scan(ctypes.Structure):
     ]
 
 
+class Norm(ctypes.Structure):
+    """`vfeat_norm`: add and RMSNorm, both ways."""
+
+    _fields_ = [
+        *((n, ctypes.c_long) for n in ("tokens", "width", "threads")),
+        ("epsilon", ctypes.c_float),
+        *(
+            (n, ctypes.c_void_p)
+            for n in (
+                "hidden", "residual", "weight", "stream", "normed", "grad_normed", "grad_stream",
+                "grad_hidden", "grad_weight",
+            )
+        ),
+    ]  # fmt: skip
+
+
 class Library:
     """The functions of the loaded library.
 
@@ -93,9 +109,8 @@ class Library:
         self._handle = handle
         handle.vfeat_isa.restype = handle.vfeat_source.restype = ctypes.c_char_p
         handle.vfeat_chunk.restype = ctypes.c_long
-        for name in ("block_forward", "conv_forward", "conv_backward", "scan_forward",
-                     "scan_backward"):  # fmt: skip
-            getattr(handle, f"vfeat_{name}").restype = None
+        handle.vfeat_norm_parts.restype = ctypes.c_long
+        handle.vfeat_norm_parts.argtypes = [ctypes.c_long]
         self.chunk = int(handle.vfeat_chunk())
 
     @property
@@ -107,9 +122,15 @@ class Library:
         """Switch to that instruction set; False where this machine has none of the name."""
         return bool(self._handle.vfeat_use_isa(name.encode()))
 
+    def norm_parts(self, tokens: int) -> int:
+        """Into how many rows of partial sums the norm's backward pass divides its tokens."""
+        return int(self._handle.vfeat_norm_parts(tokens))
+
     def call(self, name: str, arguments: ctypes.Structure) -> None:
         """Run `vfeat_<name>`."""
-        getattr(self._handle, f"vfeat_{name}")(ctypes.byref(arguments))
+        function = getattr(self._handle, f"vfeat_{name}")
+        function.restype = None
+        function(ctypes.byref(arguments))
 
 
 def pointer(tensor: Tensor | None) -> int | None:

@@ -136,3 +136,19 @@ def one_direction(x_BEL: Tensor, z_BEL: Tensor, weights: DirectionWeights, rever
         u_BEL, delta_BEL, A_EN, B_BNL, C_BNL, weights.D_E, z_BEL, weights.dt_bias_E, True, reverse
     )
     return y_BEL
+
+
+def add_rms_norm(
+    hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Add to the residual stream, then divide by the root mean square.
+
+    Returns:
+        The normalised sum in the dtype of the weight, and the sum itself, float32 (float64
+        for float64): in bfloat16 the stream alone would triple a model's error.
+    """
+    stream_BLD = hidden_BLD.to(state_dtype(hidden_BLD))
+    if residual_BLD is not None:
+        stream_BLD = stream_BLD + residual_BLD
+    scale_BL1 = torch.rsqrt(stream_BLD.square().mean(-1, keepdim=True) + epsilon)
+    return (stream_BLD * scale_BL1 * weight_D).to(weight_D.dtype), stream_BLD

@@ -4,6 +4,7 @@
 #include "conv.h"
 #include "conv_backward.h"
 #include "matmul.h"
+#include "norm.h"
 #include "scan.h"
 #include "scan_backward.h"
 
@@ -17,4 +18,5 @@ static void project(View u, long tokens, long channels, const float* weight, lon
 
 extern const Kernels JOIN(kernels_, ISA);
 const Kernels JOIN(kernels_, ISA) = {
-    convolve, project, scan, scan_backward, convolve_backward, finish, pack_decay};
+    convolve, project, scan, scan_backward, convolve_backward, finish,
+    normalise, normalise_backward, pack_decay};

@@ -103,6 +103,16 @@ struct ConvolutionBackward {
     float* grad_bias_E;     // [16 channels]
 };
 
+// Rows of `width` numbers, a multiple of 16.
+struct Norm {
+    long width;
+    float epsilon;
+    const float *hidden, *residual, *weight;  // residual may be null
+    float *stream, *normed;                   // stream is read by the backward pass
+    const float *grad_normed, *grad_stream;   // the latter may be null
+    float* grad_hidden;
+};
+
 constexpr long kBackwardRoom = 1 << 16;  // floats that scan_backward works in
 
 struct Kernels {
@@ -118,6 +128,9 @@ struct Kernels {
     // out = y, or (out + y) SiLU(z) where z is given, or out + y; 16 channels for each block.
     void (*finish)(View y, long tokens, long blocks, const float* z, long z_step, bool add,
                    float* out, long out_step);
+    void (*normalise)(const Norm&, long first, long tokens);
+    // grad_weight[width] is this part's own.
+    void (*normalise_backward)(const Norm&, long first, long tokens, float* grad_weight);
     // exponent[block][state][channel] = -exp(A_log) / ln 2; steepest[block].
     void (*pack_decay)(const float* A_log_EN, bool logarithmic, long channels, float* exponent,
                        float* steepest);

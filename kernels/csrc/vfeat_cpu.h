@@ -62,6 +62,16 @@ typedef struct {
     float *grad_A_BEN, *grad_D_BE;
 } vfeat_scan;
 
+typedef struct {
+    long tokens, width, threads;  // width is a multiple of 16
+    float epsilon;
+    const float *hidden, *residual, *weight;  // residual may be null
+    float *stream, *normed;
+    // Backward only, `stream` given: grad_stream may be null, grad_weight is (parts, width).
+    const float *grad_normed, *grad_stream;
+    float *grad_hidden, *grad_weight;
+} vfeat_norm;
+
 // Which set runs: "avx512", "avx2", "neon", "baseline". `vfeat_use_isa` returns 0 when this
 // machine or this library has none of that name.
 VFEAT_EXPORT const char* vfeat_isa(void);
@@ -74,6 +84,9 @@ VFEAT_EXPORT void vfeat_conv_forward(const vfeat_conv*);
 VFEAT_EXPORT void vfeat_conv_backward(const vfeat_conv*);
 VFEAT_EXPORT void vfeat_scan_forward(const vfeat_scan*);
 VFEAT_EXPORT void vfeat_scan_backward(const vfeat_scan*);
+VFEAT_EXPORT void vfeat_norm_forward(const vfeat_norm*);
+VFEAT_EXPORT void vfeat_norm_backward(const vfeat_norm*);
+VFEAT_EXPORT long vfeat_norm_parts(long tokens);
 
 #ifdef __cplusplus
 }

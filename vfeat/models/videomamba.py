@@ -147,12 +147,7 @@ class AddRMSNorm(nn.Module):
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The normalised sum, in the dtype of the weight, and the sum itself."""
-        wide = torch.float64 if hidden_BLD.dtype == torch.float64 else torch.float32
-        stream_BLD = hidden_BLD.to(wide)
-        if residual_BLD is not None:
-            stream_BLD = stream_BLD + residual_BLD
-        scale_BL1 = torch.rsqrt(stream_BLD.square().mean(-1, keepdim=True) + EPSILON)
-        return (stream_BLD * scale_BL1 * self.weight).to(self.weight.dtype), stream_BLD
+        return ops.add_rms_norm(hidden_BLD, residual_BLD, self.weight, EPSILON)
 
 
 class BidirectionalMamba(nn.Module):

@@ -2,13 +2,19 @@
 
 from vfeat.kernels.weights import DirectionWeights
 from vfeat.ops.backend import Backend
-from vfeat.ops.functional import bidirectional_mamba, causal_conv1d, selective_scan
+from vfeat.ops.functional import (
+    add_rms_norm,
+    bidirectional_mamba,
+    causal_conv1d,
+    selective_scan,
+)
 from vfeat.ops.registry import BackendStatus, choose, describe_backends, register
 
 __all__ = [
     "Backend",
     "BackendStatus",
     "DirectionWeights",
+    "add_rms_norm",
     "bidirectional_mamba",
     "causal_conv1d",
     "choose",

@@ -7,12 +7,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vfeat.kernels import torch_ops
+from vfeat.kernels import reference, torch_ops
 from vfeat.kernels.weights import DirectionWeights
 
 
 class Backend(Protocol):
-    """The three operations, with the signatures of `vfeat.kernels.reference`.
+    """The operations, with the signatures of `vfeat.kernels.reference`.
 
     Arguments have been checked by `vfeat.ops`. Inputs may be non-contiguous, of any
     batch size including none, under autocast or not, and results are differentiable.
@@ -55,6 +55,12 @@ class Backend(Protocol):
         """y_BLE in the dtype of xz, before out_proj."""
         ...
 
+    def add_rms_norm(
+        self, hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        """The normalised sum in the dtype of the weight, and the sum, float32 or float64."""
+        ...
+
 
 class TorchBackend:
     """Torch operations only: every device and dtype, forward and backward."""
@@ -63,6 +69,7 @@ class TorchBackend:
     selective_scan = staticmethod(torch_ops.selective_scan)
     causal_conv1d = staticmethod(torch_ops.causal_conv1d)
     bidirectional_mamba = staticmethod(torch_ops.bidirectional_mamba)
+    add_rms_norm = staticmethod(reference.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """Nothing can keep it from running."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_scan
+from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_norm, cpu_scan
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -16,6 +16,7 @@ class CpuBackend:
     selective_scan = staticmethod(cpu_scan.selective_scan)
     causal_conv1d = staticmethod(cpu_conv.causal_conv1d)
     bidirectional_mamba = staticmethod(cpu_block.bidirectional_mamba)
+    add_rms_norm = staticmethod(cpu_norm.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """The device, the dtype, or the library that is not there."""

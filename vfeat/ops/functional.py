@@ -144,6 +144,27 @@ def bidirectional_mamba(
     return backend.bidirectional_mamba(xz_BL2E, forward, backward)
 
 
+def add_rms_norm(
+    hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float = 1e-5
+) -> tuple[Tensor, Tensor]:
+    """Add to the residual stream, then divide by the root mean square.
+
+    Args:
+        residual_BLD: the stream so far, float32 or float64; None before the first block.
+
+    Returns:
+        The normalised sum in the dtype of the weight, and the sum itself: float32, or
+        float64 for float64.
+
+    Raises:
+        VfeatError: shapes that do not fit together.
+    """
+    _check("hidden", hidden_BLD, (None, None, len(weight_D)))
+    _check("residual", residual_BLD, tuple(hidden_BLD.shape))
+    backend = choose(hidden_BLD.device.type, hidden_BLD.dtype)
+    return backend.add_rms_norm(hidden_BLD, residual_BLD, weight_D, epsilon)
+
+
 def _check_scan(
     u: Tensor,
     delta: Tensor,
