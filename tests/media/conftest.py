@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,20 @@ def _all_videos() -> list[Video]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`healthy_video`, `broken_video`: each file of the repository and of the corpus."""
-    for name, healthy in (("healthy_video", True), ("broken_video", False)):
+    """Each file of the repository and of the corpus.
+
+    `healthy_video`, `broken_video`, and of the healthy ones `barcoded_video` and `small_video`
+    (without the 8K bomb, which is slow and is tested on its own).
+    """
+    wanted: dict[str, Callable[[Video], bool]] = {
+        "healthy_video": lambda video: video.healthy,
+        "broken_video": lambda video: not video.healthy,
+        "barcoded_video": lambda video: video.healthy and bool(video.barcodes),
+        "small_video": lambda video: video.healthy and video.name != "bomb_8k.mp4",
+    }
+    for name, fits in wanted.items():
         if name in metafunc.fixturenames:
-            videos = [video for video in _all_videos() if video.healthy == healthy]
+            videos = [video for video in _all_videos() if fits(video)]
             metafunc.parametrize(name, videos, ids=[video.name for video in videos])
 
 

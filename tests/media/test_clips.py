@@ -79,21 +79,19 @@ def whole_picture(crops_VHWC: np.ndarray, shown: tuple[int, int], size: int) -> 
     return np.concatenate([crops_VHWC[0], *rest], axis=axis)
 
 
-def test_emitted_pictures_carry_the_expected_numbers(healthy_video: Video) -> None:
-    if not healthy_video.barcodes:
-        pytest.skip("no barcode")
+def test_emitted_pictures_carry_the_expected_numbers(barcoded_video: Video) -> None:
     spec, frame = ClipSpec(6, 1.0, 1.0), FrameSpec(size=112, crops=3)
-    found = probe(str(healthy_video.path), None, spec, LIMITS)
-    for clip in settle(healthy_video.path, spec, 0, min(found.n_clips - 1, 4), frame):
+    found = probe(str(barcoded_video.path), None, spec, LIMITS)
+    for clip in settle(barcoded_video.path, spec, 0, min(found.n_clips - 1, 4), frame):
         if not isinstance(clip, Clip):
             continue
-        expected = expected_frames(healthy_video, spec, clip.window.clip_index)
+        expected = expected_frames(barcoded_video, spec, clip.window.clip_index)
         assert expected is not None
         shown = (found.width, found.height)
         pictures = [whole_picture(crops, shown, 112) for crops in clip.frames]
-        turned = [np.rot90(p, k=-(healthy_video.barcode_turn // 90)) for p in pictures]
+        turned = [np.rot90(p, k=-(barcoded_video.barcode_turn // 90)) for p in pictures]
         numbers = [barcode(picture) for picture in turned]
-        assert numbers == [healthy_video.barcodes[number] for number in expected]
+        assert numbers == [barcoded_video.barcodes[number] for number in expected]
 
 
 @pytest.mark.parametrize(
@@ -104,12 +102,10 @@ def test_a_unit_in_mid_video_gives_the_clips_of_the_whole(
 ) -> None:
     found = probe(str(healthy_video.path), None, spec, LIMITS)
     last = found.n_clips - 1
-    if last < 1:
-        pytest.skip("one clip")
     whole = {
         c.window.clip_index: c for c in settle(healthy_video.path, spec) if isinstance(c, Clip)
     }
-    for first in {1, last // 2 + 1, last}:
+    for first in {min(1, last), (last + 1) // 2, last}:
         part = settle(healthy_video.path, spec, first, last)
         clips = [clip for clip in part if isinstance(clip, Clip)]
         assert [c.window for c in clips] == [w.window for k, w in whole.items() if k >= first]
@@ -120,8 +116,6 @@ def test_a_unit_in_mid_video_gives_the_clips_of_the_whole(
 def test_sparse_clips_hold_the_official_frame_numbers(healthy_video: Video) -> None:
     from vfeat.media.timeline import sparse_indices
 
-    if len(healthy_video.times) < 2:
-        pytest.skip("one frame")
     spec = ClipSpec(num_frames=4, sampling="sparse", sparse_clips=3)
     found = as_numbers(settle(healthy_video.path, spec, ticks_only=True), healthy_video, spec)
     frames = len(healthy_video.times)

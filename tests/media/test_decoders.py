@@ -8,32 +8,29 @@ import pytest
 
 from tests.media.running import LIMITS, SMALL, pool_of, run_all, settle, stacked
 from tests.media.truth import OWN, Video
+from vfeat.errors import EnvironmentMissing
 from vfeat.job.recipe import ClipSpec, FrameSpec
-from vfeat.media.decoder import DecodeRequest, load_decoder
+from vfeat.media.decoder import DecodeRequest, check_decoder, load_decoder
 from vfeat.media.indexed_decoder import IndexedDecoder
 from vfeat.media.probe import probe
 from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.source import locate, no_progress
 
-LIBRARIES = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec(name) is None, reason=f"{name} is not installed"
-        ),
-    )
-    for name in ("decord", "torchcodec")
-]
+LIBRARIES = [n for n in ("decord", "torchcodec") if importlib.util.find_spec(n) is not None]
+
+
+@pytest.mark.skipif("torchcodec" in LIBRARIES, reason="it is, and tested below")
+def test_an_extra_that_is_not_installed_says_how_to_install_it() -> None:
+    with pytest.raises(EnvironmentMissing, match=r"vfeat\[torchcodec\]"):
+        check_decoder("torchcodec")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_pictures_equal_pyavs(library: str, healthy_video: Video) -> None:
-    if healthy_video.name == "bomb_8k.mp4":
-        pytest.skip("slow, and tells nothing new")
+def test_pictures_equal_pyavs(library: str, small_video: Video) -> None:
     spec = ClipSpec(2, 0.5, 1.3)
     frame = FrameSpec(size=SMALL.size, decoder=library)
-    ours = settle(healthy_video.path, spec)
-    theirs = settle(healthy_video.path, spec, frame=frame)
+    ours = settle(small_video.path, spec)
+    theirs = settle(small_video.path, spec, frame=frame)
     assert [type(one) for one in theirs] == [type(one) for one in ours]
     difference = stacked(theirs).astype(int) - stacked(ours).astype(int)
     assert abs(difference).max() <= 1

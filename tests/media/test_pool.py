@@ -152,11 +152,13 @@ def test_children_are_replaced_after_so_many_videos() -> None:
 
 
 def test_close_is_quick_and_leaves_no_child() -> None:
+    others = psutil.Process().children()  # a server of other tests, perhaps
     pool = DecodePool(ClipSpec(4, 0.1, 0.1), hostile("Hang"), DecodeLimits(), 2, 1)
     for number in range(4):
         pool.submit(ProbeTask(number, str(VICTIM)))
     assert isinstance(pool.next_event(30), Probed)
-    children = psutil.Process().children()
+    children = [c for c in psutil.Process().children() if c not in others]
+    assert children
     started_s = time.monotonic()
     pool.close()
     assert time.monotonic() - started_s < 5
