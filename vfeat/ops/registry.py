@@ -10,11 +10,12 @@ import torch
 from vfeat.errors import EnvironmentMissing
 from vfeat.ops.backend import Backend, TorchBackend
 from vfeat.ops.cpu import CpuBackend
+from vfeat.ops.gpu import MambaSsmBackend, TritonBackend
 
 VARIABLE = "VFEAT_KERNEL"
 
 # Best first; torch stays last, for it always runs.
-_backends: list[Backend] = [CpuBackend(), TorchBackend()]
+_backends: list[Backend] = [CpuBackend(), TritonBackend(), MambaSsmBackend(), TorchBackend()]
 
 
 class BackendStatus(NamedTuple):

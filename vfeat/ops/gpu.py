@@ -1,0 +1,72 @@
+"""The back-ends of NVIDIA GPUs: our own kernels in Triton, and the package mamba-ssm."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vfeat.kernels import mamba_ssm_ops, reference, torch_ops
+from vfeat.kernels.gpu import availability
+from vfeat.kernels.weights import DirectionWeights
+
+
+class TritonBackend:
+    """Fused kernels, forward and backward; triton itself is imported at the first call."""
+
+    name = "triton"
+    # The block has its own; alone, the convolution is one pass over memory for torch too.
+    causal_conv1d = staticmethod(torch_ops.causal_conv1d)
+
+    def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
+        """No GPU, no triton, or another dtype."""
+        return availability.why_not(device_type, dtype)
+
+    def selective_scan(
+        self,
+        u_BEL: Tensor,
+        delta_BEL: Tensor,
+        A_EN: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D_E: Tensor | None,
+        z_BEL: Tensor | None,
+        delta_bias_E: Tensor | None,
+        delta_softplus: bool,
+        reverse: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """See `Backend`."""
+        from vfeat.kernels.gpu import block
+
+        return block.selective_scan(
+            u_BEL, delta_BEL, A_EN, B, C, D_E, z_BEL, delta_bias_E, delta_softplus, reverse
+        )
+
+    def bidirectional_mamba(
+        self, xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
+    ) -> Tensor:
+        """See `Backend`."""
+        from vfeat.kernels.gpu import block
+
+        return block.bidirectional_mamba(xz_BL2E, forward, backward)
+
+    def add_rms_norm(
+        self, hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        """See `Backend`."""
+        from vfeat.kernels.gpu import norm
+
+        return norm.add_rms_norm(hidden_BLD, residual_BLD, weight_D, epsilon)
+
+
+class MambaSsmBackend:
+    """The packages mamba-ssm and causal-conv1d, composed as the official VideoMamba does."""
+
+    name = "mamba_ssm"
+    selective_scan = staticmethod(mamba_ssm_ops.selective_scan)
+    causal_conv1d = staticmethod(mamba_ssm_ops.causal_conv1d)
+    bidirectional_mamba = staticmethod(mamba_ssm_ops.bidirectional_mamba)
+    add_rms_norm = staticmethod(reference.add_rms_norm)
+
+    def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
+        """The missing package, or another device or dtype."""
+        return mamba_ssm_ops.why_not(device_type, dtype)
