@@ -15,6 +15,7 @@ from torch import Tensor
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.fingerprint import Recipe
 from vfeat.models import create_model
+from vfeat.ops import graphs
 from vfeat.tables.schema import RowShape
 
 
@@ -58,6 +59,9 @@ class Encoder:
         config = {"num_frames": recipe.clip.num_frames, "img_size": recipe.frame.size}
         model = create_model(spec.name, weights=spec.weights, **{**config, **dict(spec.config)})
         self.model = model.eval().to(self.device)
+        wants_tokens = recipe.output.tokens != "none"
+        run = model.forward_tokens if wants_tokens else model.forward_features
+        self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
         tubelet, patch = model.config.tubelet_size, model.config.patch_size
         self.shape = RowShape(
             model.config.embed_dim,
@@ -111,11 +115,9 @@ class Encoder:
         video = (video - self.mean) / self.std
         half = self.output.dtype == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            if self.output.tokens == "none":
-                features, tokens = self.model.forward_features(video), None
-            else:
-                everything = self.model.forward_tokens(video)
-                features, tokens = everything[:, 0], self._tokens(everything[:, 1:])
+            features, tokens = self.run(video), None
+            if self.output.tokens != "none":
+                features, tokens = features[:, 0], self._tokens(features[:, 1:])
             logits = self.model.head(features)
         return _mean(features, B, V), _mean(logits.float().softmax(-1), B, V), tokens
 
