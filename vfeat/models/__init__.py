@@ -1,6 +1,6 @@
-"""VideoMamba: presets, weights and the network itself.
+"""VideoMamba and ViS4mer: presets, weights and the networks themselves.
 
-`registry` and `weights` need no torch, and importing this package loads none: the
+`registry`, `heads` and `weights` need no torch, and importing this package loads none: the
 driver of a job knows names, costs and digests without it.
 """
 
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from vfeat.models.checkpoint import save_model
     from vfeat.models.factory import create_model
     from vfeat.models.videomamba import VideoMamba
+    from vfeat.models.vis4mer import ViS4mer
 
 _HOME = {
+    "ViS4mer": "vfeat.models.vis4mer",
     "VideoMamba": "vfeat.models.videomamba",
     "create_model": "vfeat.models.factory",
     "save_model": "vfeat.models.checkpoint",
 }
-__all__ = ["VideoMamba", "create_model", "save_model"]
+__all__ = ["ViS4mer", "VideoMamba", "create_model", "save_model"]
 
 
 def __getattr__(name: str) -> object:

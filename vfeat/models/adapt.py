@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfeat.errors import JobError
+from vfeat.models.heads import Vis4merConfig
 from vfeat.models.weights import RANDOM_SEED
 
 PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"
@@ -38,8 +39,35 @@ def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
     _resize_space(fitted, shapes)
     _resize_time(fitted, shapes)
     _replace_head(uri, fitted, shapes)
-    _check(uri, fitted, shapes)
+    _check(uri, fitted, shapes, "embed_dim, depth, patch_size, tubelet_size")
     return fitted
+
+
+def fit_head(uri: str, state: Mapping[str, Tensor], shapes: Shapes, config: Vis4merConfig) -> State:
+    """ViS4mer's state dict in float32, unchanged: it has nothing that could be resized.
+
+    Raises:
+        JobError: a tensor is missing, unexpected or of another shape, or the kernels were
+            made for another length.
+    """
+    fitted = {key: tensor.to(torch.float32) for key, tensor in state.items()}
+    _check(uri, fitted, shapes, "d_input, l_max, d_output, d_model, n_layers, kernel")
+    l_max = config.l_max
+    for index in range(config.n_layers):
+        key = f"s4_layers.{index}.kernel.krylov.nodes"
+        if key in fitted and (found := _nodes_length(fitted[key])) != l_max:
+            raise JobError(
+                f"Weights {uri} do not fit the model. {key}: the checkpoint's kernel is of length "
+                f"{found}, the model's of length {l_max}; layer 0 has l_max, each next one half"
+            )
+        l_max //= 2
+    return fitted
+
+
+def _nodes_length(nodes_F2: Tensor) -> int:
+    """L, from the FFT nodes exp(-2πi k / L), k up to L // 2; L and L + 1 may have as many."""
+    real, imaginary = nodes_F2[1].double().tolist()
+    return round(2 * math.pi / math.atan2(-imaginary, real))
 
 
 def _inflate(state: State, shapes: Shapes) -> None:
@@ -111,7 +139,7 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
     state[HEAD[1]] = torch.zeros(wanted[0])
 
 
-def _check(uri: str, state: State, shapes: Shapes) -> None:
+def _check(uri: str, state: State, shapes: Shapes, options: str) -> None:
     """Exactly the names and shapes of the model, or an error that lists the first few."""
     problems = [
         f"{key}: the checkpoint has shape {tuple(state[key].shape)}, the model {tuple(shape)}"
@@ -131,8 +159,6 @@ def _check(uri: str, state: State, shapes: Shapes) -> None:
     if problems:
         more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise JobError(
-            f"Weights {uri} do not fit the model. Choose the model and the options (embed_dim, "
-            f"depth, patch_size, tubelet_size) that they were trained with:\n  "
-            + "\n  ".join(problems[:5])
-            + more
+            f"Weights {uri} do not fit the model. Choose the model and the options "
+            f"({options}) that they were trained with:\n  " + "\n  ".join(problems[:5]) + more
         )

@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vfeat.errors import JobError
 from vfeat.models.videomamba import VideoMamba
+from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import CONFIG_FILE, TENSORS_FILE, StoredWeights, read_weights
 
 WRAPPERS = ("model", "module", "state_dict")
@@ -32,7 +33,7 @@ class Checkpoint:
     Attributes:
         uri: where it came from, for messages.
         state: official key names without wrappers and prefixes; on the CPU.
-        config: fields of `VideoMambaConfig`, or None.
+        config: fields of the model's configuration, or None.
     """
 
     uri: str
@@ -40,8 +41,11 @@ class Checkpoint:
     config: dict[str, Any] | None
 
 
-def load_checkpoint(uri: str) -> Checkpoint:
+def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     """Read an official `.pth`, a `.safetensors`, or a folder written by `save_model`.
+
+    Args:
+        keep: the model's own names that begin like a prefix.
 
     Raises:
         JobError: not a checkpoint, or one that holds more than data.
@@ -49,10 +53,10 @@ def load_checkpoint(uri: str) -> Checkpoint:
     """
     stored = read_weights(uri)
     tensors = _safetensors(stored) if stored.is_safetensors else _unwrap(uri, _unpickle(stored))
-    return Checkpoint(uri, _strip_prefixes(uri, tensors), stored.config)
+    return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
-def save_model(model: VideoMamba, folder: str | os.PathLike[str]) -> None:
+def save_model(model: VideoMamba | ViS4mer, folder: str | os.PathLike[str]) -> None:
     """Write `config.json` and `model.safetensors` to a local folder, made if need be."""
     from safetensors.torch import save
 
@@ -112,14 +116,21 @@ def _unwrap(uri: str, loaded: object) -> dict[str, Tensor]:
     )
 
 
-def _strip_prefixes(uri: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys as VideoMamba has them, without those of a wrapper module."""
+def _strip_prefixes(
+    uri: str, state: Mapping[str, Tensor], keep: Collection[str]
+) -> dict[str, Tensor]:
+    """Keys as the model has them, without those of a wrapper module."""
     stripped: dict[str, Tensor] = {}
     for key, tensor in state.items():
         name = key
-        while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
+        while name not in keep and (prefix := _prefix(name)):
             name = name.removeprefix(prefix)
         if name in stripped:
             raise JobError(f"Weights {uri}: two tensors are called {name}, one of them {key}")
         stripped[name] = tensor
     return stripped
+
+
+def _prefix(name: str) -> str | None:
+    """What a wrapper module put before a name."""
+    return next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 
-from vfeat.models.adapt import fit_state
+from vfeat.models.adapt import fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
-from vfeat.models.registry import VideoMambaConfig, model_info, resolve_config
+from vfeat.models.heads import HEADS, resolve_head
+from vfeat.models.registry import model_info, resolve_config
 from vfeat.models.videomamba import VideoMamba
+from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import RANDOM, RANDOM_SEED
 
+Model = TypeVar("Model", VideoMamba, ViS4mer)
 
-def create_model(name: str, *, weights: str | None = None, **config: Any) -> VideoMamba:
-    """A model of `vfeat.models.registry.MODELS`, on the CPU, in float32.
+
+@overload
+def create_model(
+    name: Literal["vis4mer"], *, weights: str | None = ..., **config: Any
+) -> ViS4mer: ...
+@overload
+def create_model(name: str, *, weights: str | None = ..., **config: Any) -> VideoMamba: ...
+def create_model(name: str, *, weights: str | None = None, **config: Any) -> VideoMamba | ViS4mer:
+    """A model of `vfeat.models.registry.MODELS` or `vfeat.models.heads.HEADS`.
+
+    On the CPU, in float32, in training mode as torch modules are.
 
     Args:
-        name: for example `videomamba_tiny`, or `videomamba` for any size.
+        name: for example `videomamba_tiny`, `videomamba` for any size, or `vis4mer`.
         weights: None for fresh ones from torch's own random state; `random` for the same
             ones in every process; or where a checkpoint lies, see `vfeat.models.weights`.
             Embeddings are resized, an image checkpoint is inflated, a head of other
             classes is dropped with a warning.
-        **config: fields of `VideoMambaConfig`; without them, a folder's own
-            `config.json` counts, then the preset.
+        **config: fields of `VideoMambaConfig` or `Vis4merConfig`; without them, a
+            folder's own `config.json` counts, then the preset.
 
     Raises:
         JobError: an unknown name or option, or weights that do not fit.
         EnvironmentMissing: weights that are not there.
         StorageError: weights that cannot be read.
     """
+    if name in HEADS:
+        return _create_head(weights, config)
     model_info(name)  # before a long download
     if weights is None:
         return VideoMamba(resolve_config(name, config))
     if weights == RANDOM:
-        return _seeded(resolve_config(name, config))
+        resolved = resolve_config(name, config)
+        return _seeded(lambda: VideoMamba(resolved))
     checkpoint = load_checkpoint(weights)
     with torch.device("meta"):  # no time spent on values that are replaced
         model = VideoMamba(resolve_config(name, config, stored=checkpoint.config))
@@ -43,9 +59,25 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
     return model
 
 
-def _seeded(config: VideoMambaConfig) -> VideoMamba:
+def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
+    """As `create_model`, for feature sequences."""
+    if weights is None:
+        return ViS4mer(resolve_head(config))
+    if weights == RANDOM:
+        resolved = resolve_head(config)
+        return _seeded(lambda: ViS4mer(resolved))
+    checkpoint = load_checkpoint(weights, keep=("encoder.weight", "encoder.bias"))
+    resolved = resolve_head(config, checkpoint.config)
+    with torch.device("meta"):
+        model = ViS4mer(resolved)
+    shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    model.load_state_dict(fit_head(weights, checkpoint.state, shapes, resolved), assign=True)
+    return model
+
+
+def _seeded(make: Callable[[], Model]) -> Model:
     """The same values in every process; the caller's random state is left as it was."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # Not torch.manual_seed, which would seed the GPUs' generators too.
         torch.default_generator.manual_seed(RANDOM_SEED)
-        return VideoMamba(config)
+        return make()
