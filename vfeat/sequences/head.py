@@ -1,0 +1,184 @@
+"""A trained head: what it tells apart, and which features it may read.
+
+A head is a folder: `head.json` (this file's dataclass), `config.json` and `model.safetensors`
+(the network), `metrics.json` and `curves.png`. A folder of several heads holds `heads.json`,
+which names its sub-folders.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from vfeat.errors import JobError
+from vfeat.job.fingerprint import Recipe, difference
+from vfeat.sequences.reader import Level, SequenceReader
+from vfeat.storage.root import Root
+from vfeat.tables.dataset import FeatureDataset
+
+if TYPE_CHECKING:
+    from vfeat.models.vis4mer import ViS4mer
+
+HEAD_FILE = "head.json"
+HEADS_FILE = "heads.json"
+HEAD_VERSION = 1
+Kind = Literal["classification", "multilabel", "regression"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Head:
+    """One trained head, without its network.
+
+    Attributes:
+        uri: its folder; `create_model("vis4mer", weights=uri)` loads the network.
+        task: name given at training, for people and for the output.
+        kind: classification (softmax), multilabel (a sigmoid for each class) or regression.
+        classes: name of each logit; empty for regression.
+        recipe: of the features it was trained on.
+        width: D of those features.
+        level: clip embeddings, or frame or patch tokens.
+        window_s, hop_s: it was trained on windows of this length, seconds, and is tested on
+            windows at every hop; None for whole videos.
+        centre, scale: regression only: value = logit * scale + centre.
+    """
+
+    uri: str
+    task: str
+    kind: Kind
+    classes: tuple[str, ...]
+    recipe: Recipe
+    width: int
+    level: Level = "clip"
+    window_s: float | None = None
+    hop_s: float | None = None
+    centre: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the recipe of the features."""
+        return self.recipe.fingerprint
+
+    @property
+    def outputs(self) -> int:
+        """K, logits of the network."""
+        return max(1, len(self.classes))
+
+    @classmethod
+    def load(cls, uri: str) -> Head:
+        """As `load_head`."""
+        return load_head(uri)
+
+    def check(self, dataset: FeatureDataset) -> None:
+        """Refuse features that this head was not made for.
+
+        Raises:
+            JobError: another recipe, level or width, said field by field. What does not change
+                the vectors (labels kept, further tokens kept) may differ.
+        """
+        mine, theirs = _vectors_only(self.recipe), _vectors_only(dataset.recipe)
+        if mine.fingerprint != theirs.fingerprint:
+            lines = difference(theirs.to_json(), mine.to_json())
+            raise JobError(
+                f"Head {self.uri} was trained on features of another recipe than those of "
+                f"{dataset.root.uri} (below, `this job` is the head):\n  "
+                + "\n  ".join(lines)
+                + "\nExtract these videos with the head's recipe, or train a head on these features"
+            )
+        width = SequenceReader(dataset, self.level).width()
+        if width != self.width:
+            raise JobError(
+                f"Head {self.uri} reads {self.level} features of width {self.width}; those of "
+                f"{dataset.root.uri} have width {width}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of `head.json`."""
+        return {
+            "version": HEAD_VERSION,
+            "task": self.task,
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "level": self.level,
+            "width": self.width,
+            "window_s": self.window_s,
+            "hop_s": self.hop_s,
+            "centre": self.centre,
+            "scale": self.scale,
+            "fingerprint": self.fingerprint,
+            "recipe": self.recipe.to_json(),
+        }
+
+
+def load_head(uri: str) -> Head:
+    """Read a head's folder (local or any fsspec URI); the network is left where it is.
+
+    Raises:
+        JobError: there is no head at `uri`, or one of a later version.
+    """
+    fields = _read_json(uri, HEAD_FILE)
+    if fields.get("version") != HEAD_VERSION:
+        raise JobError(
+            f"Head {uri} is of version {fields.get('version')!r}, this vfeat reads version "
+            f"{HEAD_VERSION}; train it again, or use the vfeat that wrote it"
+        )
+    if fields["kind"] not in KINDS:
+        raise JobError(f"Head {uri}: kind is one of {', '.join(KINDS)}, not {fields['kind']!r}")
+    return Head(
+        uri=uri,
+        task=fields["task"],
+        kind=fields["kind"],
+        classes=tuple(fields["classes"]),
+        recipe=Recipe.from_json(fields["recipe"]),
+        width=fields["width"],
+        level=fields["level"],
+        window_s=fields["window_s"],
+        hop_s=fields["hop_s"],
+        centre=fields["centre"],
+        scale=fields["scale"],
+    )
+
+
+def load_heads(uri: str) -> tuple[Head, ...]:
+    """The head at `uri`, or all heads of a folder of several."""
+    root = Root(uri)
+    if root.exists(HEAD_FILE) or not root.exists(HEADS_FILE):
+        return (load_head(uri),)
+    names = _read_json(uri, HEADS_FILE)["heads"]
+    return tuple(load_head(f"{uri.rstrip('/')}/{name}") for name in names)
+
+
+def load_head_model(head: Head) -> ViS4mer:
+    """The network, in evaluation mode, float32, on the CPU.
+
+    Raises:
+        JobError: the tensors do not fit, or have another width or number of outputs than
+            `head.json` says.
+    """
+    from vfeat.models import create_model
+
+    model = create_model("vis4mer", weights=head.uri)
+    found = (model.config.d_input, model.config.d_output)
+    if found != (head.width, head.outputs):
+        raise JobError(
+            f"Head {head.uri}: {HEAD_FILE} speaks of width {head.width} and {head.outputs} "
+            f"outputs, the network beside it has {found[0]} and {found[1]}"
+        )
+    return model.eval()
+
+
+def _vectors_only(recipe: Recipe) -> Recipe:
+    """The recipe without what leaves the vectors as they are."""
+    return replace(recipe, output=replace(recipe.output, tokens="none", top_k=0))
+
+
+def _read_json(uri: str, name: str) -> dict[str, Any]:
+    root = Root(uri)
+    if not root.exists(name):
+        raise JobError(f"{uri} is not a head: it has no {name}; `vfeat train head` writes one")
+    fields = json.loads(root.read_bytes(name))
+    if not isinstance(fields, dict):
+        raise JobError(f"{root.url(name)} holds no object; expected what `vfeat train head` wrote")
+    return fields
