@@ -46,9 +46,8 @@ def initial_nplr(states: int) -> InitialNplr:
     A_MM, B_M = legs(states)
     P_M = np.sqrt(np.arange(states) + 0.5)
     skew_MM = A_MM + np.outer(P_M, P_M) + 0.5 * np.eye(states)
-    frequency_M, V_MM = np.linalg.eigh(-1j * skew_MM)
+    frequency_M, V_MM = np.linalg.eigh(np.asarray(-1j * skew_MM, np.complex128))
     kept = np.argsort(-frequency_M)[: states // 2]  # positive frequencies, the highest first
-    V_MN = V_MM[:, kept]
-    P_N: Complex = V_MN.conj().T @ P_M
-    B_N: Complex = V_MN.conj().T @ B_M
+    V_MN: Complex = np.asarray(V_MM[:, kept], np.complex128)
+    P_N, B_N = (V_MN.conj().T @ vector.astype(np.complex128) for vector in (P_M, B_M))
     return InitialNplr(-0.5 + 1j * frequency_M[kept], P_N, B_N)
