@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vfeat.ops import graphs
+from vfeat.kernels.gpu import graphs
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""A model's forward pass as one CUDA graph for each shape: a launch instead of hundreds.
+
+A small batch leaves the GPU waiting for the CPU to launch kernels. A graph remembers
+the kernels of one pass, with the addresses of their inputs and outputs, and replays them.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+VARIABLE = "VFEAT_GRAPHS"
+# Passes before the capture: kernels are compiled and libraries take their workspaces.
+WARM_UPS = 2
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Captured(NamedTuple):
+    """A graph with the memory that it reads and writes."""
+
+    input: Tensor
+    output: Tensor
+    replay: Callable[[], None]
+
+
+class GraphWarning(UserWarning):
+    """A pass could not be captured; it runs as it did before."""
+
+
+def wanted() -> bool:
+    """Whether VFEAT_GRAPHS=1 asks for graphs."""
+    return os.environ.get(VARIABLE) == "1"
+
+
+class Graphed:
+    """A function of one tensor, captured for each shape, dtype and autocast setting.
+
+    For inference: with gradients enabled, on a CPU, or where the capture fails, the
+    function runs as it is. Graphs hold the addresses of the weights, so all are dropped
+    when a weight was changed or moved.
+
+    Args:
+        function: from a tensor to a new one, without a look at its values.
+        weights: everything else that it reads.
+        limit: graphs kept, those longest unused dropped first; each holds the memory of
+            one pass.
+    """
+
+    def __init__(self, function: Function, weights: Iterable[Tensor], limit: int = 4) -> None:
+        self.function = function
+        self.weights = tuple(weights)
+        self.limit = limit
+        self._graphs: OrderedDict[tuple[object, ...], Captured | None] = OrderedDict()
+        self._state = self._weights_state()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The function's result, in memory of its own."""
+        if not capturable(x):
+            return self.function(x)
+        captured = self._graph_for(x)
+        if captured is None:
+            return self.function(x)
+        captured.input.copy_(x)
+        captured.replay()
+        return captured.output.clone()
+
+    def _graph_for(self, x: Tensor) -> Captured | None:
+        """The graph of this shape, captured at its first use; None where that failed."""
+        state = self._weights_state()
+        if state != self._state:
+            self._graphs.clear()
+            self._state = state
+        kind = x.device.type
+        autocast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+        key = (tuple(x.shape), x.dtype, x.device, autocast)
+        if key not in self._graphs:
+            while len(self._graphs) >= self.limit:
+                self._graphs.popitem(last=False)
+            self._graphs[key] = self._try(x)
+        self._graphs.move_to_end(key)
+        return self._graphs[key]
+
+    def _try(self, x: Tensor) -> Captured | None:
+        try:
+            return capture(self.function, x)
+        except RuntimeError as problem:
+            shape = "x".join(map(str, x.shape))
+            warnings.warn(
+                f"no CUDA graph for a batch of {shape}, which runs without one: {problem}",
+                GraphWarning,
+                stacklevel=4,
+            )
+            return None
+
+    def _weights_state(self) -> tuple[tuple[int, int], ...]:
+        """Changes when a weight is written to or moved; inference tensors keep no count."""
+        return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self.weights)
+
+
+def capturable(x: Tensor) -> bool:
+    """On a GPU, without gradients, and not inside another capture."""
+    if not x.is_cuda or torch.is_grad_enabled():
+        return False
+    return not torch.cuda.is_current_stream_capturing()
+
+
+def capture(function: Function, x: Tensor) -> Captured:
+    """Record one pass over memory of the graph's own.
+
+    Raises:
+        RuntimeError: something in the pass waits for the GPU, or the memory is not there.
+    """
+    kind = x.device.type
+    # Casts that autocast remembers are freed when its context ends, the graph lives on.
+    uncached = torch.autocast(
+        kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False
+    )
+    with torch.cuda.device(x.device), uncached:
+        static = x.clone()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                function(static)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Threads that decode or copy may use the GPU meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            output = function(static)
+    return Captured(static, output, graph.replay)
