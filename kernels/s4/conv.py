@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ..precision import no_autocast
+from ..precision import no_autocast, state_dtype
 
 # Numbers of one chunk's padded signal: large enough for the FFT's threads, and small
 # beside the sequence itself.
@@ -42,12 +42,15 @@ def spectrum(kernel_HT: Tensor, n: int) -> Tensor:
 def convolve(u_BLH: Tensor, kernel_HT: Tensor | None, spectrum_HF: Tensor | None, n: int) -> Tensor:
     """y[l] = Σ_t k[t] u[l - t], (B, L, H); taps past the sequence's end have no effect.
 
+    In float32, or float64 for float64; autocast is kept out.
+
     Args:
         kernel_HT: the kernel when it is to have a gradient, else None.
         spectrum_HF: its `spectrum`, when there is no `kernel_HT`.
         n: FFT length; at least L plus the taps, less one.
     """
     with no_autocast(u_BLH):
+        u_BLH = u_BLH.to(state_dtype(u_BLH))
         y_BLH = _Convolution.apply(u_BLH, kernel_HT, spectrum_HF, n)  # type: ignore[no-untyped-call]
         return cast(Tensor, y_BLH)
 
