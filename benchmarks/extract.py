@@ -47,10 +47,10 @@ class Side:
 def bare(folder: str, model: str, result: str) -> None:
     """The loop a user would write with the same parts, in this process; batches like ours."""
     from vfeat.engine.prepare import make_recipe
-    from vfeat.job.spec import parse_job
+    from vfeat.job.spec import parse_extract
     from vfeat.stages.encoder import Encoder
 
-    job = parse_job({"sources": [folder], "out": "-", "model": model, "weights": "random"})
+    job = parse_extract({"sources": [folder], "out": "-", "model": model, "weights": "random"})
     encoder = Encoder(make_recipe(job), "cpu")
     warm = np.zeros((1, 1, job.num_frames, job.size, job.size, 3), np.uint8)
     encoder.encode(warm)

@@ -6,10 +6,18 @@ import json
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from vfeat.job.recipe import OutputSpec
-from vfeat.job.spec import ExtractJob
-from vfeat.tables.schema import COLUMN_NOTES, ERRORS, VIDEOS, RowShape, features_schema
+from vfeat.job.spec import Job
+from vfeat.tables.schema import (
+    COLUMN_NOTES,
+    ERRORS,
+    PREDICTIONS_SCHEMA,
+    VIDEOS,
+    RowShape,
+    features_schema,
+)
 
 
 def published_schemas() -> dict[str, str]:
@@ -20,13 +28,14 @@ def published_schemas() -> dict[str, str]:
         for tokens in ("none", "frame", "patch")
     }
     content: dict[str, Any] = {
-        "job": ExtractJob.model_json_schema(),
+        "job": TypeAdapter(Job).json_schema(),
         "features": {
             "note": "for a width of 192, 8 frame steps and 196 patches; dtype bfloat16 stores "
             "halffloat vectors",
             "order": "video_id, clip_index",
             "tokens": features,
         },
+        "predictions": _columns(PREDICTIONS_SCHEMA),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
     }

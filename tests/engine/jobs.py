@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vfeat.job.spec import ExtractJob, parse_job
+from vfeat.job.spec import ExtractJob, parse_extract
 from vfeat.storage.root import Root
 from vfeat.tables.verify import VerifyReport, verify_dataset
 
@@ -25,7 +25,7 @@ TINY: dict[str, Any] = {
 
 def tiny_job(out: Path | str, *sources: Path | str, **fields: Any) -> ExtractJob:
     """A job with a model of a few thousand parameters, in this process."""
-    return parse_job({**TINY, "sources": [str(s) for s in sources], "out": str(out), **fields})
+    return parse_extract({**TINY, "sources": [str(s) for s in sources], "out": str(out), **fields})
 
 
 def verified(out: Path | str) -> VerifyReport:

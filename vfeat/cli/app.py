@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import extract, inspect, surroundings
+from vfeat.cli import classify, extract, inspect, surroundings
 
 app = typer.Typer(
     name="vfeat",
@@ -35,6 +35,7 @@ def _root(
 
 
 app.command("extract")(extract.extract)
+app.command("classify")(classify.classify)
 app.command("plan")(extract.plan)
 app.command("run")(extract.run)
 app.command("status")(inspect.status)

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from vfeat.job.spec import ExtractJob
+    from vfeat.engine.classify import ClassifyRun
+    from vfeat.engine.run import ExtractRun
+    from vfeat.engine.watch import Watch
+    from vfeat.job.spec import Job
 
 Sources = Annotated[
     list[str],
@@ -94,15 +97,15 @@ def extract(
     json_output: Json = False,
 ) -> None:
     """Extract clip embeddings and labels from videos into a Parquet dataset."""
-    from vfeat.job.spec import parse_job
+    from vfeat.job.spec import parse_extract
 
     fields = {name: value for name, value in locals().items() if name not in _NOT_FIELDS}
     fields["model_options"] = _options(model_option or [])
     fields["retry_errors"] = retry_errors or None
-    _carry_out(parse_job(fields), dry_run, json_output)
+    carry_out(parse_extract(fields), dry_run, json_output)
 
 
-_NOT_FIELDS = {"dry_run", "json_output", "model_option", "parse_job"}
+_NOT_FIELDS = {"dry_run", "json_output", "model_option", "parse_extract"}
 
 
 def run(
@@ -115,7 +118,7 @@ def run(
     json_output: Json = False,
 ) -> None:
     """Run a job file."""
-    _carry_out(_load(job, set_, address), dry_run, json_output)
+    carry_out(_load(job, set_, address), dry_run, json_output)
 
 
 def plan(
@@ -126,10 +129,10 @@ def plan(
     json_output: Json = False,
 ) -> None:
     """Print what a job file would do, and write nothing."""
-    _carry_out(_load(job, set_, None), True, json_output)
+    carry_out(_load(job, set_, None), True, json_output)
 
 
-def _load(path: str, overrides: list[str] | None, address: str | None) -> ExtractJob:
+def _load(path: str, overrides: list[str] | None, address: str | None) -> Job:
     from vfeat.job.load import load_job
 
     extra = (f"address={address}",) if address else ()
@@ -148,15 +151,25 @@ def _options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def _carry_out(job: ExtractJob, dry_run: bool, json_output: bool) -> None:
+def _make_run(job: Job, watch: Watch) -> ExtractRun | ClassifyRun:
+    if job.kind == "classify":
+        from vfeat.engine.classify import ClassifyRun
+
+        return ClassifyRun(job, watch)
+    from vfeat.engine.run import ExtractRun
+
+    return ExtractRun(job, watch)
+
+
+def carry_out(job: Job, dry_run: bool, json_output: bool) -> None:
+    """Run or preview a job of any stage, draw it, and leave with its exit code."""
     from vfeat.cli.interrupt import interruptible
     from vfeat.cli.progress import make_watch
     from vfeat.cli.report import print_preview, print_summary
-    from vfeat.engine.run import ExtractRun
 
     again = shlex.join(["vfeat", *sys.argv[1:]])
     with make_watch() as watch:
-        run = ExtractRun(job, watch)
+        run = _make_run(job, watch)
         try:
             if dry_run:
                 preview = run.preview()

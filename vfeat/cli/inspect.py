@@ -36,12 +36,11 @@ def status(
         print(json.dumps(dataclasses.asdict(found), indent=1))
         return
     table = pairs(found.out)
-    weights = "untrained" if found.untrained else found.weights
-    table.add_row("model", f"{found.model} ({weights})")
+    table.add_row("made by", found.made_by)
     table.add_row("videos", ", ".join(f"{n:,} {s}" for s, n in sorted(found.videos.items())))
-    table.add_row("clips", f"{found.rows:,} of {found.planned_clips:,} planned")
-    table.add_row("empty clips", f"{found.empty_clips:,}")
-    table.add_row("failed clips", f"{found.error_clips:,}")
+    table.add_row("rows", f"{found.rows:,} of {found.planned_clips:,} planned")
+    table.add_row("empty", f"{found.empty_clips:,}")
+    table.add_row("failed", f"{found.error_clips:,}")
     table.add_row("shards", f"{found.shards_done:,} of {found.shards:,} committed")
     table.add_row("size", size_text(found.size_bytes))
     table.add_row("last run", found.last_run or "none finished yet")

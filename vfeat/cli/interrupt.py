@@ -10,14 +10,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfeat.engine.run import ExtractRun
+    from vfeat.engine.flow import Flow
     from vfeat.engine.watch import Watch
 
 INTERRUPTED = 130
 
 
 @contextmanager
-def interruptible(run: ExtractRun, watch: Watch, again: str) -> Iterator[None]:
+def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
     """Turn SIGINT and SIGTERM into an orderly stop while the block runs.
 
     Args:

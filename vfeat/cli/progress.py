@@ -69,11 +69,11 @@ class BarWatch(Watch):
         if not totals.clips and self._bars.tasks[-1].total is None:
             self._began = time.monotonic()
         rate = totals.clips / max(time.monotonic() - self._began, 1e-9)
-        detail = f"clips · {totals.planned_videos} videos · {rate:.1f} clips/s"
+        detail = f"{totals.noun} · {totals.planned_videos} videos · {rate:.1f}/s"
         failed = sum(totals.errors.values())
         if failed:
             detail += f" · [red]{failed} errors[/red]"
-        name = "Extracting" if done or totals.shards_done else PHASES["starting"]
+        name = "Working" if done or totals.shards_done else PHASES["starting"]
         self._bars.update(
             self._task,
             description=name,
@@ -105,8 +105,8 @@ class LineWatch(Watch):
         self._last_s = now
         done = totals.clips + totals.empty_clips + totals.error_clips
         print(
-            f"{done} of {totals.planned_clips} clips, {totals.shards_done} of {totals.shards} "
-            f"shards, {sum(totals.errors.values())} errors",
+            f"{done} of {totals.planned_clips} {totals.noun}, "
+            f"{totals.shards_done} of {totals.shards} shards, {sum(totals.errors.values())} errors",
             file=sys.stderr,
         )
 

@@ -36,13 +36,13 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     """The last lines of a run."""
     console = Console(stderr=to_stderr, soft_wrap=True)
     if summary.nothing_to_do:
-        console.print(f"Nothing to do: every clip of {summary.out} is committed.", markup=False)
+        console.print(f"Nothing to do: every row of {summary.out} is committed.", markup=False)
         return
     totals = summary.totals
     table = pairs("Interrupted" if summary.interrupted else "Done")
     videos = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.videos.items()))
     table.add_row("videos", videos)
-    table.add_row("clips written", f"{totals.rows:,}")
+    table.add_row(f"{totals.noun} written", f"{totals.rows:,}")
     if totals.empty_clips:
         table.add_row("empty clips", f"{totals.empty_clips:,} (gaps in the video: nothing to see)")
     if totals.bad_packets:
@@ -50,7 +50,7 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     for error_class, count in sorted(summary.errors.items()):
         table.add_row(f"errors: {error_class}", f"{count:,}")
     rate = totals.rows / summary.wall_s
-    table.add_row("time", f"{time_text(summary.wall_s)}, {rate:.2f} clips/s overall")
+    table.add_row("time", f"{time_text(summary.wall_s)}, {rate:.2f} {totals.noun}/s overall")
     if summary.encode_s:
         model = summary.encoded_clips / summary.encode_s
         table.add_row("model", f"{time_text(summary.encode_s)}, {model:.2f} clips/s")

@@ -77,7 +77,7 @@ def doctor(json_output: Json = False) -> None:
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(help="job, features, videos or errors.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One of job, features, predictions…")] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write all schemas into this folder.", show_default=False)
     ] = None,

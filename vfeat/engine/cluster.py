@@ -19,13 +19,12 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from vfeat.corpus import Video
-from vfeat.engine.executor import Assembled, Beat, Event, Finished
+from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.inline import probe_here
 from vfeat.engine.ledger import Ledger, WorkersLost
 from vfeat.errors import EnvironmentMissing, VfeatError
-from vfeat.job.fingerprint import Recipe
 from vfeat.plan.unit import Lease, Planned
-from vfeat.stages.report import Progress, ShardReport, WorkerSettings
+from vfeat.stages.report import Progress, ShardReport
 
 CONNECT_S = 5.0
 TICK_S = 0.5
@@ -53,13 +52,11 @@ class ClusterSettings:
 class _Actor:
     """Runs inside a Ray worker; heavy imports happen there, in `setup`."""
 
-    def setup(self, recipe: Recipe, settings: WorkerSettings, cpus: int) -> int:
+    def setup(self, spec: WorkerSpec, cpus: int) -> int:
         import torch
 
-        from vfeat.stages.worker import ExtractWorker
-
         torch.set_num_threads(cpus)
-        self.worker = ExtractWorker(recipe, settings)
+        self.worker = spec.build()
         return os.getpid()
 
     def run(self, lease: Lease) -> ShardReport:
@@ -84,13 +81,10 @@ class _Worker:
 class RayExecutor:
     """Workers as Ray actors, on one machine or on a cluster."""
 
-    name = "ray"
-
-    def __init__(self, recipe: Recipe, settings: WorkerSettings, cluster: ClusterSettings) -> None:
-        self.recipe = recipe
-        self.settings = settings
+    def __init__(self, cluster: ClusterSettings) -> None:
         self.cluster = cluster
         self._started = False
+        self._spec: WorkerSpec | None = None
         self._workers: list[_Worker] = []
         self._named = 0
         self._deaths = 0
@@ -144,11 +138,11 @@ class RayExecutor:
         per_node = -(-self._wanted() // max(1, len(cpus)))
         return max(1, min(cpus, default=1) // per_node)
 
-    def probe(self, videos: Iterable[Video]) -> Iterator[Planned]:
+    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
         source = iter(videos)
         first = list(islice(source, PROBE_HERE))
         if len(first) < PROBE_HERE:
-            yield from probe_here(self.recipe, self.settings, first)
+            yield from probe_here(spec, first)
             return
         self._start()
         probe = ray.remote(num_cpus=1, max_retries=3)(_probe)
@@ -156,14 +150,15 @@ class RayExecutor:
         batches = _batched(_chain(first, source), PROBE_BATCH)
         running: list[Any] = []
         for batch in batches:
-            running.append(probe.remote(self.recipe, self.settings, batch))
+            running.append(probe.remote(spec, batch))
             while len(running) >= limit:
                 done, running = ray.wait(running, num_returns=1)
                 yield from _get(done[0])
         for ref in running:
             yield from _get(ref)
 
-    def run(self, ledger: Ledger) -> Iterator[Event]:
+    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
+        self._spec = spec
         self._start()
         grow_at = 0.0
         beat_at = 0.0
@@ -199,7 +194,7 @@ class RayExecutor:
                 scheduling_strategy="SPREAD",
             )
             handle = actor.remote()
-            ready = handle.setup.remote(self.recipe, self.settings, cpus)
+            ready = handle.setup.remote(self._spec, cpus)
             self._workers.append(_Worker(f"worker-{self._named}", handle, ready))
 
     def _hand_out(self, ledger: Ledger) -> None:
@@ -294,8 +289,8 @@ def _check_address(address: str | None) -> None:
         ) from None
 
 
-def _probe(recipe: Recipe, settings: WorkerSettings, videos: list[Video]) -> list[Planned]:
-    return list(probe_here(recipe, settings, videos, children=1))
+def _probe(spec: ProbeSpec, videos: list[Video]) -> list[Planned]:
+    return list(probe_here(spec, videos, children=1))
 
 
 def _get(ref: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from vfeat.corpus import Video
 from vfeat.engine.ledger import Ledger
+from vfeat.job.fingerprint import Recipe
+from vfeat.job.recipe import DecodeLimits
 from vfeat.plan.unit import Lease, Planned
 from vfeat.stages.report import Progress, ShardReport, UnitResult
 
@@ -38,6 +40,34 @@ class Beat:
 Event = Finished | Assembled | Beat
 
 
+class Worker(Protocol):
+    """One loaded model with shards in its hands; `run` may be called from two threads."""
+
+    def run(self, lease: Lease) -> ShardReport:
+        """Do a whole lease and publish its file."""
+        ...
+
+    def progress(self) -> Progress:
+        """Counters since the start."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class WorkerSpec(Protocol):
+    """What a worker is built from, wherever; pickles, and loads torch only in `build`."""
+
+    def build(self) -> Worker: ...
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """What probing needs to know."""
+
+    recipe: Recipe
+    limits: DecodeLimits
+
+
 class Executor(Protocol):
     """Runs probes and leases. Executors know nothing of tables, stages nothing of executors."""
 
@@ -45,11 +75,11 @@ class Executor(Protocol):
         """How many workers a plan should count on."""
         ...
 
-    def probe(self, videos: Iterable[Video]) -> Iterator[Planned]:
+    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
         """Probe videos; results in any order."""
         ...
 
-    def run(self, ledger: Ledger) -> Iterator[Event]:
+    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
         """Work the ledger empty, yielding events."""
         ...
 

@@ -7,48 +7,41 @@ import time
 from collections.abc import Iterable, Iterator
 
 from vfeat.corpus import Video
-from vfeat.engine.executor import Beat, Event, Finished
+from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.ledger import Ledger
-from vfeat.job.fingerprint import Recipe
 from vfeat.media.pool import DecodePool
 from vfeat.plan.unit import Planned
 from vfeat.stages.probing import probe_videos
-from vfeat.stages.report import WorkerSettings
 
 
 def probe_here(
-    recipe: Recipe, settings: WorkerSettings, videos: Iterable[Video], children: int | None = None
+    spec: ProbeSpec, videos: Iterable[Video], children: int | None = None
 ) -> Iterator[Planned]:
     """Probe in this machine's own decoder children, one for each core unless told."""
     children = children or max(1, min(8, os.cpu_count() or 1))
-    with DecodePool(recipe.clip, recipe.frame, settings.limits, children) as pool:
+    with DecodePool(spec.recipe.clip, spec.recipe.frame, spec.limits, children) as pool:
         yield from probe_videos(pool, videos, children)
 
 
 class InlineExecutor:
     """One worker, one lease at a time, no Ray."""
 
-    name = "inline"
-
-    def __init__(self, recipe: Recipe, settings: WorkerSettings) -> None:
-        self.recipe = recipe
-        self.settings = settings
-
     def workers(self) -> int:
         return 1
 
-    def probe(self, videos: Iterable[Video]) -> Iterator[Planned]:
-        yield from probe_here(self.recipe, self.settings, videos)
+    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
+        yield from probe_here(spec, videos)
 
-    def run(self, ledger: Ledger) -> Iterator[Event]:
-        from vfeat.stages.worker import ExtractWorker  # torch
-
-        with ExtractWorker(self.recipe, self.settings) as worker:
+    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
+        worker = spec.build()
+        try:
             while (lease := ledger.take("inline", time.monotonic())) is not None:
                 report = worker.run(lease)
                 ledger.done(lease, "inline", time.monotonic())
                 yield Finished(lease, report)
                 yield Beat((worker.progress(),))
+        finally:
+            worker.close()
 
     def close(self) -> None:
         """Nothing outlives a run."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vfeat.corpus import Video, iter_corpus
 from vfeat.engine.breaker import Breaker
-from vfeat.engine.executor import Executor
+from vfeat.engine.executor import Executor, ProbeSpec
 from vfeat.engine.watch import Watch
 from vfeat.errors import ErrorClass, JobError
 from vfeat.plan.estimate import Estimate
@@ -102,6 +102,7 @@ class Planner:
     root: Root
     plans: int
     executor: Executor
+    probe: ProbeSpec
     estimate: Estimate
     limits: ShardLimits
     breaker: Breaker | None
@@ -114,7 +115,7 @@ class Planner:
         while chunk := list(islice(source, PLAN_VIDEOS)):
             order = {video.video_id: place for place, video in enumerate(chunk)}
             planned = []
-            for video in self.executor.probe(chunk):
+            for video in self.executor.probe(self.probe, chunk):
                 count += 1
                 planned.append(video)
                 self.watch.probed(video, count)

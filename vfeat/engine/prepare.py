@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.job.fingerprint import Recipe, difference, fingerprint
+from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.media.decoder import check_decoder
 from vfeat.models.registry import VideoMambaConfig, resolve_config
@@ -54,36 +54,6 @@ def _config(job: ExtractJob) -> VideoMambaConfig:
     options = {"num_frames": job.num_frames, "img_size": job.size, **job.model_options}
     stored = stored_config(job.weights) if job.weights else None
     return resolve_config(job.model, options, stored)
-
-
-def check_dataset(root: Root, recipe: Recipe) -> bool:
-    """True when the root already holds this recipe, False when it is new.
-
-    Raises:
-        JobError: the root holds another recipe; every differing field is named.
-    """
-    if not root.exists(layout.DATASET):
-        return False
-    found = json.loads(root.read_bytes(layout.DATASET))
-    if found["fingerprint"] == recipe.fingerprint:
-        return True
-    lines = difference(found["recipe"], recipe.to_json())
-    raise JobError(
-        f"{root.uri} holds features of another recipe; use another --out, or the same settings:\n  "
-        + "\n  ".join(lines)
-    )
-
-
-def create_dataset(root: Root, recipe: Recipe) -> None:
-    """Write `dataset.json`, once. A driver that lost the race compares its recipe again."""
-    content = {
-        "format": "vfeat-features",
-        "fingerprint": fingerprint(recipe.to_json()),
-        "untrained": recipe.weights_digest.startswith("random"),
-        "recipe": recipe.to_json(),
-    }
-    if not root.create_bytes(layout.DATASET, json.dumps(content, indent=1).encode()):
-        check_dataset(root, recipe)
 
 
 def estimate(job: ExtractJob, root: Root, *, gpu: bool, workers: int, decoders: int) -> Estimate:

@@ -12,6 +12,7 @@ from vfeat.stages.report import Progress, ShardReport
 class Totals:
     """Running sums of this run. `clips` counts rows as they are encoded, before their commit."""
 
+    noun: str = "clips"
     planned_videos: int = 0
     planned_clips: int = 0
     clips: int = 0

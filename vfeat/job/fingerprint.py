@@ -58,7 +58,7 @@ class Recipe:
 def fingerprint(recipe: dict[str, Any]) -> str:
     """Hash of a recipe in its JSON form."""
     content = json.loads(json.dumps(recipe))
-    content["model"].pop("weights")
+    content.get("model", {}).pop("weights", None)
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from vfeat.errors import JobError
-from vfeat.job.spec import ExtractJob, parse_job
+from vfeat.job.spec import Job, parse_job
 
 
-def load_job(path: str, overrides: tuple[str, ...] = ()) -> ExtractJob:
+def load_job(path: str, overrides: tuple[str, ...] = ()) -> Job:
     """Read a YAML job file. Relative sources and `out` count from the current folder.
 
     Args:

@@ -28,18 +28,36 @@ Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
-class ExtractJob(BaseModel):
-    """Stage one: a corpus in, a features dataset out."""
+class Placement(BaseModel):
+    """Where a job runs and when it gives up: the same for every stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    out: str = Field(description="Dataset root: a folder or an s3:// prefix")
+    executor: Executor = Field("ray", description="ray, or inline in this process for debugging")
+    address: str | None = Field(None, description="Ray cluster address; default: a local one")
+    device: Device = Field("auto", description="Where the model runs")
+    actors: int | None = Field(None, ge=1, description="Actors; default one per GPU or CPU node")
+    gpus_per_actor: float = Field(1.0, gt=0, le=8, description="GPU share of an actor")
+    breaker_first_units: int = Field(
+        25, ge=1, description="Stop when this many first units all fail"
+    )
+    breaker_error_share: float = Field(
+        0.5, gt=0, le=1, description="Stop when more than this share fails in one way"
+    )
+    storage_patience_seconds: float = Field(
+        120.0, ge=0, description="How long an unreachable store is waited for"
+    )
+
+
+class ExtractJob(Placement):
+    """Stage one: a corpus in, a features dataset out."""
 
     kind: Literal["extract"] = "extract"
     sources: tuple[str, ...] = Field(
         min_length=1,
         description="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column",
     )
-    out: str = Field(description="Dataset root: a folder or an s3:// prefix")
-
     model: str = Field("videomamba_tiny", description="Model name; `vfeat models` lists them")
     weights: str | None = Field(
         None, description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed"
@@ -66,11 +84,6 @@ class ExtractJob(BaseModel):
     dtype: Dtype = Field("float32", description="Compute type; bfloat16 stores float16 vectors")
     top_k: int = Field(5, ge=0, le=100, description="Labels kept for each clip")
 
-    executor: Executor = Field("ray", description="ray, or inline in this process for debugging")
-    address: str | None = Field(None, description="Ray cluster address; default: a local one")
-    device: Device = Field("auto", description="Where the model runs")
-    actors: int | None = Field(None, ge=1, description="Actors; default one per GPU or CPU node")
-    gpus_per_actor: float = Field(1.0, gt=0, le=8, description="GPU share of an actor")
     decode_workers: int | None = Field(None, ge=1, description="Decoder children per actor")
     batch_size: int | None = Field(None, ge=1, description="Clips in a batch; default by memory")
 
@@ -79,15 +92,6 @@ class ExtractJob(BaseModel):
     decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
     max_frame_pixels: int = Field(8192 * 8192, ge=1, description="Larger frames are refused")
     child_memory_megabytes: int = Field(6144, ge=512, description="Address space of a decoder")
-    breaker_first_units: int = Field(
-        25, ge=1, description="Stop when this many first units all fail"
-    )
-    breaker_error_share: float = Field(
-        0.5, gt=0, le=1, description="Stop when more than this share fails in one way"
-    )
-    storage_patience_seconds: float = Field(
-        120.0, ge=0, description="How long an unreachable store is waited for"
-    )
     retry_errors: tuple[str, ...] | None = Field(
         None, description="Plan failed units again: error classes, or `all`"
     )
@@ -128,25 +132,65 @@ class ExtractJob(BaseModel):
         )
 
 
-def parse_job(fields: dict[str, Any]) -> ExtractJob:
+class ClassifyJob(Placement):
+    """Stage two: a features dataset and heads in, a predictions dataset out."""
+
+    kind: Literal["classify"] = "classify"
+    features: str = Field(description="Features dataset: what `vfeat extract` wrote")
+    heads: tuple[str, ...] = Field(
+        min_length=1, description="Folders of heads: what `vfeat train head` wrote"
+    )
+    window_seconds: float | None = Field(
+        None, gt=0, description="Length of a sliding window; default: the head's own"
+    )
+    hop_seconds: float | None = Field(
+        None, gt=0, description="Seconds between windows; default: the head's own"
+    )
+    windows: bool = Field(False, description="Also write a row for each window")
+    top_k: int = Field(5, ge=1, le=1000, description="Labels kept in a row")
+
+    @model_validator(mode="after")
+    def _hop_needs_a_window(self) -> ClassifyJob:
+        if self.hop_seconds is not None and self.window_seconds is None:
+            raise ValueError("hop_seconds needs window_seconds")
+        return self
+
+
+Job = ExtractJob | ClassifyJob
+_KINDS: dict[str, type[ExtractJob] | type[ClassifyJob]] = {
+    "extract": ExtractJob,
+    "classify": ClassifyJob,
+}
+
+
+def parse_extract(fields: dict[str, Any]) -> ExtractJob:
+    """`parse_job` where only extraction will do."""
+    job = parse_job({**fields, "kind": "extract"})
+    assert isinstance(job, ExtractJob)
+    return job
+
+
+def parse_job(fields: dict[str, Any]) -> Job:
     """Validate a mapping into a job.
 
     Raises:
         JobError: naming every wrong field, what was given, and the nearest right name.
     """
     kind = fields.get("kind", "extract")
-    if kind != "extract":
-        raise JobError(f"kind: {kind!r} is not a job that vfeat knows; expected 'extract'")
+    model = _KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        known = " or ".join(_KINDS)
+        raise JobError(f"kind: {kind!r} is not a job that vfeat knows; expected {known}")
     try:
-        return ExtractJob.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
-        raise JobError("\n".join(_sentence(e) for e in error.errors())) from None
+        raise JobError("\n".join(_sentence(e, model) for e in error.errors())) from None
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, model: type[BaseModel]) -> str:
     name = ".".join(str(part) for part in error["loc"]) or "job"
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, ExtractJob.model_fields, n=1)
+        near = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{name}: unknown field{hint}"
     if error["type"] == "missing":

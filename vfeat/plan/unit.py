@@ -7,6 +7,7 @@ from typing import Any
 
 from vfeat.errors import ErrorClass
 from vfeat.media.task import Probe
+from vfeat.plan.sequence import SequenceRef
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Unit:
         first_clip, last_clip: inclusive clip indices.
         cost_s: estimated work, seconds of one worker.
         probe: what the planner learned of the file; None when it learned only an error.
+        sequence: what stage two classifies; then a "clip" is a prediction.
         error_class, message: set when planning already found that the video cannot be read:
             such a unit is not decoded again, its error row is written with the shard.
     """
@@ -32,6 +34,7 @@ class Unit:
     error_class: ErrorClass | None = None
     message: str | None = None
     attempts: int = 0
+    sequence: SequenceRef | None = None
 
     @property
     def clips(self) -> int:

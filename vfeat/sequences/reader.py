@@ -16,35 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vfeat.errors import JobError
+from vfeat.plan.sequence import SequenceRef
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.ledger import PlanState, plan_states
 from vfeat.tables.plans import parse_probe
 
 Level = Literal["clip", "frame", "patch"]
+__all__ = ["FeatureSequence", "Level", "SequenceReader", "SequenceRef"]
 COLUMNS: dict[Level, str] = {
     "clip": "embedding",
     "frame": "frame_tokens",
     "patch": "patch_tokens",
 }
-
-
-@dataclass(frozen=True)
-class SequenceRef:
-    """Where one video's features stand; small enough to plan with.
-
-    Attributes:
-        clips: planned clips of the video: the length of its sequence in clips.
-        rows: clips that are there; the others are empty or failed, and masked.
-        duration_s: length of the video, seconds; None if it never could be read.
-        pieces: (key of a features file, first row, rows), in plan order.
-    """
-
-    video_id: str
-    uri: str
-    clips: int
-    rows: int
-    duration_s: float | None
-    pieces: tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -97,7 +80,7 @@ class SequenceReader:
         Raises:
             JobError: nothing is committed yet.
         """
-        return self._vector_type().list_size
+        return int(self._vector_type().list_size)
 
     def steps_per_clip(self) -> int:
         """L of one clip: 1, its frame steps, or all its patch tokens."""
@@ -144,7 +127,8 @@ class SequenceReader:
         values = table.column(COLUMNS[self.level]).combine_chunks()
         while pa.types.is_fixed_size_list(values.type):
             values = values.flatten()
-        return values.to_numpy(zero_copy_only=False).astype(np.float32)
+        vectors: npt.NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
+        return vectors
 
     def _file(self, key: str) -> pq.ParquetFile:
         if self._open_key != key or self._open_file is None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.tables.features import ClipRow
 from vfeat.tables.outcome import Outcome
+from vfeat.tables.predictions import PredictionRow
+
+if TYPE_CHECKING:
+    from vfeat.stages.worker import ExtractWorker
 
 
 @dataclass(frozen=True)
@@ -15,7 +21,7 @@ class UnitResult:
     """One unit's rows and outcome, before they are in a file."""
 
     outcome: Outcome
-    rows: tuple[ClipRow, ...]
+    rows: tuple[ClipRow | PredictionRow, ...]
 
 
 @dataclass(frozen=True)
@@ -59,3 +65,17 @@ class Progress:
     write_s: float = 0.0
     child_pids: tuple[int, ...] = ()
     child_rss_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class ExtractSpec:
+    """What an extract worker is built from; pickles, and loads torch only in `build`."""
+
+    recipe: Recipe
+    settings: WorkerSettings
+
+    def build(self) -> ExtractWorker:
+        """Load the model and start the decoder children."""
+        from vfeat.stages.worker import ExtractWorker
+
+        return ExtractWorker(self.recipe, self.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ from vfeat.media.task import UnitOutcome
 from vfeat.plan.unit import Lease, Unit
 from vfeat.stages.report import UnitResult
 from vfeat.storage.root import Root
-from vfeat.tables import layout
 from vfeat.tables.features import ClipRow, features_table, write_features
+from vfeat.tables.kind import FEATURES
 from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.schema import RowShape
 
@@ -107,16 +108,26 @@ def publish_shard(
     Returns:
         False when another attempt had published the shard first; its rows stand.
     """
-    rows = [row for result in results for row in result.rows]
+    rows = [row for result in results for row in result.rows if isinstance(row, ClipRow)]
     table = features_table(rows, shape, recipe, shard)
-    handle, path = tempfile.mkstemp(prefix=f"vfeat-{shard}-", suffix=".parquet")
+    outcomes = [result.outcome for result in results]
+    return publish_file(
+        root,
+        FEATURES.key(shard),
+        lambda path: write_features(path, table, outcomes, recipe, shape),
+    )
+
+
+def publish_file(root: Root, key: str, write: Callable[[str], None]) -> bool:
+    """Have a file written in a local temporary place, and publish it in one step."""
+    handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
     os.close(handle)
     try:
-        write_features(path, table, [result.outcome for result in results], recipe, shape)
-        return root.create_file(layout.features_key(shard), path)
+        write(path)
+        return root.create_file(key, path)
     except OSError as error:
         raise StorageError(
-            f"shard {shard}: its file could not be written under {tempfile.gettempdir()}: {error}; "
+            f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
             "free some space there or set TMPDIR, then run the same command again"
         ) from error
     finally:

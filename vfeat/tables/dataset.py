@@ -15,6 +15,7 @@ from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.kind import FEATURES
 from vfeat.tables.ledger import committed_shards, plan_states
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class FeatureDataset:
 
     def files(self) -> list[str]:
         """Keys of the committed features files, in order."""
-        return [layout.features_key(shard) for shard in sorted(committed_shards(self.root))]
+        return [FEATURES.key(shard) for shard in sorted(committed_shards(self.root))]
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """One table for each file, so that memory is bounded by a shard."""

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vfeat.job.fingerprint import Recipe
+from vfeat.job.fingerprint import Recipe, fingerprint
 from vfeat.tables.outcome import (
     OUTCOMES_KEY,
     RECIPE_KEY,
@@ -102,13 +102,7 @@ def write_features(
     The vector columns carry no dictionary (on, it makes float32 a third larger than raw);
     float32 is byte-stream split, float16 is not, because DuckDB cannot read it so encoded.
     """
-    kept = table.schema.metadata or {}
-    metadata = {
-        **kept,
-        RECIPE_KEY: json.dumps(recipe.to_json()).encode(),
-        UNITS_KEY: json.dumps(_UNITS).encode(),
-        OUTCOMES_KEY: dump_outcomes(outcomes),
-    }
+    metadata = footer_metadata(table, outcomes, recipe.to_json(), _UNITS)
     depth = {"embedding": 1, "frame_tokens": 2, "patch_tokens": 2}
     vectors = [n + ".list.element" * depth[n] for n in table.column_names if n in depth]
     split = vectors if recipe.output.dtype == "float32" else False
@@ -123,13 +117,25 @@ def write_features(
     )
 
 
+def footer_metadata(
+    table: pa.Table, outcomes: Sequence[Outcome], recipe: dict[str, Any], units: dict[str, str]
+) -> dict[bytes, bytes]:
+    """Key-value pairs of a committed file: its recipe, units of measure and outcomes."""
+    return {
+        **(table.schema.metadata or {}),
+        RECIPE_KEY: json.dumps(recipe).encode(),
+        UNITS_KEY: json.dumps(units).encode(),
+        OUTCOMES_KEY: dump_outcomes(outcomes),
+    }
+
+
 @dataclass(frozen=True)
 class Footer:
     """What a committed file says of itself without its rows being read."""
 
     rows: int
     outcomes: list[Outcome]
-    recipe: Recipe
+    fingerprint: str
 
 
 def read_footer(source: Any) -> Footer:
@@ -139,5 +145,5 @@ def read_footer(source: Any) -> Footer:
     return Footer(
         metadata.num_rows,
         load_outcomes(pairs[OUTCOMES_KEY]),
-        Recipe.from_json(json.loads(pairs[RECIPE_KEY])),
+        fingerprint(json.loads(pairs[RECIPE_KEY])),
     )

@@ -13,6 +13,7 @@ VIDEOS = "videos.parquet"
 ERRORS = "errors.parquet"
 PLANS = "plans"
 FEATURES = "features"
+PREDICTIONS = "predictions"
 RUNS = "runs"
 
 _PLAN = re.compile(r"^(p\d{5})\.parquet$")
@@ -31,10 +32,6 @@ def shard_name(plan: str, number: int) -> str:
 
 def plan_key(plan: str) -> str:
     return f"{PLANS}/{plan}.parquet"
-
-
-def features_key(shard: str) -> str:
-    return f"{FEATURES}/{shard}.parquet"
 
 
 def plan_of(shard: str) -> str:

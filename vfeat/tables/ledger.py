@@ -19,6 +19,7 @@ from vfeat.errors import StorageError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
+from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.outcome import Outcome, RangeError, subtract
 from vfeat.tables.plans import plan_list, read_plan
 
@@ -82,20 +83,22 @@ def without(error: RangeError, ranges: Iterable[tuple[int, int]]) -> list[RangeE
 
 def committed_shards(root: Root) -> set[str]:
     """Names of the shards whose files exist: the existence is the commit."""
-    return set(layout.shard_names(root.list(layout.FEATURES)))
+    return set(layout.shard_names(root.list(kind_of(root).folder)))
 
 
 def read_footers(root: Root, shards: Iterable[str]) -> Iterator[tuple[str, Footer]]:
     """Footers of committed shards, in name order, read in parallel."""
 
+    kind = kind_of(root)
+
     def read(shard: str) -> tuple[str, Footer]:
-        key = layout.features_key(shard)
+        key = kind.key(shard)
         try:
             with root.open_input(key) as file:
                 return shard, read_footer(file)
         except (ValueError, KeyError, OSError) as error:
             raise StorageError(
-                f"{root.url(key)} is not a readable features file ({error}); "
+                f"{root.url(key)} is not a readable file of this dataset ({error}); "
                 "`vfeat verify` tells what else is wrong; delete the file to have its shard redone"
             ) from None
 
@@ -105,6 +108,7 @@ def read_footers(root: Root, shards: Iterable[str]) -> Iterator[tuple[str, Foote
 
 def plan_states(root: Root) -> Iterator[PlanState]:
     """Fold the footers plan by plan; a video planned again stands with its first plan, whole."""
+    kind = kind_of(root)
     committed = committed_shards(root)
     plans = plan_list(root)
     again = _planned_again(root, plans)
@@ -112,12 +116,12 @@ def plan_states(root: Root) -> Iterator[PlanState]:
     if again:
         for plan in plans:
             shards = _shards_of(root, plan, again) & committed
-            _fold(read_footers(root, shards), merged, lambda video_id: video_id in again)
+            _fold(kind, read_footers(root, shards), merged, lambda video_id: video_id in again)
     shown: set[str] = set()
     for plan in plans:
         videos: dict[str, VideoState] = {}
         mine = {shard for shard in committed if layout.plan_of(shard) == plan}
-        _fold(read_footers(root, mine), videos, lambda video_id: video_id not in again)
+        _fold(kind, read_footers(root, mine), videos, lambda video_id: video_id not in again)
         units = read_plan(root, plan)
         first = (set(units.column("video_id").unique().to_pylist()) & again) - shown
         shown |= first
@@ -142,13 +146,14 @@ def _shards_of(root: Root, plan: str, videos: set[str]) -> set[str]:
 
 
 def _fold(
+    kind: TableKind,
     footers: Iterable[tuple[str, Footer]],
     states: dict[str, VideoState],
     wanted: Callable[[str], bool],
 ) -> None:
     """Add what the footers say of the wanted videos to their states."""
     for shard, footer in footers:
-        file = layout.features_key(shard)
+        file = kind.key(shard)
         groups: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in footer.outcomes:
             groups[outcome.video_id].append(outcome)

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from vfeat.errors import ErrorClass
 from vfeat.media.task import Probe
 from vfeat.media.timeline import Timeline
+from vfeat.plan.sequence import SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.schema import UNITS
 
 EXTRA = "extra."  # columns that a list brought along
-_FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe")]
+_FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe", "sequence")]
 
 
 def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) -> pa.Table:
@@ -35,7 +36,8 @@ def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) 
     for number, units in enumerate(shards):
         for unit in units:
             columns["shard"].append(number)
-            columns["probe"].append(_probe_json(unit.probe))
+            columns["probe"].append(_json(unit.probe))
+            columns["sequence"].append(_json(unit.sequence))
             for name in _FIXED:
                 columns[name].append(getattr(unit, name))
     table = pa.table([pa.array(columns[f.name], f.type) for f in UNITS], schema=UNITS)
@@ -92,7 +94,8 @@ def _unit(row: dict[str, Any]) -> Unit:
     fields = {name: row[name] for name in _FIXED}
     probe = parse_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
-    return Unit(**{**fields, "error_class": error_class}, probe=probe)
+    sequence = parse_sequence(row["sequence"]) if row["sequence"] else None
+    return Unit(**{**fields, "error_class": error_class}, probe=probe, sequence=sequence)
 
 
 def parse_probe(text: str) -> Probe:
@@ -101,5 +104,12 @@ def parse_probe(text: str) -> Probe:
     return Probe(**{**fields, "timeline": Timeline(**fields["timeline"])})
 
 
-def _probe_json(probe: Probe | None) -> str | None:
-    return None if probe is None else json.dumps(dataclasses.asdict(probe), separators=(",", ":"))
+def parse_sequence(text: str) -> SequenceRef:
+    """A plan's `sequence` column, back as it was."""
+    fields = json.loads(text)
+    pieces = tuple((key, first, rows) for key, first, rows in fields["pieces"])
+    return SequenceRef(**{**fields, "pieces": pieces})
+
+
+def _json(record: Probe | SequenceRef | None) -> str | None:
+    return None if record is None else json.dumps(dataclasses.asdict(record), separators=(",", ":"))

@@ -69,6 +69,21 @@ def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
     return pa.schema(described, metadata={"vfeat.schema_version": str(SCHEMA_VERSION)})
 
 
+PREDICTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("prediction_index", pa.int32(), nullable=False),
+        pa.field("head", pa.string(), nullable=False),
+        pa.field("window_index", pa.int32()),
+        pa.field("start_s", pa.float64(), nullable=False),
+        pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("labels", LABELS, nullable=False),
+        pa.field("logits", pa.list_(pa.float32()), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+    ]
+)
+
 ERRORS = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
@@ -112,6 +127,7 @@ UNITS = pa.schema(
         pa.field("last_clip", pa.int32(), nullable=False),
         pa.field("cost_s", pa.float64(), nullable=False),
         pa.field("probe", pa.string()),
+        pa.field("sequence", pa.string()),
         pa.field("error_class", pa.string()),
         pa.field("message", pa.string()),
         pa.field("attempts", pa.int32(), nullable=False),

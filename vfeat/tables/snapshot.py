@@ -150,7 +150,7 @@ class _Columns:
 
 def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Units of each video, in plan order."""
-    columns = ["video_id", "uri", "etag", "size_bytes", "probe"]
+    columns = ["video_id", "uri", "etag", "size_bytes", "last_clip", "probe"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for unit in state.units.select(columns).to_pylist():
         groups.setdefault(unit["video_id"], []).append(unit)
@@ -163,7 +163,8 @@ def _video_row(units: list[dict[str, Any]], state: VideoState | None, gone: bool
     errors = sum(error.last_clip - error.first_clip + 1 for error in settled.open_errors())
     accounted = settled.rows + settled.empty_clips + errors
     # A video that could be read only on a retry was first planned as its clip 0.
-    planned = max(probe.n_clips if probe else 1, accounted)
+    planned = probe.n_clips if probe else max(unit["last_clip"] for unit in units) + 1
+    planned = max(planned, accounted)
     return {
         "video_id": units[0]["video_id"],
         "uri": units[0]["uri"],

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.kind import kind_of
 from vfeat.tables.ledger import committed_shards
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts
@@ -22,8 +23,7 @@ class DatasetStatus:
     """Counts over all plans of a dataset; sizes in bytes."""
 
     out: str
-    model: str
-    weights: str | None
+    made_by: str
     untrained: bool
     videos: dict[str, int]
     planned_clips: int
@@ -54,8 +54,7 @@ def dataset_status(uri: str) -> DatasetStatus:
     last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
     return DatasetStatus(
         out=root.uri,
-        model=about["recipe"]["model"]["name"],
-        weights=about["recipe"]["model"]["weights"],
+        made_by=_made_by(about),
         untrained=about["untrained"],
         videos=dict(statuses),
         planned_clips=total["planned_clips"],
@@ -64,7 +63,7 @@ def dataset_status(uri: str) -> DatasetStatus:
         error_clips=total["error_clips"],
         shards=shards,
         shards_done=len(committed_shards(root)),
-        size_bytes=sum(root.list(layout.FEATURES).values()),
+        size_bytes=sum(root.list(kind_of(root).folder).values()),
         last_run=_last_run(last) if last else None,
     )
 
@@ -114,6 +113,14 @@ def open_errors(uri: str) -> list[dict[str, Any]]:
     """Rows of `errors.parquet`, rebuilt from the commits."""
     root = _dataset(uri)
     return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
+
+
+def _made_by(about: dict[str, Any]) -> str:
+    recipe = about["recipe"]
+    if "heads" in recipe:
+        return "heads " + ", ".join(head["task"] for head in recipe["heads"])
+    weights = "untrained" if about["untrained"] else recipe["model"]["weights"]
+    return f"{recipe['model']['name']} ({weights})"
 
 
 def _last_run(run: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import read_footer
+from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.ledger import committed_shards
 from vfeat.tables.outcome import Outcome
 from vfeat.tables.plans import leases, plan_list, read_plan
@@ -66,7 +67,7 @@ def verify_dataset(root: Root) -> Iterator[VerifyReport]:
                 report.pending_clips += lease.clips
             yield report
     for shard in sorted(committed - planned):
-        report.problems.append(f"{layout.features_key(shard)}: no plan has this shard")
+        report.problems.append(f"{kind_of(root).key(shard)}: no plan has this shard")
     report.problems += _overlaps(covered)
     yield report
 
@@ -74,7 +75,8 @@ def verify_dataset(root: Root) -> Iterator[VerifyReport]:
 def _check_shard(
     root: Root, lease: Lease, fingerprint: str, covered: dict[str, Ranges], report: VerifyReport
 ) -> None:
-    key = layout.features_key(lease.shard)
+    kind = kind_of(root)
+    key = kind.key(lease.shard)
     try:
         with root.open_input(key) as file:
             footer = read_footer(file)
@@ -85,7 +87,7 @@ def _check_shard(
         return
     report.files += 1
     report.rows += table.num_rows
-    if footer.recipe.fingerprint != fingerprint:
+    if footer.fingerprint != fingerprint:
         report.problems.append(f"{key}: rows of another recipe than {layout.DATASET}'s")
     wanted = {(u.video_id, u.first_clip, u.last_clip) for u in lease.units}
     found = {(o.video_id, o.first_clip, o.last_clip) for o in footer.outcomes}
@@ -94,19 +96,19 @@ def _check_shard(
             f"{key}: {len(wanted - found)} planned units have no outcome, "
             f"{len(found - wanted)} outcomes no unit"
         )
-    report.problems += [f"{key}: {problem}" for problem in _rows(table, footer.outcomes)]
+    report.problems += [f"{key}: {problem}" for problem in _rows(table, footer.outcomes, kind)]
     for outcome in footer.outcomes:
         report.empty_clips += outcome.empty_clips
         report.error_clips += outcome.error_clips
         covered.setdefault(outcome.video_id, []).extend(outcome.row_ranges())
 
 
-def _rows(table: pa.Table, outcomes: list[Outcome]) -> Iterator[str]:
+def _rows(table: pa.Table, outcomes: list[Outcome], kind: TableKind) -> Iterator[str]:
     """Rows against outcomes: the same keys, in order, once, with finite vectors."""
     keys = list(
         zip(
             table.column("video_id").to_pylist(),
-            table.column("clip_index").to_pylist(),
+            table.column(kind.index).to_pylist(),
             strict=True,
         )
     )
@@ -117,18 +119,17 @@ def _rows(table: pa.Table, outcomes: list[Outcome]) -> Iterator[str]:
         for clip in range(first, last + 1)
     )
     if keys != sorted(keys):
-        yield "rows are not sorted by (video_id, clip_index)"
+        yield f"rows are not sorted by (video_id, {kind.index})"
     if len(set(keys)) != len(keys):
         yield f"{len(keys) - len(set(keys))} rows double a clip"
     if sorted(set(keys)) != expected:
         missing, extra = set(expected) - set(keys), set(keys) - set(expected)
         yield f"{len(missing)} clips have neither row nor error, {len(extra)} rows no clip"
-    vectors = table.column("embedding").combine_chunks()
+    vectors = table.column(kind.vector).combine_chunks()
     values = vectors.flatten().to_numpy(zero_copy_only=False)
-    values = values.reshape(len(keys), vectors.type.list_size)
-    broken = int((~np.isfinite(values).all(axis=1)).sum())
+    broken = int((~np.isfinite(values)).sum())
     if broken:
-        yield f"{broken} embeddings are not finite"
+        yield f"{broken} values of {kind.vector} are not finite"
 
 
 def _overlaps(covered: dict[str, Ranges]) -> Iterator[str]:

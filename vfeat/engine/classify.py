@@ -1,0 +1,139 @@
+"""Stage two as a run: settled videos without predictions become a plan; heads do the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.flow import Flow, FlowSettings
+from vfeat.engine.planning import PLAN_VIDEOS, known_videos
+from vfeat.engine.run import make_executor
+from vfeat.engine.summary import PlanPreview
+from vfeat.engine.watch import Watch
+from vfeat.errors import JobError
+from vfeat.job.spec import ClassifyJob
+from vfeat.models.weights import weights_digest
+from vfeat.plan.sequence import SequenceRef
+from vfeat.plan.shards import ShardLimits, pack
+from vfeat.plan.unit import Unit
+from vfeat.sequences.head import Head, load_heads
+from vfeat.sequences.reader import SequenceReader
+from vfeat.stages.classify_spec import ClassifySpec, count_predictions
+from vfeat.stages.report import UnitResult
+from vfeat.storage.root import Root
+from vfeat.tables import dataset
+from vfeat.tables.kind import PREDICTIONS
+from vfeat.tables.plans import plan_list, plan_table, publish_plan
+from vfeat.tables.snapshot import IsGone
+
+STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
+SHARD_S = 300.0
+SHARD_ROWS = 1_000_000
+
+
+class ClassifyRun(Flow):
+    """`vfeat classify` being carried out."""
+
+    def __init__(self, job: ClassifyJob, watch: Watch) -> None:
+        self.job = job
+        self.features = dataset.open(job.features)
+        self.heads = _heads(job)
+        for head in self.heads:
+            head.check(self.features)
+        settings = FlowSettings(
+            "predictions", job.executor, job.breaker_first_units, job.breaker_error_share
+        )
+        root = Root(job.out, patience_s=job.storage_patience_seconds)
+        super().__init__(root, make_executor(job), settings, watch)
+        self.spec = ClassifySpec(
+            root.uri, self.features.root.uri, self.heads,
+            tuple(weights_digest(head.uri) for head in self.heads),
+            job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.device,
+            job.storage_patience_seconds,
+        )  # fmt: skip
+
+    def plan(self) -> IsGone:
+        recipe = self.spec.recipe()
+        if not check_dataset(self.root, recipe, PREDICTIONS):
+            create_dataset(self.root, recipe, PREDICTIONS)
+        self.watch.phase("listing")
+        while True:
+            plans = plan_list(self.root)
+            refs = self._fresh(known_videos(self.root, plans))
+            chunk = list(islice(refs, PLAN_VIDEOS))
+            if not chunk:
+                return _nothing_gone
+            publish_plan(self.root, len(plans) + 1, plan_table(self._shards(chunk), {}))
+
+    def worker_spec(self) -> ClassifySpec:
+        return self.spec
+
+    def publish(self, shard: str, results: list[UnitResult]) -> bool:
+        from vfeat.stages.classifier import publish_predictions
+
+        return publish_predictions(self.root, shard, results, self.spec)
+
+    def preview(self) -> PlanPreview:
+        """What a run would do; writes nothing."""
+        check_dataset(self.root, self.spec.recipe(), PREDICTIONS)
+        refs = list(self._fresh(known_videos(self.root, plan_list(self.root))))
+        shards = self._shards(refs)
+        pending = list(self.pending())
+        units = [unit for shard in shards for unit in shard]
+        units += [unit for lease in pending for unit in lease.units]
+        rows = sum(unit.clips for unit in units)
+        outputs = sum(head.outputs for head in self.heads)
+        workers = self.executor.workers()
+        return PlanPreview(
+            out=self.root.uri,
+            videos=len(refs) + len({u.video_id for lease in pending for u in lease.units}),
+            new_videos=len(refs),
+            corpus_bytes=sum(self.features.root.list("features").values()),
+            clips=rows,
+            unreadable=0,
+            shards=len(shards) + len(pending),
+            output_bytes=rows * (200 + 4 * outputs),
+            estimated_s=sum(unit.cost_s for unit in units) / workers,
+            workers=workers,
+            basis="a built-in figure for a ViS4mer head on a CPU core (not measured here)",
+        )
+
+    def _fresh(self, known: set[bytes]) -> Iterator[SequenceRef]:
+        """Videos whose every clip is settled and that no plan has."""
+        reader = SequenceReader(self.features)
+        for ref in reader.refs():
+            if bytes.fromhex(ref.video_id) not in known:
+                yield ref
+
+    def _shards(self, refs: list[SequenceRef]) -> list[list[Unit]]:
+        limits = ShardLimits(SHARD_S, SHARD_ROWS)
+        units = [self._unit(ref) for ref in refs]
+        spread = limits.spread(sum(unit.cost_s for unit in units), self.executor.workers())
+        return list(pack(units, spread))
+
+    def _unit(self, ref: SequenceRef) -> Unit:
+        clip = self.features.recipe.clip
+        rows = count_predictions(ref, self.spec, clip.stride_s, clip.clip_s)
+        cost_s = ref.clips * len(self.heads) * STEP_S
+        return Unit(
+            ref.video_id, ref.uri, ref.rows, self.heads[0].fingerprint, 0, rows - 1, cost_s,
+            None, sequence=ref,
+        )  # fmt: skip
+
+
+def _heads(job: ClassifyJob) -> tuple[Head, ...]:
+    heads = tuple(head for uri in job.heads for head in load_heads(uri))
+    doubled = [task for task, count in Counter(head.task for head in heads).items() if count > 1]
+    if doubled:
+        raise JobError(
+            f"two heads are both called {doubled[0]!r}, and a row could not say which spoke; "
+            "classify with one of them at a time, into two roots"
+        )
+    return heads
+
+
+def _nothing_gone(video_id: str, uri: str) -> bool | None:
+    """Predictions of a video stay when the video goes."""
+    return False

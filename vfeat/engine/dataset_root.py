@@ -1,0 +1,52 @@
+"""`dataset.json`: a root holds one recipe, and another one is refused field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Protocol
+
+from vfeat.errors import JobError
+from vfeat.job.fingerprint import difference, fingerprint
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+from vfeat.tables.kind import TableKind
+
+
+class AnyRecipe(Protocol):
+    """All that decides the numbers of a dataset."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
+    """True when the root already holds this recipe, False when it is new.
+
+    Raises:
+        JobError: the root holds something else; every differing field is named.
+    """
+    if not root.exists(layout.DATASET):
+        return False
+    found = json.loads(root.read_bytes(layout.DATASET))
+    if found["format"] != kind.format:
+        raise JobError(f"{root.uri} holds {found['format']}, not {kind.format}; use another --out")
+    if found["fingerprint"] == fingerprint(recipe.to_json()):
+        return True
+    lines = difference(found["recipe"], recipe.to_json())
+    raise JobError(
+        f"{root.uri} was made with another recipe; use another --out, or the same settings:\n  "
+        + "\n  ".join(lines)
+    )
+
+
+def create_dataset(
+    root: Root, recipe: AnyRecipe, kind: TableKind, *, untrained: bool = False
+) -> None:
+    """Write `dataset.json`, once. A driver that lost the race compares its recipe again."""
+    content = {
+        "format": kind.format,
+        "fingerprint": fingerprint(recipe.to_json()),
+        "untrained": untrained,
+        "recipe": recipe.to_json(),
+    }
+    if not root.create_bytes(layout.DATASET, json.dumps(content, indent=1).encode()):
+        check_dataset(root, recipe, kind)

@@ -1,0 +1,190 @@
+"""Stage two on one device: heads over stored sequences, whole or window by window.
+
+A head without a window reads a video whole. A head with one reads sliding windows and says of
+the video the mean of what it says of them (probabilities and logits alike), as the LVU
+protocol has it. Windows of one length share a batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vfeat.errors import StorageError, UnitError, VfeatError
+from vfeat.plan.sequence import SequenceRef
+from vfeat.plan.unit import Lease, Unit
+from vfeat.sequences.head import Head, load_head_model
+from vfeat.sequences.reader import FeatureSequence, SequenceReader
+from vfeat.sequences.windows import SequenceWindow
+from vfeat.stages.classify_spec import ClassifySpec, windows_of
+from vfeat.stages.encoder import choose_device
+from vfeat.stages.report import Progress, ShardReport, UnitResult
+from vfeat.stages.shard import publish_file
+from vfeat.storage.root import Root
+from vfeat.tables import dataset
+from vfeat.tables.kind import PREDICTIONS
+from vfeat.tables.outcome import Outcome, RangeError
+from vfeat.tables.predictions import PredictionRow, predictions_table, write_predictions
+
+BATCH_BYTES = 64 << 20  # of float32 inputs in one forward pass
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a head says of one stretch: scores [K] in the labels' terms, and logits [K]."""
+
+    scores: np.ndarray
+    logits: np.ndarray
+
+
+class ClassifyWorker:
+    """All heads of a job, loaded once. One lease at a time: reading is far cheaper."""
+
+    def __init__(self, spec: ClassifySpec) -> None:
+        self.spec = spec
+        self.root = Root(spec.root, patience_s=spec.patience_s)
+        self.device = choose_device(spec.device)
+        features = dataset.open(spec.features)
+        self.stride_s = features.recipe.clip.stride_s
+        self.clip_s = features.recipe.clip.clip_s
+        self.models = [load_head_model(head).to(self.device) for head in spec.heads]
+        self.readers = {head.level: SequenceReader(features, head.level) for head in spec.heads}
+        self.counters = Progress()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
+    def progress(self) -> Progress:
+        return self.counters
+
+    def run(self, lease: Lease) -> ShardReport:
+        """Classify a lease's videos and publish their file."""
+        began = time.monotonic()
+        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
+        with self._lock:
+            results = [self._unit(unit) for unit in units]
+        outcomes = tuple(result.outcome for result in results)
+        if lease.alone is not None:
+            return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
+        ours = publish_predictions(self.root, lease.shard, results, self.spec)
+        return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
+
+    def _unit(self, unit: Unit) -> UnitResult:
+        assert unit.sequence is not None
+        try:
+            rows = tuple(self._rows(unit.sequence))
+        except VfeatError as error:
+            return UnitResult(_failed(unit, error), ())
+        self.counters.clips += len(rows)
+        self.counters.units += 1
+        outcome = Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, len(rows))
+        return UnitResult(outcome, rows)
+
+    def _rows(self, ref: SequenceRef) -> Iterator[PredictionRow]:
+        index = 0
+        for head, model in zip(self.spec.heads, self.models, strict=True):
+            stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
+            said = self._say(head, model, ref, stretches)
+            whole = _Said(
+                np.mean([one.scores for one in said], axis=0),
+                np.mean([one.logits for one in said], axis=0),
+            )
+            span = SequenceWindow(0, ref.clips - 1, 0.0, stretches[-1].end_s)
+            yield self._row(ref, head, index, None, span, whole)
+            index += 1
+            if self.spec.windows:
+                for number, (window, one) in enumerate(zip(stretches, said, strict=True)):
+                    yield self._row(ref, head, index, number, window, one)
+                    index += 1
+
+    def _say(
+        self, head: Head, model: torch.nn.Module, ref: SequenceRef, windows: list[SequenceWindow]
+    ) -> list[_Said]:
+        """What the head says of each stretch, in order; equal lengths share a batch."""
+        said: list[_Said] = []
+        batch: list[FeatureSequence] = []
+        for window in windows:
+            began = time.monotonic()
+            sequence = self.readers[head.level].read(ref, window.first_clip, window.last_clip)
+            _check_finite(ref, sequence)
+            self.counters.decode_s += time.monotonic() - began
+            size = sequence.values_LD.nbytes
+            other = batch and len(batch[0].mask_L) != len(sequence.mask_L)
+            if batch and (other or (len(batch) + 1) * size > BATCH_BYTES):
+                said += self._forward(head, model, batch)
+                batch = []
+            batch.append(sequence)
+        return said + self._forward(head, model, batch)
+
+    @torch.inference_mode()
+    def _forward(
+        self, head: Head, model: torch.nn.Module, batch: list[FeatureSequence]
+    ) -> list[_Said]:
+        began = time.monotonic()
+        values_BLD = torch.from_numpy(np.stack([one.values_LD for one in batch])).to(self.device)
+        mask_BL = torch.from_numpy(np.stack([one.mask_L for one in batch])).to(self.device)
+        logits_BK = model(values_BLD, mask_BL).float()
+        if head.kind == "classification":
+            scores_BK = logits_BK.softmax(-1)
+        elif head.kind == "multilabel":
+            scores_BK = logits_BK.sigmoid()
+        else:
+            scores_BK = logits_BK * head.scale + head.centre
+        self.counters.encode_s += time.monotonic() - began
+        pairs = zip(scores_BK.cpu().numpy(), logits_BK.cpu().numpy(), strict=True)
+        return [_Said(scores, logits) for scores, logits in pairs]
+
+    def _row(
+        self,
+        ref: SequenceRef,
+        head: Head,
+        index: int,
+        number: int | None,
+        window: SequenceWindow,
+        said: _Said,
+    ) -> PredictionRow:
+        names = head.classes or (head.task,)
+        order = np.argsort(-said.scores, kind="stable")[: self.spec.top_k]
+        return PredictionRow(
+            ref.video_id, ref.uri, index, head.task, number, window.start_s, window.end_s,
+            tuple((names[k], float(said.scores[k])) for k in order),
+            tuple(float(value) for value in said.logits),
+        )  # fmt: skip
+
+
+def publish_predictions(
+    root: Root, shard: str, results: list[UnitResult], spec: ClassifySpec
+) -> bool:
+    """Commit a shard of predictions; False when another attempt was first."""
+    rows = [row for result in results for row in result.rows if isinstance(row, PredictionRow)]
+    table = predictions_table(rows, shard)
+    outcomes = [result.outcome for result in results]
+    recipe = spec.recipe().to_json()
+    return publish_file(
+        root, PREDICTIONS.key(shard), lambda path: write_predictions(path, table, outcomes, recipe)
+    )
+
+
+def _check_finite(ref: SequenceRef, sequence: FeatureSequence) -> None:
+    bad = int((~np.isfinite(sequence.values_LD).all(axis=1)).sum())
+    if bad:
+        raise UnitError(
+            "unreadable",
+            f"{ref.uri}: {bad} of its stored feature vectors hold NaN or infinity; extract the "
+            "video again into another root",
+        )
+
+
+def _failed(unit: Unit, error: VfeatError) -> Outcome:
+    if isinstance(error, UnitError):
+        error_class = error.error_class
+    else:
+        error_class = "storage" if isinstance(error, StorageError) else "internal"
+    failure = RangeError(unit.first_clip, unit.last_clip, error_class, str(error), 1)
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(failure,))
