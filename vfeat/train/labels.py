@@ -1,0 +1,116 @@
+"""Reading labels.csv: `uri` or `video_id`, the labels, and perhaps the split."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from vfeat.errors import JobError
+from vfeat.sequences.head import Kind
+from vfeat.storage import MissingObject, open_source
+from vfeat.train.task import SPLITS, LabelRow, Split, Target, TaskLabels
+
+KEYS = ("uri", "video_id")
+SHOWN = 3
+
+
+def read_text(uri: str) -> str:
+    """A small text file, local or at any fsspec URI."""
+    try:
+        with open_source(uri) as file:
+            return bytes(file.read()).decode("utf-8-sig")
+    except MissingObject:
+        raise JobError(f"{uri}: there is no such file") from None
+    except UnicodeDecodeError:
+        raise JobError(f"{uri} is not UTF-8 text") from None
+
+
+def read_labels(uri: str, tasks: Sequence[tuple[str, Kind]]) -> list[TaskLabels]:
+    """One table for each task.
+
+    Args:
+        uri: the CSV file.
+        tasks: (name, kind); labels stand in the column `name`, or in `label` when the file
+            has no such column and there is one task only.
+
+    Raises:
+        JobError: columns that are missing, or cells that cannot be read, with their lines.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(uri)))
+    columns = list(reader.fieldnames or [])
+    rows = [row for row in reader if any((cell or "").strip() for cell in _cells(row))]
+    key = next((name for name in KEYS if name in columns), None)
+    if key is None:
+        raise JobError(f"{uri} has no column uri or video_id; it has: {', '.join(columns)}")
+    splits = [_split(uri, place, row) for place, row in enumerate(rows)]
+    found = []
+    for name, kind in tasks:
+        column = name if name in columns else "label"
+        if column not in columns or (column == "label" and len(tasks) > 1 and name != "label"):
+            raise JobError(f"{uri} has no column {name!r}; it has: {', '.join(columns)}")
+        cells = [(row[column] or "").strip() for row in rows]
+        labelled = [place for place, cell in enumerate(cells) if cell]
+        if not labelled:
+            raise JobError(f"{uri}: column {column!r} is empty in all of {len(rows)} lines")
+        classes, targets = _targets(uri, kind, [(place, cells[place]) for place in labelled])
+        found.append(
+            TaskLabels(
+                name,
+                kind,
+                classes,
+                tuple(
+                    LabelRow((rows[place][key] or "").strip(), target, splits[place])
+                    for place, target in zip(labelled, targets, strict=True)
+                ),
+                uri,
+            )
+        )
+    return found
+
+
+def _cells(row: dict[str, str | None]) -> list[str | None]:
+    return [cell for cell in row.values() if isinstance(cell, str)]
+
+
+def _split(uri: str, place: int, row: dict[str, str | None]) -> Split | None:
+    text = (row.get("split") or "").strip().lower()
+    if not text:
+        return None
+    for split in SPLITS:
+        if text == split:
+            return split
+    raise JobError(f"{uri}, line {place + 2}: split is one of {', '.join(SPLITS)}, not {text!r}")
+
+
+def _targets(
+    uri: str, kind: Kind, cells: list[tuple[int, str]]
+) -> tuple[tuple[str, ...], list[Target]]:
+    """Class names and, for each cell, its target."""
+    if kind == "regression":
+        return (), [_number(uri, place, text) for place, text in cells]
+    if kind == "classification":
+        classes = tuple(sorted({text for _, text in cells}))
+        index = {name: number for number, name in enumerate(classes)}
+        return classes, [index[text] for _, text in cells]
+    sets = [[part.strip() for part in text.split(";") if part.strip()] for _, text in cells]
+    classes = tuple(sorted({name for names in sets for name in names}))
+    index = {name: number for number, name in enumerate(classes)}
+    return classes, [tuple(sorted({index[name] for name in names})) for names in sets]
+
+
+def _number(uri: str, place: int, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise JobError(f"{uri}, line {place + 2}: a regression label is a number, not {text!r}")
+    return value
+
+
+def listed(names: Sequence[str]) -> str:
+    """A few names for a message."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
