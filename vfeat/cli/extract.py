@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vfeat.cli import flags
+
 if TYPE_CHECKING:
     from vfeat.engine.classify import ClassifyRun
     from vfeat.engine.run import ExtractRun
@@ -23,16 +25,11 @@ Sources = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[
-    str, typer.Option(help="Dataset root: a folder or an s3:// prefix.", show_default=False)
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 
 
 def extract(
     sources: Sources,
-    out: Out,
+    out: flags.Out,
     model: Annotated[
         str, typer.Option(help="Model; `vfeat models` lists them.")
     ] = "videomamba_tiny",
@@ -59,11 +56,11 @@ def extract(
     tokens: Annotated[str, typer.Option(help="Also keep tokens: none, frame or patch.")] = "none",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (stores float16).")] = "float32",
     top_k: Annotated[int, typer.Option(help="Labels kept for each clip.")] = 5,
-    executor: Annotated[str, typer.Option(help="ray, or inline for debugging.")] = "ray",
-    address: Annotated[str | None, typer.Option(help="Ray cluster; default: a local one.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    actors: Annotated[int | None, typer.Option(help="Actors; default one per GPU or node.")] = None,
-    gpus_per_actor: Annotated[float, typer.Option(help="GPU share of an actor.")] = 1.0,
+    executor: flags.Executor = "ray",
+    address: flags.Address = None,
+    device: flags.Device = "auto",
+    actors: flags.Actors = None,
+    gpus_per_actor: flags.GpusPerActor = 1.0,
     decode_workers: Annotated[
         int | None, typer.Option(help="Decoder children per actor; default by cores.")
     ] = None,
@@ -81,20 +78,14 @@ def extract(
     child_memory_megabytes: Annotated[
         int, typer.Option(help="Address space of a decoder child.")
     ] = 6144,
-    breaker_first_units: Annotated[
-        int, typer.Option(help="Stop when this many first units all fail.")
-    ] = 25,
-    breaker_error_share: Annotated[
-        float, typer.Option(help="Stop when more than this share fails in one way.")
-    ] = 0.5,
-    storage_patience_seconds: Annotated[
-        float, typer.Option(help="How long an unreachable store is waited for.")
-    ] = 120.0,
+    breaker_first_units: flags.BreakerFirstUnits = 25,
+    breaker_error_share: flags.BreakerErrorShare = 0.5,
+    storage_patience_seconds: flags.StoragePatience = 120.0,
     retry_errors: Annotated[
         list[str] | None, typer.Option(help="Plan failed units again: a class, or `all`.")
     ] = None,
-    dry_run: DryRun = False,
-    json_output: Json = False,
+    dry_run: flags.DryRun = False,
+    json_output: flags.Json = False,
 ) -> None:
     """Extract clip embeddings and labels from videos into a Parquet dataset."""
     from vfeat.job.spec import parse_extract
@@ -113,9 +104,9 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value on top of the file.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="Ray cluster; default: the file's.")] = None,
-    dry_run: DryRun = False,
-    json_output: Json = False,
+    address: flags.Address = None,
+    dry_run: flags.DryRun = False,
+    json_output: flags.Json = False,
 ) -> None:
     """Run a job file."""
     carry_out(_load(job, set_, address), dry_run, json_output)
@@ -126,7 +117,7 @@ def plan(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value on top of the file.")
     ] = None,
-    json_output: Json = False,
+    json_output: flags.Json = False,
 ) -> None:
     """Print what a job file would do, and write nothing."""
     carry_out(_load(job, set_, None), True, json_output)

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vfeat.cli import flags
+
 if TYPE_CHECKING:
     from vfeat.tables.status import VideoLine
 
-Dataset = Annotated[str, typer.Argument(metavar="OUT", help="Dataset root.")]
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
-
 
 def status(
-    out: Dataset,
+    out: flags.Dataset,
     videos: Annotated[
         int | None, typer.Option(help="Also list so many videos.", show_default=False)
     ] = None,
-    json_output: Json = False,
+    json_output: flags.Json = False,
 ) -> None:
     """Say how far a dataset is, from its plans and committed files."""
     from rich.console import Console
@@ -68,7 +67,7 @@ def _print_videos(lines: list[VideoLine]) -> None:
     Console().print(table)
 
 
-def verify(out: Dataset, json_output: Json = False) -> None:
+def verify(out: flags.Dataset, json_output: flags.Json = False) -> None:
     """Re-read every file and prove one row, or one error, for each planned clip."""
     from rich.console import Console
     from rich.progress import Progress
@@ -100,11 +99,11 @@ def verify(out: Dataset, json_output: Json = False) -> None:
 
 
 def errors(
-    out: Dataset,
+    out: flags.Dataset,
     error_class: Annotated[
         str | None, typer.Option("--class", help="Only errors of this class.")
     ] = None,
-    json_output: Json = False,
+    json_output: flags.Json = False,
 ) -> None:
     """List the failed clip ranges that no later run has mended."""
     from rich.console import Console

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+from vfeat.cli import flags
 
 
-def models(json_output: Json = False) -> None:
+def models(json_output: flags.Json = False) -> None:
     """List the models, their sizes and what a clip costs."""
     from rich.console import Console
     from rich.table import Table
@@ -53,7 +53,7 @@ def models(json_output: Json = False) -> None:
     )
 
 
-def doctor(json_output: Json = False) -> None:
+def doctor(json_output: flags.Json = False) -> None:
     """Say what this machine has, what runs, and why something does not."""
     from rich.console import Console
     from rich.markup import escape
