@@ -1,0 +1,128 @@
+"""VideoMamba with the kernels given from outside, for the benchmark on a GPU.
+
+The official composition lays in_proj's output out channel-major and never transposes
+it; ours stays token-major. Both read the same weights.
+
+Shape suffixes: B clips, T frames, L tokens, D width, E = 2D channels of the scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..weights import DirectionWeights
+
+Bidirectional = Callable[[Tensor, DirectionWeights, DirectionWeights], Tensor]
+AddNorm = Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
+STATES, TAPS, EPSILON = 16, 4, 1e-5
+
+
+class Size(NamedTuple):
+    """A published model."""
+
+    name: str
+    width: int
+    depth: int
+
+    @property
+    def rank(self) -> int:
+        """Of the time step."""
+        return -(-self.width // 16)
+
+
+SIZES = (Size("tiny", 192, 24), Size("small", 384, 24), Size("middle", 576, 32))
+
+
+class Kernels(NamedTuple):
+    """One side of the comparison.
+
+    Attributes:
+        channel_major: `bidirectional` takes and gives (B, channels, L).
+    """
+
+    name: str
+    bidirectional: Bidirectional
+    add_norm: AddNorm
+    channel_major: bool = False
+
+
+def random_direction(size: Size) -> DirectionWeights:
+    """Weights with Mamba's initial distribution of A and of time steps."""
+    channels = 2 * size.width
+    steps = torch.empty(channels).uniform_(-6.9, -2.3).exp()
+    return DirectionWeights(
+        torch.randn(channels, TAPS) / 2,
+        torch.randn(channels) / 10,
+        torch.randn(size.rank + 2 * STATES, channels) / channels**0.5,
+        torch.randn(channels, size.rank) * size.rank**-0.5 / 4,
+        steps + torch.log(-torch.expm1(-steps)),
+        torch.arange(1.0, STATES + 1).log().repeat(channels, 1),
+        torch.ones(channels),
+    )
+
+
+class Block(nn.Module):
+    """in_proj, both scans, out_proj."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.in_proj = nn.Linear(size.width, 4 * size.width, bias=False)
+        self.out_proj = nn.Linear(2 * size.width, size.width, bias=False)
+        self.norm = nn.Parameter(torch.ones(size.width))
+        for side in ("forward", "backward"):
+            for name, tensor in random_direction(size)._asdict().items():
+                self.register_buffer(f"{side}_{name}", tensor)
+
+    def direction(self, side: str) -> DirectionWeights:
+        """The scan's own weights stay float32."""
+        fields = DirectionWeights._fields
+        return DirectionWeights(*(getattr(self, f"{side}_{name}") for name in fields))
+
+    def mix(self, x_BLD: Tensor, kernels: Kernels) -> Tensor:
+        """Between the norm and the residual."""
+        weights = self.direction("forward"), self.direction("backward")
+        if not kernels.channel_major:
+            y_BLE = kernels.bidirectional(self.in_proj(x_BLD), *weights)
+            return cast(Tensor, self.out_proj(y_BLE))
+        batch, length, _ = x_BLD.shape
+        xz = self.in_proj.weight.to(x_BLD.dtype) @ x_BLD.flatten(0, 1).t()
+        xz_B2EL = xz.view(len(xz), batch, length).transpose(0, 1)
+        return cast(Tensor, self.out_proj(kernels.bidirectional(xz_B2EL, *weights).mT))
+
+
+class Model(nn.Module):
+    """Patches, blocks, class token: (B, 3, T, H, W) to (B, D), in the dtype of the input."""
+
+    def __init__(self, size: Size, frames: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv3d(3, size.width, (1, 16, 16), (1, 16, 16))
+        self.token = nn.Parameter(torch.randn(1, 1, size.width) / 50)
+        self.position = nn.Parameter(torch.randn(1, 196 * frames + 1, size.width) / 50)
+        self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
+        self.norm = nn.Parameter(torch.ones(size.width))
+
+    def narrow(self, dtype: torch.dtype) -> Model:
+        """GEMM weights in `dtype`; the scan's stay float32."""
+        for name, parameter in self.named_parameters():
+            if "norm" not in name:
+                parameter.data = parameter.data.to(dtype)
+        return self
+
+    def forward(self, video_BCTHW: Tensor, kernels: Kernels) -> Tensor:
+        """The normalised class token."""
+        tokens_BLD = self.patches(video_BCTHW).flatten(2).mT
+        token = self.token.expand(len(tokens_BLD), -1, -1)
+        hidden, residual = torch.cat([token, tokens_BLD], 1) + self.position, None
+        dtype = hidden.dtype
+        for block in self.blocks:
+            weight = cast(Tensor, block.norm).to(dtype)
+            normed, residual = kernels.add_norm(hidden, residual, weight, EPSILON)
+            hidden = cast(Block, block).mix(normed, kernels)
+        assert residual is not None  # depth is at least 1
+        return kernels.add_norm(hidden[:, :1], residual[:, :1], self.norm.to(dtype), EPSILON)[0][
+            :, 0
+        ]

@@ -1,0 +1,111 @@
+"""The sides of the comparison: which kernels and models there are on this machine.
+
+Shape suffixes as in `cuda_mamba`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .. import mamba_ssm_ops, reference
+from ..gpu import availability
+from ..gpu.graphs import Graphed
+from ..weights import DirectionWeights
+from .attention import AttentionModel, Kind
+from .cuda_mamba import Block, Kernels, Model, Size
+from .cuda_timing import relative
+
+TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 4e-3}
+SIDES = ("forward", "backward")
+KINDS: tuple[Kind, ...] = ("frames", "divided", "joint")
+
+
+def ours() -> Kernels:
+    """The fused kernels of `gpu`."""
+    from ..gpu.block import bidirectional_mamba
+    from ..gpu.norm import add_rms_norm
+
+    return Kernels("triton", bidirectional_mamba, add_rms_norm)
+
+
+def official() -> Kernels | None:
+    """The packages mamba-ssm and causal-conv1d with their fused norm, where installed."""
+    if mamba_ssm_ops.why_not("cuda", torch.bfloat16) is not None:
+        return None
+    from mamba_ssm.ops.triton.layer_norm import rms_norm_fn
+
+    def add_norm(
+        hidden: Tensor, residual: Tensor | None, weight: Tensor, epsilon: float
+    ) -> tuple[Tensor, Tensor]:
+        normed, stream = rms_norm_fn(
+            hidden, weight, None, residual, prenorm=True, residual_in_fp32=True, eps=epsilon
+        )
+        return normed, stream
+
+    return Kernels("mamba_ssm", mamba_ssm_ops.both, add_norm, channel_major=True)
+
+
+def model_sides(size: Size, frames: int, batch: int) -> dict[str, Callable[[], Tensor]]:
+    """A pass of each model over the same clips, in bfloat16."""
+    video = torch.randn(batch, 3, frames, 224, 224, device="cuda", dtype=torch.bfloat16)
+    model = Model(size, frames).cuda().narrow(torch.bfloat16).eval()
+
+    def bound(kernels: Kernels) -> Callable[[Tensor], Tensor]:
+        return lambda video: model(video, kernels)
+
+    sides = {k.name: bound(k) for k in (ours(), official()) if k is not None}
+    weights = [*model.parameters(), *model.buffers()]
+    sides |= {f"{name} graph": Graphed(run, weights) for name, run in tuple(sides.items())}
+    for kind in KINDS:
+        sides[kind] = AttentionModel(size.width, 12, frames, kind).cuda().bfloat16().eval()
+    return {name: (lambda run=run: run(video)) for name, run in sides.items()}  # type: ignore[misc]
+
+
+def block_sides(size: Size, tokens: int, batch: int) -> dict[str, Callable[[], Tensor]]:
+    """From in_proj's output to out_proj's input, each in its own layout, in bfloat16."""
+    block = Block(size).cuda()
+    weights = block.direction("forward"), block.direction("backward")
+    xz = torch.randn(batch, tokens, 4 * size.width, device="cuda", dtype=torch.bfloat16)
+    turned = xz.mT.contiguous()
+    sides: dict[str, Callable[[], Tensor]] = {}
+    for kernels in (ours(), official()):
+        if kernels is not None:
+            given = turned if kernels.channel_major else xz
+            sides[kernels.name] = lambda k=kernels, x=given: k.bidirectional(x, *weights)  # type: ignore[misc]
+    return sides
+
+
+def _each(weights: DirectionWeights, change: Callable[[Tensor], Tensor]) -> DirectionWeights:
+    """The same weights, each changed."""
+    return DirectionWeights(*(change(t) for t in weights if t is not None))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.double()
+
+
+def gate(size: Size) -> list[str]:
+    """What is wrong with the kernels; nothing, or no ratio may be printed."""
+    problems = [reason for reason in [availability.why_not("cuda", torch.float32)] if reason]
+    block = Block(size)
+    for dtype, tolerance in TOLERANCE.items():
+        if problems:
+            break
+        weights = [_each(block.direction(s), lambda t: t.to(dtype)) for s in SIDES]  # noqa: B023
+        xz = torch.randn(2, 197, 4 * size.width).to(dtype)
+        exact = reference.bidirectional_mamba(xz.double(), *(_each(w, _wide) for w in weights))
+        on_gpu = [_each(w, lambda t: t.float().cuda()) for w in weights]
+        for kernels in (ours(), official()):
+            if kernels is None:
+                continue
+            x = xz.cuda().mT.contiguous() if kernels.channel_major else xz.cuda()
+            y = kernels.bidirectional(x, *on_gpu)
+            error = relative(y.mT if kernels.channel_major else y, exact)
+            line = f"{kernels.name} {size.name} {dtype}: relative error {error:.1e}"
+            print(line)
+            if kernels.name == "triton" and not error <= tolerance:
+                problems.append(f"{line}, allowed {tolerance:.0e}")
+    return problems

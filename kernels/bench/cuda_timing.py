@@ -1,0 +1,95 @@
+"""Times and memory of work on the GPU."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Run = Callable[[], object]
+# Launches of one round together last at least this long, so that event noise is small.
+ROUND_MS = 3.0
+
+
+class Side(NamedTuple):
+    """One variant's result; the figures are None where it ran out of memory.
+
+    Attributes:
+        ms: median of a pass.
+        peak_bytes: largest allocation of torch in a pass, weights included.
+    """
+
+    name: str
+    ms: float | None
+    peak_bytes: int | None
+
+
+def measure(variants: Mapping[str, Run], budget_s: float) -> list[Side]:
+    """Interleaved medians and peak memory; a variant that does not fit is left out."""
+    fitting: dict[str, Run] = {}
+    peaks: dict[str, int] = {}
+    for name, run in variants.items():
+        peak = peak_bytes(run)
+        if peak is not None:
+            fitting[name], peaks[name] = run, peak
+    times = interleaved(fitting, rounds=9, budget_s=budget_s) if fitting else {}
+    return [Side(name, times.get(name), peaks.get(name)) for name in variants]
+
+
+def peak_bytes(run: Run) -> int | None:
+    """Memory of the second pass, after everything was compiled; None where it does not fit."""
+    try:
+        run()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        torch.cuda.synchronize()
+    except torch.cuda.OutOfMemoryError:
+        gc.collect()
+        torch.cuda.empty_cache()
+        return None
+    return torch.cuda.max_memory_allocated()
+
+
+def interleaved(
+    variants: Mapping[str, Run], rounds: int, budget_s: float = 60.0
+) -> dict[str, float]:
+    """Median milliseconds of each: one of each in turn, so that all see the same clocks."""
+    repeats = {
+        name: max(1, round(ROUND_MS / max(1e-3, _once(run)))) for name, run in variants.items()
+    }
+    estimate_s = sum(repeats[n] * _once(run) for n, run in variants.items()) / 1e3
+    rounds = max(3, min(rounds, int(budget_s / max(1e-6, estimate_s))))
+    found: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, run in variants.items():
+            found[name].append(_timed(run, repeats[name]))
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def _once(run: Run) -> float:
+    """Milliseconds of a pass, the first call not counted."""
+    run()
+    return _timed(run, 1)
+
+
+def _timed(run: Run, repeats: int) -> float:
+    """Milliseconds of a pass, by events around several."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in "be")  # type: ignore[no-untyped-call]
+    torch.cuda.synchronize()
+    begin.record()
+    for _ in range(repeats):
+        run()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / repeats
+
+
+def relative(found: Tensor, exact: Tensor) -> float:
+    """‖found - exact‖ / ‖exact‖ in float64; NaN passes no gate."""
+    a, b = found.detach().double().cpu(), exact.detach().double().cpu()
+    return float((a - b).norm() / b.norm())
