@@ -21,11 +21,16 @@ from vfeat.job.spec import ExtractJob, parse_job
 from vfeat.schema import published_schemas
 
 COMMANDS = [c.name for c in app.registered_commands if c.name]
+COMMANDS += [
+    f"{group.name} {command.name}"
+    for group in app.registered_groups
+    for command in (group.typer_instance.registered_commands if group.typer_instance else ())
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_and_is_documented(command: str) -> None:
-    result = run(command, "--help")
+    result = run(*command.split(), "--help")
     assert result.returncode == 0
     assert "Usage: vfeat" in result.stdout
     readme = (REPOSITORY / "README.md").read_text()
@@ -141,7 +146,7 @@ def test_readme_commands_parse() -> None:
     known = {
         flag
         for command in COMMANDS
-        for flag in re.findall(r"--[a-z][a-z-]+", run(command, "--help").stdout)
+        for flag in re.findall(r"--[a-z][a-z-]+", run(*command.split(), "--help").stdout)
     }
     lines = [line for line in readme.splitlines() if line.strip().startswith("vfeat ")]
     for line in lines:

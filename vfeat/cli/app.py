@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, surroundings
+from vfeat.cli import classify, extract, inspect, surroundings, train
 
 app = typer.Typer(
     name="vfeat",
@@ -44,3 +44,4 @@ app.command("errors")(inspect.errors)
 app.command("models")(surroundings.models)
 app.command("doctor")(surroundings.doctor)
 app.command("schema")(surroundings.schema)
+app.add_typer(train.app, name="train")

@@ -1,0 +1,106 @@
+"""What a person sees of a training: a bar, a line for each epoch, a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from vfeat.train.watch import TrainWatch
+
+if TYPE_CHECKING:
+    from vfeat.train.store import HeadResult
+    from vfeat.train.trainer import Epoch
+
+NAMES = {"scan": "Reading features", "train": "Learning", "val": "Validating", "test": "Testing"}
+SHOW_EVERY_S = 0.1
+
+
+class LineTrainWatch(TrainWatch):
+    """Lines on stderr."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def epoch_ended(self, lines: dict[str, Epoch], best: dict[str, int]) -> None:
+        for task, line in lines.items():
+            star = "  best so far" if line.best else f"  best was epoch {best[task]}"
+            self.note(
+                f"epoch {line.epoch:>3}  {task}  loss {line.train_loss:.4f}  "
+                f"validation {line.val_loss:.4f}, score {line.val_score:.4f}{star}"
+            )
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+
+class BarTrainWatch(LineTrainWatch):
+    """The same above a bar of the phase that runs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("videos"),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID = self.bars.add_task("Starting", total=None)
+        self._shown_s = 0.0
+
+    def advanced(self, phase: str, epoch: int, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if done < total and now_s - self._shown_s < SHOW_EVERY_S:
+            return
+        self._shown_s = now_s
+        name = NAMES[phase] if phase == "scan" else f"{NAMES[phase]}, epoch {epoch}"
+        self.bars.update(self._task, description=name, completed=done, total=total)
+
+
+@contextmanager
+def make_train_watch() -> Iterator[TrainWatch]:
+    """A bar when stderr is a terminal, lines otherwise."""
+    console = Console(stderr=True, soft_wrap=True)
+    if not sys.stderr.isatty():
+        yield LineTrainWatch(console)
+        return
+    watch = BarTrainWatch(console)
+    with watch.bars:
+        yield watch
+
+
+def print_heads(results: Sequence[HeadResult], to_stderr: bool = False) -> None:
+    """Each head beside what mean pooling and a linear model make of the same features."""
+    table = Table()
+    table.add_column("head", overflow="fold")
+    for name in ("split", "videos", "measure", "ViS4mer", "mean + linear"):
+        table.add_column(name, justify="right")
+    for result in results:
+        for split, metrics in result.metrics.items():
+            measure, value = metrics.headline()
+            base = result.baseline[split].headline()[1]
+            table.add_row(
+                escape(result.task),
+                split,
+                f"{metrics.videos:,}",
+                measure,
+                _text(measure, value),
+                _text(measure, base),
+            )
+    console = Console(stderr=to_stderr, soft_wrap=True)
+    console.print(table)
+    for result in results:
+        console.print(f"{result.uri}  (epoch {result.best_epoch} of {result.epochs})", markup=False)
+
+
+def _text(measure: str, value: float) -> str:
+    return f"{value:.4f}" if measure == "mse" else f"{100 * value:.1f} %"
