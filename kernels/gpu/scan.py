@@ -14,8 +14,8 @@ then computed twice, so this pays where less than half the chip would be busy.
 
 The states of a channel stay in one thread's registers because the blocks are (N, CB)
 with 32 CB = threads, and because nothing tells the compiler that A is aligned: if it
-were, it would load A four channels at a time, keep that layout through the loop, and
-every sum over states would cross threads (18 instead of 8 instructions a state).
+were, it would load A four channels at a time and keep that layout through the loop, where
+each sum over states would then cross threads, with barriers.
 
 Shape suffixes: K directions (the second runs backward), B clips, L tokens, E channels,
 N states, S segments, P pitch of a row of B and C. A is already times log2(e).
