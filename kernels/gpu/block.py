@@ -23,6 +23,8 @@ from .conv_ops import conv_both
 from .prepared import LOG2E, prepare
 from .scan_ops import Form, Operands, scan
 
+# torch 2.8 and later let a bfloat16 GEMM keep its float32 sums; earlier ones widen the operands.
+WIDE_BMM = hasattr(torch.ops.aten.bmm, "dtype")
 # More states than this leave a thread no registers; blocks of Triton are powers of two.
 STATES = (1, 2, 4, 8, 16, 32)
 
@@ -103,7 +105,7 @@ class _WideProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u_KME: Tensor, weight_KEP: Tensor) -> Tensor:
         ctx.save_for_backward(u_KME, weight_KEP)
-        if u_KME.is_cuda:
+        if u_KME.is_cuda and WIDE_BMM:
             return torch.bmm(u_KME, weight_KEP, out_dtype=torch.float32)
         return torch.bmm(u_KME.float(), weight_KEP.float())
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from tests.kernels.conftest import random_direction, random_scan, relative
 from vfeat import ops
 from vfeat.kernels import reference
-from vfeat.kernels.gpu import launch, scan_ops
+from vfeat.kernels.gpu import availability, launch, scan_ops
+from vfeat.kernels.gpu import block as gpu_block
 
 Block = tuple[Tensor, ops.DirectionWeights, ops.DirectionWeights]
 
@@ -34,6 +35,16 @@ def wide(given: Block) -> Block:
 
 def test_this_process_interprets_and_the_door_leads_here() -> None:
     assert ops.choose("cpu").name == "triton"
+
+
+def test_a_wrong_result_keeps_the_kernels_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
+    check = availability._self_check.__wrapped__
+    assert check() is None
+    monkeypatch.setattr(gpu_block, "bidirectional_mamba", lambda xz, *_: xz[..., ::2])
+    assert "differs from torch's by" in (check() or "")
+    monkeypatch.setattr(gpu_block, "bidirectional_mamba", lambda *_: 1 / 0)
+    assert "ZeroDivisionError" in (check() or "")
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 33, 64])
