@@ -51,15 +51,16 @@ def bare(folder: str, model: str, result: str) -> None:
     from vfeat.stages.encoder import Encoder
 
     job = parse_extract({"sources": [folder], "out": "-", "model": model, "weights": "random"})
-    encoder = Encoder(make_recipe(job), "cpu")
-    warm = np.zeros((1, 1, job.num_frames, job.size, job.size, 3), np.uint8)
+    recipe = make_recipe(job)
+    encoder, size = Encoder(recipe, "cpu"), recipe.frame.size
+    warm = np.zeros((1, 1, job.num_frames, size, size, 3), np.uint8)
     encoder.encode(warm)
     began = time.perf_counter()
     keys: list[str] = []
     waiting: list[np.ndarray] = []
     vectors: list[list[float]] = []
     for path in sorted(Path(folder).iterdir()):
-        for index, clip in enumerate(_clips(path, job.num_frames, job.clip_seconds, job.size)):
+        for index, clip in enumerate(_clips(path, job.num_frames, job.clip_seconds, size)):
             keys.append(f"{path.name}:{index}")
             waiting.append(clip)
             if len(waiting) == encoder.batch_size:

@@ -32,6 +32,7 @@ OWNERS = {
     "ray": {"engine"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "transformers": {"models"},
     "triton": {"kernels"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}

@@ -19,6 +19,7 @@ OPTIONAL = {
     "decord": "--decoder decord",
     "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",
     "huggingface_hub": "hf:// weights (pip install 'vfeat[hub]')",
+    "transformers": "--model vit:... (pip install 'vfeat[vit]')",
     "pandas": "to_pandas() (pip install 'vfeat[pandas]')",
 }
 STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")

@@ -31,7 +31,7 @@ def extract(
     sources: Sources,
     out: flags.Out,
     model: Annotated[
-        str, typer.Option(help="Model; `vfeat models` lists them.")
+        str, typer.Option(help="Model; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo.")
     ] = "videomamba_tiny",
     weights: Annotated[
         str | None, typer.Option(help="Path, fsspec URI, hf://owner/repo/file, or `random`.")
@@ -46,7 +46,9 @@ def extract(
     ] = None,
     sampling: Annotated[str, typer.Option(help="dense, or sparse over the whole video.")] = "dense",
     sparse_clips: Annotated[int, typer.Option(help="Clips per video when sparse.")] = 4,
-    size: Annotated[int, typer.Option(help="Side of the model's square input, pixels.")] = 224,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the square input, pixels; default: the model's own.")
+    ] = None,
     resize: Annotated[str, typer.Option(help="bilinear (official) or area.")] = "bilinear",
     crops: Annotated[int, typer.Option(help="1 centre crop, or 3 averaged.")] = 1,
     square_pixels: Annotated[

@@ -49,7 +49,9 @@ def models(json_output: flags.Json = False) -> None:
     Console().print(table)
     print(
         "A clip is 8 frames of 224 pixels (the free `videomamba`: one image). "
-        "A multiply-add counts two."
+        "A multiply-add counts two.\n"
+        "vit:FOLDER or vit:owner/repo runs a vision transformer of the transformers library "
+        "frame by frame."
     )
 
 

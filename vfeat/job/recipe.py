@@ -13,6 +13,7 @@ Sampling = Literal["dense", "sparse"]
 Resize = Literal["bilinear", "area"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
+Triple = tuple[float, float, float]  # one value for each colour
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -67,8 +68,8 @@ class FrameSpec:
     crops: Literal[1, 3] = 1
     square_pixels: bool = False
     decoder: str = "pyav"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,13 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model, with which weights."""
+    """Which model, with which weights.
+
+    Attributes:
+        name: of the registry, or `vit` for a checkpoint of the transformers library.
+        weights: where they are; for `vit` the folder or owner/repo@commit.
+        config: free configuration, sorted by name.
+    """
 
     name: str = "videomamba_tiny"
     weights: str | None = None
@@ -107,7 +114,7 @@ class OutputSpec:
     """What a row keeps.
 
     Attributes:
-        tokens: `frame` keeps the mean token of each frame, `patch` every token.
+        tokens: `frame` keeps one token of each frame, `patch` every token.
         dtype: compute type; vectors are stored as float32, or float16 for bfloat16.
         top_k: labels kept, best first.
     """

@@ -13,15 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vfeat.errors import JobError
 from vfeat.job.recipe import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     ClipSpec,
     DecodeLimits,
     Dtype,
     FrameSpec,
-    ModelSpec,
     OutputSpec,
     Resize,
     Sampling,
     Tokens,
+    Triple,
 )
 
 Executor = Literal["ray", "inline"]
@@ -58,7 +60,10 @@ class ExtractJob(Placement):
         min_length=1,
         description="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column",
     )
-    model: str = Field("videomamba_tiny", description="Model name; `vfeat models` lists them")
+    model: str = Field(
+        "videomamba_tiny",
+        description="Model name; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo",
+    )
     weights: str | None = Field(
         None, description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed"
     )
@@ -74,7 +79,12 @@ class ExtractJob(Placement):
     sampling: Sampling = Field("dense", description="dense grid, or sparse over the whole video")
     sparse_clips: int = Field(4, ge=1, description="Clips per video when sampling is sparse")
 
-    size: int = Field(224, ge=16, le=4096, description="Side of the model's square input, pixels")
+    size: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="Side of the model's square input, pixels; default: its own, VideoMamba's 224",
+    )
     resize: Resize = Field("bilinear", description="bilinear (official) or area (antialiased)")
     crops: Literal[1, 3] = Field(1, description="1 centre crop, or 3 along the long side")
     square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
@@ -111,13 +121,11 @@ class ExtractJob(Placement):
             self.num_frames, self.clip_seconds, stride_s, self.sampling, self.sparse_clips
         )
 
-    @property
-    def frame_spec(self) -> FrameSpec:
-        return FrameSpec(self.size, self.resize, self.crops, self.square_pixels, self.decoder)
-
-    @property
-    def model_spec(self) -> ModelSpec:
-        return ModelSpec(self.model, self.weights, tuple(sorted(self.model_options.items())))
+    def frame_spec(
+        self, size: int, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD
+    ) -> FrameSpec:
+        """How frames reach a model of that size and normalisation."""
+        return FrameSpec(size, self.resize, self.crops, self.square_pixels, self.decoder, mean, std)
 
     @property
     def output_spec(self) -> OutputSpec:

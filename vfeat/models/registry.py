@@ -116,7 +116,8 @@ def model_info(name: str) -> ModelInfo:
     """
     if name in MODELS:
         return MODELS[name]
-    raise JobError(f"There is no model {name!r}. {_nearest(name, MODELS)}")
+    hint = " Or vit:FOLDER, vit:owner/repo." if name.startswith("vit") else ""
+    raise JobError(f"There is no model {name!r}. {_nearest(name, MODELS)}{hint}")
 
 
 def resolve_config(

@@ -73,12 +73,12 @@ def read_weights(uri: str) -> StoredWeights:
     config = None
     for path in configs:
         with _open(uri, path) as file:
-            config = _parse_config(path, file.read())
+            config = parse_config(path, file.read())
     with _open(uri, tensors) as file:
         return StoredWeights(uri, file.read(), config)
 
 
-def _parse_config(path: str, content: bytes) -> dict[str, Any]:
+def parse_config(path: str, content: bytes) -> dict[str, Any]:
     """The object in a `config.json`."""
     try:
         config = json.loads(content)
@@ -155,5 +155,5 @@ def stored_config(uri: str) -> dict[str, Any] | None:
     *configs, _ = _files(uri)
     for path in configs:
         with _open(uri, path) as file:
-            return _parse_config(path, file.read())
+            return parse_config(path, file.read())
     return None

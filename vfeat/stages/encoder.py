@@ -1,7 +1,7 @@
 """The model on its device: uint8 clips in, embeddings, labels and tokens out.
 
 Shape legend: B clips, V crops (views), T frames, S side in pixels, D width, K classes,
-N = T' * patches tokens without the class token.
+N tokens kept of a clip.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from torch import Tensor
 
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.fingerprint import Recipe
-from vfeat.models import create_model
-from vfeat.ops import graphs
-from vfeat.tables.schema import RowShape
+from vfeat.stages.networks import load_network
 
 
 @dataclass(frozen=True)
@@ -55,20 +53,8 @@ class Encoder:
     def __init__(self, recipe: Recipe, device: str = "auto", batch_size: int | None = None) -> None:
         self.device = choose_device(device)
         self.output = recipe.output
-        spec = recipe.model
-        config = {"num_frames": recipe.clip.num_frames, "img_size": recipe.frame.size}
-        model = create_model(spec.name, weights=spec.weights, **{**config, **dict(spec.config)})
-        self.model = model.eval().to(self.device)
-        wants_tokens = recipe.output.tokens != "none"
-        run = model.forward_tokens if wants_tokens else model.forward_features
-        self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
-        tubelet, patch = model.config.tubelet_size, model.config.patch_size
-        self.shape = RowShape(
-            model.config.embed_dim,
-            recipe.clip.num_frames // tubelet,
-            (recipe.frame.size // patch) ** 2,
-        )
-        self.label_names = [str(index) for index in range(model.config.num_classes)]
+        self.network = load_network(recipe, self.device)
+        self.shape = self.network.shape
         self.views = recipe.frame.crops
         self.mean = torch.tensor(recipe.frame.mean, device=self.device).view(3, 1, 1, 1)
         self.std = torch.tensor(recipe.frame.std, device=self.device).view(3, 1, 1, 1)
@@ -86,7 +72,7 @@ class Encoder:
     def encode(self, frames_BVTSSC: np.ndarray) -> list[Encoded]:
         """Run the model over uint8 RGB clips [B, V, T, S, S, 3]."""
         try:
-            features_BD, logits_BK, tokens_BND = self._forward(frames_BVTSSC)
+            features_BD, scores_BK, tokens_BND = self._forward(frames_BVTSSC)
         except torch.cuda.OutOfMemoryError:
             half = len(frames_BVTSSC) // 2
             if half == 0:
@@ -99,7 +85,7 @@ class Encoder:
             return self.encode(frames_BVTSSC[:half]) + self.encode(frames_BVTSSC[half:])
         stored = np.float16 if self.output.dtype == "bfloat16" else np.float32
         features = features_BD.float().cpu().numpy().astype(stored)
-        labels = self._labels(logits_BK)
+        labels = self._labels(scores_BK)
         tokens = None if tokens_BND is None else tokens_BND.float().cpu().numpy().astype(stored)
         return [
             Encoded(features[b], labels[b], None if tokens is None else tokens[b])
@@ -115,24 +101,15 @@ class Encoder:
         video = (video - self.mean) / self.std
         half = self.output.dtype == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            features, tokens = self.run(video), None
-            if self.output.tokens != "none":
-                features, tokens = features[:, 0], self._tokens(features[:, 1:])
-            logits = self.model.head(features)
-        return _mean(features, B, V), _mean(logits.float().softmax(-1), B, V), tokens
-
-    def _tokens(self, tokens_BND: Tensor) -> Tensor:
-        if self.output.tokens == "patch":
-            return tokens_BND
-        B, _, D = tokens_BND.shape
-        return tokens_BND.float().view(B, self.shape.steps, -1, D).mean(2)
+            features, scores, tokens = self.network(video)
+        return _mean(features, B, V), _mean(scores, B, V), tokens
 
     def _labels(self, scores_BK: Tensor) -> list[tuple[tuple[str, float], ...]]:
         k = min(self.output.top_k, scores_BK.shape[-1])
         top = scores_BK.topk(k, dim=-1) if k else None
         if top is None:
             return [()] * len(scores_BK)
-        names = self.label_names
+        names = self.network.label_names
         return [
             tuple((names[i], p) for i, p in zip(indices, values, strict=True))
             for indices, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)

@@ -17,10 +17,12 @@ COLUMN_NOTES = {
     "clip_index": "place on the clip grid; clip k starts at k * stride_s",
     "start_s": "start of the clip's window, seconds after the first presented frame",
     "end_s": "end of the clip's window, seconds; past the end of the video for a last, short clip",
-    "embedding": "normalised class token",
+    "embedding": "normalised class token; of a frame-wise model the mean of its frames' tokens",
     "labels": "best classes with their softmax scores, best first; empty without a trained head",
-    "frame_tokens": "mean patch token of each frame step, [steps, width]",
-    "patch_tokens": "every patch token, step-major, [steps * patches, width]",
+    "frame_tokens": "[steps, width]: the mean patch token of each frame step, or the class token "
+    "of each frame of a frame-wise model",
+    "patch_tokens": "every patch token, step-major, [steps * patches, width]; a frame-wise model's "
+    "class token and registers stand before the patches of each frame",
     "shard": "name of the file that this row stands in",
 }
 
@@ -32,7 +34,8 @@ class RowShape:
     Attributes:
         dim: embedding width.
         steps: frame steps (frames over tubelet).
-        patches: patches of one frame step.
+        patches: tokens kept of one frame step: its patches, and whatever a frame-wise model
+            has before them.
     """
 
     dim: int

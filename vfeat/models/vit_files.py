@@ -1,0 +1,185 @@
+"""Where a checkpoint of the transformers library lies: a folder, or the hub; without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.models.weights import CONFIG_FILE, READ_BYTES, TENSORS_FILE, parse_config
+
+HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+# What the library loads, in its order of preference; an index names the files of its shards.
+TENSOR_FILES = (
+    TENSORS_FILE,
+    f"{TENSORS_FILE}.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+@dataclass(frozen=True)
+class VitFiles:
+    """The files of one checkpoint.
+
+    Attributes:
+        name: as the user gave it, for messages.
+        source: what `from_pretrained` is told: an absolute folder, or owner/repo.
+        revision: the commit on the hub; None for a folder.
+        names: the files that are there.
+        hashes: (file, SHA-256) of those that the hub hashed itself.
+        fetch: the local path of a file; on the hub it is downloaded.
+    """
+
+    name: str
+    source: str
+    revision: str | None
+    names: frozenset[str]
+    hashes: tuple[tuple[str, str], ...]
+    fetch: Callable[[str], str]
+
+    @property
+    def pinned(self) -> str:
+        """The source with its commit, so that every worker loads what was planned with."""
+        return self.source if self.revision is None else f"{self.source}@{self.revision}"
+
+    def read(self, file: str) -> dict[str, Any]:
+        """The object in a JSON file."""
+        path = self._path(file)
+        with open(path, "rb") as opened:
+            return parse_config(path, opened.read())
+
+    def config(self) -> dict[str, Any]:
+        """`config.json`."""
+        return self.read(CONFIG_FILE)
+
+    def preprocessor(self) -> dict[str, Any]:
+        """How pixels were prepared in training.
+
+        Raises:
+            EnvironmentMissing: the checkpoint does not say.
+        """
+        for file in PREPROCESSOR_FILES:
+            if file in self.names:
+                found = self.read(file)
+                inner = found.get("image_processor", found)
+                return inner if isinstance(inner, dict) else found
+        raise EnvironmentMissing(
+            f"vit:{self.name} has no {PREPROCESSOR_FILES[0]}, which says the mean, the standard "
+            "deviation and the size of its pictures; put the one it was trained with beside it"
+        )
+
+    def tensors(self) -> tuple[str, ...]:
+        """The files with the weights, an index first."""
+        for file in TENSOR_FILES:
+            if file in self.names:
+                shards = self._shards(file) if file.endswith(".index.json") else []
+                return (file, *shards)
+        raise EnvironmentMissing(
+            f"vit:{self.name} has no weights: expected {TENSORS_FILE} or pytorch_model.bin"
+        )
+
+    def digest(self) -> str:
+        """`sha256:<hex>` over configuration and weights, the same for a folder and the hub."""
+        total = hashlib.sha256()
+        for file in (CONFIG_FILE, *self.tensors()):
+            total.update(f"{file} {self._sha256(file)}\n".encode())
+        return f"sha256:{total.hexdigest()}"
+
+    def _shards(self, index: str) -> list[str]:
+        shards = self.read(index).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise JobError(f"vit:{self.name}: {index} names no files of weights")
+        return sorted({str(shard) for shard in shards.values()})
+
+    def _sha256(self, file: str) -> str:
+        known = dict(self.hashes).get(file)
+        if known is not None:
+            return known
+        with open(self._path(file), "rb") as opened:
+            digest = hashlib.sha256()
+            while block := opened.read(READ_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def _path(self, file: str) -> str:
+        if file not in self.names:
+            raise EnvironmentMissing(f"vit:{self.name} has no file {file}")
+        return self.fetch(file)
+
+
+def find_vit(name: str) -> VitFiles:
+    """The files of `vit:<name>`: a folder that exists, or a repository of the hub.
+
+    Raises:
+        EnvironmentMissing: neither, the hub cannot be reached, or huggingface_hub is missing.
+    """
+    folder = os.path.abspath(os.path.expanduser(name))
+    if os.path.isdir(folder):
+        return _in_folder(name, folder)
+    if not HUB_NAME.fullmatch(name):
+        raise EnvironmentMissing(
+            f"vit:{name}: there is no folder {name!r}, and it is no name on the Hugging Face hub "
+            "(owner/repo or owner/repo@revision)"
+        )
+    return _on_hub(name)
+
+
+def _in_folder(name: str, folder: str) -> VitFiles:
+    names = frozenset(entry.name for entry in os.scandir(folder) if entry.is_file())
+    return VitFiles(name, folder, None, names, (), lambda file: os.path.join(folder, file))
+
+
+@lru_cache(maxsize=8)  # planning asks several times; a command asks the hub once
+def _on_hub(name: str) -> VitFiles:
+    """What the hub says of a repository, or what its local cache holds."""
+    try:
+        from huggingface_hub import HfApi, hf_hub_download
+    except ImportError as error:
+        raise EnvironmentMissing(
+            f"vit:{name} is no local folder, and to look on the hub the package huggingface_hub "
+            "is missing. Run: pip install 'vfeat[vit]'"
+        ) from error
+    repo, _, revision = name.partition("@")
+    try:
+        info = HfApi().model_info(repo, revision=revision or None, files_metadata=True, timeout=30)
+    except Exception as error:  # HTTP, offline and validation errors have no common root
+        return _in_cache(name, error)
+    files = info.siblings or []
+    hashes = tuple((file.rfilename, file.lfs.sha256) for file in files if file.lfs)
+
+    def fetch(file: str) -> str:
+        try:
+            return str(hf_hub_download(repo, file, revision=info.sha))
+        except Exception as error:  # as above
+            raise _unreachable(name, error) from error
+
+    names = frozenset(file.rfilename for file in files)
+    return VitFiles(name, repo, info.sha, names, hashes, fetch)
+
+
+def _in_cache(name: str, problem: Exception) -> VitFiles:
+    """A snapshot that was downloaded before, when the hub does not answer."""
+    from huggingface_hub import snapshot_download
+
+    repo, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(repo, revision=revision or None, local_files_only=True)
+    except Exception as error:  # there is none
+        raise _unreachable(name, problem) from error
+    return _in_folder(name, str(folder))
+
+
+def _unreachable(name: str, error: Exception) -> EnvironmentMissing:
+    reason = " ".join(str(error).split())[:200]
+    return EnvironmentMissing(
+        f"vit:{name} is no local folder and could not be had from the Hugging Face hub "
+        f"({type(error).__name__}: {reason}). Download it where there is a network, and give "
+        "its folder instead: vit:FOLDER"
+    )

@@ -1,0 +1,148 @@
+"""A vision transformer of the transformers library, run on single frames.
+
+Shape legend: F frames, C colours, S side in pixels, N tokens of a frame, D width, K classes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.models.vit import VitInfo, read_vit
+
+
+class FrameTransformer(nn.Module):
+    """The library's network, whichever it is, as tokens and class scores.
+
+    Args:
+        info: what its files say.
+        network: the library's model, with its head where it has one.
+        size: side of the frames, pixels.
+    """
+
+    def __init__(self, info: VitInfo, network: nn.Module, size: int) -> None:
+        super().__init__()
+        self.info = info
+        trunk = _trunk(network, info.has_head)
+        # Without a head the trunk is all: a text tower beside it is dropped.
+        self.network = network if info.has_head else trunk
+        self.trunk = trunk
+        self.options = _position_options(self.network, info, size)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the K classes; empty without a head."""
+        config: Any = self.network.config
+        names: dict[int, str] = config.id2label if self.info.has_head else {}
+        return tuple(str(names[index]) for index in sorted(names))
+
+    def forward(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Every token of the last layer, FND, and logits FK where there is a head."""
+        if not self.info.has_head:
+            return self.network(pixel_values=frames_FCSS, **self.options)[0], None
+        seen: list[Tensor] = []
+        # The head's output does not carry the trunk's normalised tokens; the trunk's does.
+        handle = self.trunk.register_forward_hook(lambda _, __, output: seen.append(output[0]))
+        try:
+            logits = self.network(pixel_values=frames_FCSS, **self.options).logits
+        finally:
+            handle.remove()
+        return seen[0], logits
+
+
+def load_vit(name: str, size: int | None = None) -> FrameTransformer:
+    """The network of `vit:<name>` in evaluation mode, on the CPU, in float32.
+
+    Args:
+        size: side of the frames, pixels; None for the checkpoint's own.
+
+    Raises:
+        EnvironmentMissing: transformers is not installed, or the weights cannot be had.
+        JobError: weights that are not whole, or a size that the network cannot take.
+    """
+    info = read_vit(name)
+    side = info.size if size is None else size
+    model = FrameTransformer(info, _pretrained(info), side).eval().float()
+    _check_tokens(model, side)
+    return model
+
+
+def _pretrained(info: VitInfo) -> nn.Module:
+    """The library's loader, without its progress bars, and strict about what is missing."""
+    try:
+        import transformers
+        from transformers.utils import logging
+    except ImportError as error:
+        raise EnvironmentMissing(
+            f"vit:{info.files.name} runs through the package transformers, which is not "
+            "installed. Run: pip install 'vfeat[vit]'"
+        ) from error
+    kind: Any = (
+        transformers.AutoModelForImageClassification if info.has_head else transformers.AutoModel
+    )
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        network, report = kind.from_pretrained(
+            info.files.source,
+            revision=info.files.revision or "main",
+            use_safetensors=".safetensors" in info.files.tensors()[0],
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise JobError(f"vit:{info.files.name} could not be loaded: {reason}") from error
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+    _check_whole(info, report)
+    loaded: nn.Module = network
+    return loaded
+
+
+def _check_whole(info: VitInfo, report: dict[str, Any]) -> None:
+    """Nothing that decides a token may be left at random values; the pooler decides none."""
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    missing += [str(key) for key in report.get("mismatched_keys", ())]
+    if missing:
+        raise JobError(
+            f"vit:{info.files.name}: its weights lack {len(missing)} tensors of the network that "
+            f"config.json describes, among them {', '.join(missing[:3])}"
+        )
+
+
+def _trunk(network: Any, has_head: bool) -> nn.Module:
+    """The part whose output begins with the tokens of the last layer."""
+    base = network.base_model if has_head else network
+    trunk: nn.Module = base if base is not network else getattr(network, "vision_model", network)
+    return trunk
+
+
+def _position_options(network: nn.Module, info: VitInfo, size: int) -> dict[str, bool]:
+    """Frames of another size need the position embeddings resized; some do so unasked."""
+    takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
+    return {"interpolate_pos_encoding": True} if takes and size != info.image_size else {}
+
+
+@torch.inference_mode()
+def _check_tokens(model: FrameTransformer, size: int) -> None:
+    """One frame, so that planning's count of tokens and the network's agree."""
+    name, expected = model.info.files.name, (model.info.tokens(size), model.info.width)
+    try:
+        tokens_FND, _ = model(torch.zeros(1, 3, size, size))
+    except (ValueError, RuntimeError) as error:
+        raise JobError(
+            f"vit:{name} does not take frames of {size} pixels ({error}); "
+            f"it was made for --size {model.info.image_size}"
+        ) from error
+    if tuple(tokens_FND.shape[1:]) != expected:
+        raise JobError(
+            f"vit:{name} gives tokens of shape {tuple(tokens_FND.shape[1:])} for a frame of {size} "
+            f"pixels, and its config.json promises {expected}"
+        )

@@ -1,0 +1,124 @@
+"""The networks that an encoder can hold, each behind the same call.
+
+Shape legend: B clips (of one view each), C colours, T frames, S side in pixels, D width,
+K classes, N tokens kept of a clip; F = B * T frames, M tokens of one frame.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from vfeat.job.fingerprint import Recipe
+from vfeat.job.recipe import Tokens
+from vfeat.models import create_model
+from vfeat.models.vit import VIT
+from vfeat.models.vit_model import load_vit
+from vfeat.ops import graphs
+from vfeat.tables.schema import RowShape
+
+
+class Pass(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        embedding_BD: one vector for each clip.
+        scores_BK: probabilities, float32; K is 0 without a head.
+        tokens_BND: the tokens that the recipe keeps, or None.
+    """
+
+    embedding_BD: Tensor
+    scores_BK: Tensor
+    tokens_BND: Tensor | None
+
+
+class EncoderModel(Protocol):
+    """A loaded network.
+
+    Attributes:
+        shape: widths of its rows.
+        label_names: of its K classes.
+    """
+
+    shape: RowShape
+    label_names: tuple[str, ...]
+
+    def __call__(self, video_BCTSS: Tensor) -> Pass:
+        """Run normalised clips on their device."""
+
+
+def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
+    """The recipe's network with its weights, in evaluation mode, on the device."""
+    kind = FrameWise if recipe.model.name == VIT else WholeClip
+    return kind(recipe, device)
+
+
+class WholeClip:
+    """VideoMamba: one sequence of tokens over all frames of a clip."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        spec = recipe.model
+        config = {"num_frames": recipe.clip.num_frames, "img_size": recipe.frame.size}
+        model = create_model(spec.name, weights=spec.weights, **{**config, **dict(spec.config)})
+        self.model = model.eval().to(device)
+        self.kept: Tokens = recipe.output.tokens
+        run = model.forward_features if self.kept == "none" else model.forward_tokens
+        self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
+        tubelet, patch = model.config.tubelet_size, model.config.patch_size
+        self.shape = RowShape(
+            model.config.embed_dim,
+            recipe.clip.num_frames // tubelet,
+            (recipe.frame.size // patch) ** 2,
+        )
+        self.label_names = tuple(str(index) for index in range(model.config.num_classes))
+
+    def __call__(self, video_BCTSS: Tensor) -> Pass:
+        features, tokens = self.run(video_BCTSS), None
+        if self.kept != "none":
+            features, tokens = features[:, 0], self._tokens(features[:, 1:])
+        return Pass(features, self.model.head(features).float().softmax(-1), tokens)
+
+    def _tokens(self, tokens_BND: Tensor) -> Tensor:
+        if self.kept == "patch":
+            return tokens_BND
+        B, _, D = tokens_BND.shape
+        return tokens_BND.float().view(B, self.shape.steps, -1, D).mean(2)
+
+
+class FrameWise:
+    """A vision transformer over single frames; a clip's vector is the mean of its frames'."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.model = load_vit(recipe.model.weights or "", recipe.frame.size).to(device)
+        self.kept: Tokens = recipe.output.tokens
+        # Frames do not see each other, so memory is bounded by this and not by the clip.
+        self.frames_at_once = 256 if device.type == "cuda" else 16
+        info = self.model.info
+        self.has_class_token = info.has_class_token
+        self.shape = RowShape(info.width, recipe.clip.num_frames, info.tokens(recipe.frame.size))
+        self.label_names = self.model.label_names
+
+    def __call__(self, video_BCTSS: Tensor) -> Pass:
+        B, _, T = video_BCTSS.shape[:3]
+        frames_FCSS = video_BCTSS.transpose(1, 2).flatten(0, 1)
+        parts = [self._frames(part) for part in torch.split(frames_FCSS, self.frames_at_once)]
+        vectors_FD, scores_FK, tokens_FMD = (torch.cat(part) for part in zip(*parts, strict=True))
+        vectors_BTD = vectors_FD.view(B, T, -1)
+        scores_BK = scores_FK.view(B, T, scores_FK.shape[1]).mean(1)
+        kept: Tensor | None = None
+        if self.kept == "frame":
+            kept = vectors_BTD
+        elif self.kept == "patch":
+            kept = tokens_FMD.reshape(B, -1, tokens_FMD.shape[-1])
+        return Pass(vectors_BTD.mean(1), scores_BK, kept)
+
+    def _frames(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Vectors FD, probabilities FK and, where they are kept, all tokens FMD."""
+        tokens_FMD, logits_FK = self.model(frames_FCSS)
+        vectors_FD = tokens_FMD[:, 0] if self.has_class_token else tokens_FMD.float().mean(1)
+        if logits_FK is None:
+            logits_FK = vectors_FD.new_zeros(len(vectors_FD), 0)
+        kept = tokens_FMD if self.kept == "patch" else tokens_FMD[:, :0]
+        return vectors_FD.float(), logits_FK.float().softmax(-1), kept
