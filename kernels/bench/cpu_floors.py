@@ -1,0 +1,65 @@
+"""What a block must at least do, and how long this CPU needs for that alone.
+
+The floor counts instructions of the multiply-add kind and takes the rate at which torch's
+GEMM, measured at the start of the run, gets through them: two FLOPs each. One state's
+step is ten of them (the exponent, five of the polynomial, the input, the update, the
+output, and one for the reduction to [-1/2, 1/2]).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from .cpu_timing import timed_ms
+from .cuda_mamba import STATES, TAPS, Size
+
+STEP = 10  # multiply-adds of one state and token
+SIGMOID = 14  # of a SiLU; a softplus takes as many
+DIRECTIONS = 2
+
+
+class Work(NamedTuple):
+    """Counts of one pass.
+
+    Attributes:
+        bytes: in and out of the fused part: xz and y once.
+        gemm_flops: in_proj and out_proj.
+        flops: all others, two for a multiply-add.
+        exponentials: of decays, SiLUs and softplus.
+    """
+
+    bytes: float
+    gemm_flops: float
+    flops: float
+    exponentials: float
+
+    def times(self, count: float) -> Work:
+        """As many blocks."""
+        return Work(*(count * value for value in self))
+
+    def floor_ms(self, flops_per_s: float) -> float:
+        """At the rate of a GEMM throughout."""
+        return 1e3 * (self.gemm_flops + self.flops) / flops_per_s
+
+
+def block_work(size: Size, tokens: int, projections: bool) -> Work:
+    """Of one block over `tokens` tokens; with in_proj and out_proj or without."""
+    channels = 2 * size.width
+    state = STEP * STATES
+    products = (size.rank + 2 * STATES) + size.rank  # x_proj and the time step
+    direction = TAPS + 2 * SIGMOID + products + state + 1
+    return Work(
+        bytes=4.0 * tokens * 3 * channels,
+        gemm_flops=2.0 * tokens * size.width * 3 * channels if projections else 0.0,
+        flops=2.0 * tokens * channels * (DIRECTIONS * direction + SIGMOID + 1),
+        exponentials=1.0 * tokens * channels * (DIRECTIONS * (STATES + 2) + 1),
+    )
+
+
+def gemm_rate() -> float:
+    """FLOP/s of a large product with the threads in use."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    best_ms = min(timed_ms(lambda: a @ b)[0] for _ in range(30))
+    return 2 * 1024**3 / best_ms * 1e3
