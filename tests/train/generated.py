@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vfeat.corpus import Video
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
 from vfeat.media.task import Probe
@@ -97,7 +98,7 @@ def write_dataset(
 
 def video_id(name: str) -> str:
     """Of the video of that name."""
-    return f"id-{name}"
+    return Video(f"/videos/{name}", 1, "etag").video_id
 
 
 def _unit(name: str, clips: int, recipe: Recipe) -> Unit:
