@@ -6,8 +6,8 @@ Part of a leaf: imports torch, numpy and its own neighbours, never vfeat.
 |---|---|
 | `hippo.py` | HiPPO-LegS, and its initial values in NPLR form |
 | `reference.py` | dense float64 state spaces, and the official form of the kernel, plainly |
-| `resolvent.py` | the four Cauchy sums of an NPLR kernel, with their own backward pass |
-| `nplr.py` | NPLR weights to kernels: nodes, chunks of channels |
+| `nplr.py` | NPLR weights to kernels |
+| `resolvent.py` | the Cauchy sums behind it in chunks, with their own backward pass |
 | `doubling.py` | C of a state space, processed for twice the length |
 | `weights.py` | the NPLR weights of a layer |
 | `diagonal.py` | S4D: diagonal weights to kernels |

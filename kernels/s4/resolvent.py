@@ -1,4 +1,4 @@
-"""The Cauchy sums of an NPLR kernel for a chunk of channels, forward and backward.
+"""Kernels from Cauchy sums, a chunk of channels at a time, forward and backward.
 
 A sum over conjugate pairs at a node ω of the unit circle, with z = 2 (1-ω)/(1+ω), is
 
@@ -10,86 +10,152 @@ too, where z is not:
     den = 4 (1-ω)² - 4 (1-ω)(1+ω) Re w + (1+ω)² |w|²
 
 It has only two numbers of the state in it, so all denominators of a chunk are one matrix
-product; the sums are another, because the four of them share the denominators.
+product; the sums are another, because the four of them share the denominators. With
 
-Shape suffixes: H channels of the chunk, N states, F nodes, K rows of coefficients.
+    T = 2 (1-ω) Σ Re v / den - (1+ω) Σ Re(v w̄) / den
+
+a Cauchy sum is 2 (1+ω) T, and the kernel's spectrum, the Woodbury correction and the
+bilinear transform's 2/(1+ω) included, is
+
+    K = 4 (T00 - T01 g T10 / (1 + g T11))      g = 2 (1+ω)
+
+Shape suffixes: H channels (h of a chunk), N states, F nodes; 8 rows of coefficients: Re v
+of the sums 00, 01, 10, 11, then Re(v w̄) of the same. Parts of complex numbers interleave.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-Basis = tuple[Tensor, Tensor]
+# Denominators of one chunk: as many as stay in the cache.
+CHUNK_ELEMENTS = 1 << 18
 
 
-def node_basis(nodes_F: Tensor, dtype: torch.dtype) -> Basis:
-    """What of the denominator depends on the node alone.
+class Nodes(NamedTuple):
+    """What depends on the FFT nodes alone.
+
+    Attributes:
+        constant: 4 (1-ω)², (2F,) real parts.
+        factors: those of Re w and |w|² in the denominator, (2, 2F) real parts.
+        minus: 2 (1-ω), (F,).
+        plus: 1+ω, (F,).
+    """
+
+    constant: Tensor
+    factors: Tensor
+    minus: Tensor
+    plus: Tensor
+
+    @classmethod
+    def at(cls, nodes_F: Tensor, dtype: torch.dtype) -> Nodes:
+        """Computed in complex128, kept in the complex dtype given."""
+        nodes_F = nodes_F.to(torch.complex128)
+        minus, plus = 1 - nodes_F, 1 + nodes_F
+        factors = torch.stack([-4 * minus * plus, plus**2]).to(dtype)
+        constant = (4 * minus**2).to(dtype)
+        return cls(_parts(constant), _parts(factors), 2 * minus.to(dtype), plus.to(dtype))
+
+
+def kernel_of_sums(
+    coefficients_H8N: Tensor, state_HN2: Tensor, nodes: Nodes, taps: int | None
+) -> Tensor:
+    """The kernel's first taps, (H, T), differentiable in the first two arguments.
 
     Args:
-        nodes_F: complex128.
-
-    Returns:
-        4 (1-ω)² as (2F,), and the factors of Re w and |w|² as (2, 2F); real and imaginary
-        parts interleaved.
+        coefficients_H8N: Re v and Re(v w̄), real.
+        state_HN2: Re w and |w|², w being scaled by the time step.
+        taps: all 2 (F - 1) when None.
     """
-    minus, plus = 1 - nodes_F, 1 + nodes_F
-    constant = torch.view_as_real(4 * minus**2).flatten().to(dtype)
-    factors = torch.stack([-4 * minus * plus, plus**2])
-    return constant, torch.view_as_real(factors).flatten(1).to(dtype)
+    kernel_HT = _KernelOfSums.apply(coefficients_H8N, state_HN2, nodes, taps)  # type: ignore[no-untyped-call]
+    return cast(Tensor, kernel_HT)
 
 
-def resolvent_sums(coefficients_HKN: Tensor, state_HN2: Tensor, basis: Basis) -> Tensor:
-    """Σ_n coefficient / den at every node, complex (H, K, F).
-
-    Args:
-        coefficients_HKN: real.
-        state_HN2: Re w and |w|² of every state, w being scaled by the time step.
-        basis: from `node_basis`.
-    """
-    sums_HKF = _ResolventSums.apply(coefficients_HKN, state_HN2, *basis)  # type: ignore[no-untyped-call]
-    return cast(Tensor, sums_HKF)
-
-
-def _inverse_denominators(state_HN2: Tensor, basis: Basis) -> Tensor:
-    """1 / den as interleaved parts (H·N, 2F), made in one buffer."""
-    constant, factors = basis
-    buffer = torch.addmm(constant, state_HN2.flatten(0, 1), factors)
-    _complex(buffer).reciprocal_()
-    return buffer
+def _parts(x: Tensor) -> Tensor:
+    """(..., F) complex as (..., 2F) real."""
+    return torch.view_as_real(x).flatten(-2)
 
 
 def _complex(parts: Tensor) -> Tensor:
-    """(..., 2F) interleaved parts as (..., F)."""
+    """(..., 2F) real as (..., F) complex."""
     return torch.view_as_complex(parts.view(*parts.shape[:-1], -1, 2))
 
 
-class _ResolventSums(torch.autograd.Function):
-    """Keeps the inverse denominators of its chunk, and no other intermediate."""
+def _chunks(state_HN2: Tensor, nodes: Nodes) -> list[slice]:
+    """Slices of channels."""
+    channels, states = state_HN2.shape[:2]
+    size = max(1, CHUNK_ELEMENTS // (states * len(nodes.plus)))
+    return [slice(start, start + size) for start in range(0, channels, size)]
+
+
+def _inverse_denominators(state_hN2: Tensor, nodes: Nodes) -> Tensor:
+    """1 / den, (h, N, 2F) parts, in the one buffer that is the chunk's largest."""
+    buffer = torch.addmm(nodes.constant, state_hN2.flatten(0, 1), nodes.factors)
+    _complex(buffer).reciprocal_()
+    return buffer.view(*state_hN2.shape[:2], -1)
+
+
+def _terms(coefficients_h8N: Tensor, inverse_hN2F: Tensor, nodes: Nodes) -> tuple[Tensor, ...]:
+    """T00, T01, T10, T11, each (h, F)."""
+    P_h4F, Q_h4F = _complex(torch.bmm(coefficients_h8N, inverse_hN2F)).chunk(2, dim=1)
+    return (nodes.minus * P_h4F).sub_(nodes.plus * Q_h4F).unbind(1)
+
+
+class _KernelOfSums(torch.autograd.Function):
+    """Keeps its arguments and no intermediate; the backward pass makes each chunk again."""
 
     @staticmethod
     def forward(
-        ctx: Any, coefficients_HKN: Tensor, state_HN2: Tensor, constant: Tensor, factors: Tensor
+        ctx: Any, coefficients_H8N: Tensor, state_HN2: Tensor, nodes: Nodes, taps: int | None
     ) -> Tensor:
-        inverse = _inverse_denominators(state_HN2, (constant, factors))
-        channels, states = state_HN2.shape[:2]
-        sums = torch.bmm(coefficients_HKN, inverse.view(channels, states, -1))
-        if any(ctx.needs_input_grad[:2]):
-            ctx.save_for_backward(coefficients_HKN, inverse, factors)
-        return _complex(sums)
+        full = 2 * (len(nodes.plus) - 1)
+        ctx.nodes, ctx.full, g = nodes, full, 2 * nodes.plus
+        ctx.save_for_backward(coefficients_H8N, state_HN2)
+        length = full if taps is None else min(taps, full)
+        kernel_HT = coefficients_H8N.new_empty(len(state_HN2), length)
+        for part in _chunks(state_HN2, nodes):
+            inverse = _inverse_denominators(state_HN2[part], nodes)
+            T00, T01, T10, T11 = _terms(coefficients_H8N[part], inverse, nodes)
+            spectrum = 4 * (T00 - T01 * (g * T10) / (1 + g * T11))
+            kernel_HT[part] = torch.fft.irfft(spectrum, n=full)[:, :length]
+        return kernel_HT
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient_HKF: Tensor) -> tuple[Tensor | None, ...]:
-        coefficients_HKN, inverse, factors = ctx.saved_tensors
-        channels, _, states = coefficients_HKN.shape
-        gradient = torch.view_as_real(gradient_HKF.resolve_conj().contiguous()).flatten(-2)
-        to_coefficients = torch.bmm(gradient, inverse.view(channels, states, -1).mT)
-        # d(1/den) = -(1/den)² d(den), and den is linear in the state's two numbers.
-        to_inverse = torch.bmm(coefficients_HKN.mT, gradient).view_as(inverse)
-        above = _complex(to_inverse)
-        square = _complex(inverse).square().conj()
-        to_den = torch.view_as_real(above.mul_(square).neg_()).flatten(1)
-        return to_coefficients, (to_den @ factors.mT).view(channels, states, 2), None, None
+    def backward(ctx: Any, gradient_HT: Tensor) -> tuple[Tensor | None, ...]:
+        coefficients_H8N, state_HN2 = ctx.saved_tensors
+        nodes: Nodes = ctx.nodes
+        to_coefficients, to_state = torch.empty_like(coefficients_H8N), torch.empty_like(state_HN2)
+        for part in _chunks(state_HN2, nodes):
+            inverse = _inverse_denominators(state_HN2[part], nodes)
+            coefficients = coefficients_H8N[part]
+            to_spectrum = _irfft_backward(gradient_HT[part], ctx.full)
+            to_sums = _sums_backward(to_spectrum, _terms(coefficients, inverse, nodes), nodes)
+            to_coefficients[part] = torch.bmm(to_sums, inverse.mT)
+            # d(1/den) = -(1/den)² d(den), and den is linear in the state's two numbers.
+            to_inverse = _complex(torch.bmm(coefficients.mT, to_sums))
+            to_den = to_inverse.mul_(_complex(inverse).square_().conj())
+            to_state[part] = _parts(to_den) @ nodes.factors.mT
+        return to_coefficients, to_state.neg_(), None, None
+
+
+def _irfft_backward(gradient_hT: Tensor, full: int) -> Tensor:
+    """The gradient of a spectrum, (h, F): inner frequencies stand for two each."""
+    to_spectrum: Tensor = torch.fft.rfft(gradient_hT, n=full) * (2 / full)
+    to_spectrum[:, 0] /= 2
+    to_spectrum[:, -1] /= 2
+    return to_spectrum
+
+
+def _sums_backward(to_spectrum_hF: Tensor, terms: tuple[Tensor, ...], nodes: Nodes) -> Tensor:
+    """The gradient of the eight sums, (h, 8, 2F) parts."""
+    _, T01, T10, T11 = terms
+    g = 2 * nodes.plus
+    scale = g / (1 + g * T11)
+    X, Y = (T10 * scale).neg_(), (T01 * scale).neg_()
+    partial_h4F = torch.stack([torch.ones_like(X), X, Y, X * Y], dim=1)
+    to_terms = partial_h4F.conj() * (4 * to_spectrum_hF)[:, None]
+    to_P, to_Q = to_terms * nodes.minus.conj(), to_terms * nodes.plus.conj()
+    return _parts(torch.cat([to_P, to_Q.neg_()], dim=1))

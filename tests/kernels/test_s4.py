@@ -18,9 +18,9 @@ from vfeat.kernels.s4 import (
     fft_nodes,
     hippo,
     initial_nplr,
-    nplr,
     nplr_kernel,
     reference,
+    resolvent,
 )
 
 # Largest relative difference from the reference in float64.
@@ -91,8 +91,7 @@ def test_chunks_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -
     weights = NplrWeights(*(t.requires_grad_() for t in random_weights(7)))
     whole = nplr_kernel(weights, fft_nodes(20))
     expected = torch.autograd.grad(whole.square().sum(), weights)
-    monkeypatch.setattr(nplr, "CACHE_ELEMENTS", elements)
-    monkeypatch.setattr(nplr, "GRAPH_ELEMENTS", elements)
+    monkeypatch.setattr(resolvent, "CHUNK_ELEMENTS", elements)
     with torch.no_grad():
         assert torch.allclose(nplr_kernel(weights, fft_nodes(20)), whole, rtol=1e-12)
     found = torch.autograd.grad(nplr_kernel(weights, fft_nodes(20)).square().sum(), weights)
@@ -112,6 +111,15 @@ def test_kernel_gradients() -> None:
 
     def kernel(*given: Tensor) -> Tensor:
         return nplr_kernel(NplrWeights(*given), fft_nodes(9))
+
+    assert torch.autograd.gradcheck(kernel, weights)
+
+
+def test_gradients_of_a_few_taps() -> None:
+    weights = [t.requires_grad_() for t in random_weights(2, states=4)]
+
+    def kernel(*given: Tensor) -> Tensor:
+        return nplr_kernel(NplrWeights(*given), fft_nodes(12), taps=5)
 
     assert torch.autograd.gradcheck(kernel, weights)
 
