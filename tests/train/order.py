@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.train.generated import write_dataset
 
-STEPS, WIDTH, APART = 512, 16, 300
+STEPS, WIDTH, APART = 400, 16, 200
 
 
 def order_videos(count: int, steps: int = STEPS, seed: int = 0) -> dict[str, np.ndarray]:
@@ -21,11 +21,11 @@ def order_videos(count: int, steps: int = STEPS, seed: int = 0) -> dict[str, np.
     videos = {}
     for number in range(count):
         values = rng.standard_normal((steps, WIDTH), np.float32) * 0.1
-        gap = int(rng.integers(steps * APART // STEPS, steps * 7 // 8))
-        first = int(rng.integers(0, steps - gap - 4))
+        gap = int(rng.integers(steps * APART // STEPS, steps * 3 // 4))
+        first = int(rng.integers(0, steps - gap - 8))
         a, b = (first, first + gap) if number % 2 else (first + gap, first)
-        values[a : a + 4, 0] += 3.0
-        values[b : b + 4, 1] += 3.0
+        values[a : a + 8, 0] += 5.0
+        values[b : b + 8, 1] += 5.0
         videos[f"video{number:04d}.mp4"] = values
     return videos
 
