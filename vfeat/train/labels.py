@@ -44,30 +44,41 @@ def read_labels(uri: str, tasks: Sequence[tuple[str, Kind]]) -> list[TaskLabels]
     key = next((name for name in KEYS if name in columns), None)
     if key is None:
         raise JobError(f"{uri} has no column uri or video_id; it has: {', '.join(columns)}")
-    splits = [_split(uri, place, row) for place, row in enumerate(rows)]
-    found = []
-    for name, kind in tasks:
-        column = name if name in columns else "label"
-        if column not in columns or (column == "label" and len(tasks) > 1 and name != "label"):
+    for name, _ in tasks:
+        if name not in columns and (len(tasks) > 1 or "label" not in columns):
             raise JobError(f"{uri} has no column {name!r}; it has: {', '.join(columns)}")
-        cells = [(row[column] or "").strip() for row in rows]
-        labelled = [place for place, cell in enumerate(cells) if cell]
-        if not labelled:
-            raise JobError(f"{uri}: column {column!r} is empty in all of {len(rows)} lines")
-        classes, targets = _targets(uri, kind, [(place, cells[place]) for place in labelled])
-        found.append(
-            TaskLabels(
-                name,
-                kind,
-                classes,
-                tuple(
-                    LabelRow((rows[place][key] or "").strip(), target, splits[place])
-                    for place, target in zip(labelled, targets, strict=True)
-                ),
-                uri,
-            )
+    splits = [_split(uri, place, row) for place, row in enumerate(rows)]
+    return [
+        _table(
+            uri,
+            name,
+            kind,
+            columns,
+            [(row, row[key] or "", s) for row, s in zip(rows, splits, strict=True)],
         )
-    return found
+        for name, kind in tasks
+    ]
+
+
+def _table(
+    uri: str,
+    name: str,
+    kind: Kind,
+    columns: Sequence[str],
+    rows: Sequence[tuple[dict[str, str | None], str, Split | None]],
+) -> TaskLabels:
+    """One task: the lines whose cell is not empty."""
+    column = name if name in columns else "label"
+    cells = [(row.get(column) or "").strip() for row, _, _ in rows]
+    labelled = [place for place, cell in enumerate(cells) if cell]
+    if not labelled:
+        raise JobError(f"{uri}: column {column!r} is empty in all of {len(rows)} lines")
+    classes, targets = _targets(uri, kind, [(place, cells[place]) for place in labelled])
+    found = tuple(
+        LabelRow(rows[place][1].strip(), target, rows[place][2])
+        for place, target in zip(labelled, targets, strict=True)
+    )
+    return TaskLabels(name, kind, classes, found, uri)
 
 
 def _cells(row: dict[str, str | None]) -> list[str | None]:

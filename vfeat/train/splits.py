@@ -35,8 +35,7 @@ def drawn_splits(
             "give all of them one, or none"
         )
     if bare:
-        for group in _groups(table, rows, bare):
-            order = sorted(group, key=lambda place: draw(seed, "split", ids[place]))
+        for order in _shuffled(table, rows, bare, ids, seed):
             count = _share(len(order), 3)
             splits["test"] += order[:count]
             splits["val"] += order[count : 2 * count]
@@ -47,8 +46,7 @@ def drawn_splits(
             splits[row.split].append(place)
     if splits["val"]:
         return _sorted(splits), 0
-    for group in _groups(table, rows, splits["train"]):
-        order = sorted(group, key=lambda place: draw(seed, "split", ids[place]))
+    for order in _shuffled(table, rows, splits["train"], ids, seed):
         splits["val"] += order[: _share(len(order), 2)]
     splits["train"] = sorted(set(splits["train"]) - set(splits["val"]))
     return _sorted(splits), len(splits["val"])
@@ -58,14 +56,21 @@ def _share(count: int, least: int) -> int:
     return max(1, round(count * SHARE)) if count >= least else 0
 
 
-def _groups(
-    table: TaskLabels, rows: Mapping[int, LabelRow], places: Sequence[int]
+def _shuffled(
+    table: TaskLabels,
+    rows: Mapping[int, LabelRow],
+    places: Sequence[int],
+    ids: Sequence[str],
+    seed: int,
 ) -> list[list[int]]:
-    """Videos by class; all together where a video has not exactly one."""
+    """Videos class by class, all together where a video has not exactly one; in drawn order."""
     groups: dict[object, list[int]] = defaultdict(list)
     for place in places:
         groups[rows[place].target if table.kind == "classification" else None].append(place)
-    return list(groups.values())
+    return [
+        sorted(group, key=lambda place: draw(seed, "split", ids[place]))
+        for group in groups.values()
+    ]
 
 
 def _sorted(splits: dict[Split, list[int]]) -> dict[Split, list[int]]:
