@@ -7,16 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 
-from tests.models.vits import PIXELS, save_vit
-from vfeat.errors import EnvironmentMissing, JobError, VfeatError
-from vfeat.models import vit_files
+from tests.models.vits import PIXELS, edit, save_vit
+from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.models.vit import KINDS, read_vit
 from vfeat.models.vit_model import load_vit
 
@@ -132,11 +129,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def edit(folder: Path, file: str, **changes: Any) -> None:
-    content = json.loads((folder / file).read_text())
-    (folder / file).write_text(json.dumps({**content, **changes}))
-
-
 @pytest.mark.parametrize(
     ("file", "changes", "sentence"),
     [
@@ -157,86 +149,12 @@ def test_what_cannot_be_run_is_one_sentence(
         load_vit(str(broken))
 
 
-@pytest.mark.parametrize(
-    ("file", "sentence"),
-    [
-        ("config.json", "no file config.json"),
-        ("preprocessor_config.json", "no preprocessor_config.json"),
-        ("model.safetensors", "no weights"),
-    ],
-)
-def test_what_is_missing_is_named(file: str, sentence: str, saved: Path, tmp_path: Path) -> None:
-    broken = shutil.copytree(saved, tmp_path / "broken")
-    (broken / file).unlink()
-    with pytest.raises(EnvironmentMissing, match=sentence):
-        read_vit(str(broken)).files.digest()
-
-
 def test_without_the_package_it_says_what_to_install(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(EnvironmentMissing, match=r"pip install 'vfeat\[vit\]'"):
         load_vit(str(saved))
-
-
-def test_the_digest_is_that_of_configuration_and_weights(saved: Path, tmp_path: Path) -> None:
-    digest = read_vit(str(saved)).files.digest()
-    copy = shutil.copytree(saved, tmp_path / "copy")
-    (copy / "README.md").write_text("not a part of the model")
-    assert read_vit(str(copy)).files.digest() == digest
-    save_vit(tmp_path / "other", seed=1)
-    assert read_vit(str(tmp_path / "other")).files.digest() != digest
-    edit(copy, "config.json", hidden_act="relu")
-    assert read_vit(str(copy)).files.digest() != digest
-
-
-class Hub:
-    """The hub with one repository; notes what is downloaded."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.fetched = folder, list[str]()
-
-    def model_info(self, repo: str, **_: Any) -> SimpleNamespace:
-        weights = SimpleNamespace(rfilename="model.safetensors", lfs=SimpleNamespace(sha256="00"))
-        texts = [
-            SimpleNamespace(rfilename=name, lfs=None)
-            for name in ("config.json", "preprocessor_config.json")
-        ]
-        return SimpleNamespace(sha="c0ffee", siblings=[weights, *texts])
-
-    def download(self, repo: str, file: str, revision: str) -> str:
-        assert (repo, revision) == ("owner/repo", "c0ffee")
-        self.fetched.append(file)
-        return str(self.folder / file)
-
-
-def test_planning_downloads_no_weights(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub = Hub(saved)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub.download)
-    vit_files._on_hub.cache_clear()
-    info = read_vit("owner/repo")
-    assert info.files.pinned == "owner/repo@c0ffee"
-    assert info.files.digest().startswith("sha256:")
-    assert set(hub.fetched) == {"config.json", "preprocessor_config.json"}
-    vit_files._on_hub.cache_clear()
-
-
-def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: Any, **__: Any) -> None:
-        raise ConnectionError("no route\nto host")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
-    with pytest.raises(EnvironmentMissing, match=r"no route to host.*vit:FOLDER") as caught:
-        read_vit("owner/never-downloaded")
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["no/such/folder", "/no/such", "", "s3://bucket/vit"])
-def test_a_name_that_is_nothing(name: str) -> None:
-    with pytest.raises(VfeatError, match="vit:"):
-        read_vit(name)
 
 
 def test_planning_loads_neither_torch_nor_transformers(saved: Path, own_clips: Path) -> None:

@@ -43,3 +43,9 @@ def save_vit(
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     return model
+
+
+def edit(folder: Path, file: str, **changes: Any) -> None:
+    """Change fields of a JSON file."""
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**content, **changes}))

@@ -15,7 +15,7 @@ from vfeat.models.weights import CONFIG_FILE, READ_BYTES, TENSORS_FILE, parse_co
 
 HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-# What the library loads, in its order of preference; an index names the files of its shards.
+# What the library loads, in its order of preference; an index names the parts of large weights.
 TENSOR_FILES = (
     TENSORS_FILE,
     f"{TENSORS_FILE}.index.json",
@@ -79,8 +79,8 @@ class VitFiles:
         """The files with the weights, an index first."""
         for file in TENSOR_FILES:
             if file in self.names:
-                shards = self._shards(file) if file.endswith(".index.json") else []
-                return (file, *shards)
+                parts = self._parts(file) if file.endswith(".index.json") else []
+                return (file, *parts)
         raise EnvironmentMissing(
             f"vit:{self.name} has no weights: expected {TENSORS_FILE} or pytorch_model.bin"
         )
@@ -92,11 +92,11 @@ class VitFiles:
             total.update(f"{file} {self._sha256(file)}\n".encode())
         return f"sha256:{total.hexdigest()}"
 
-    def _shards(self, index: str) -> list[str]:
-        shards = self.read(index).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
+    def _parts(self, index: str) -> list[str]:
+        parts = self.read(index).get("weight_map")
+        if not isinstance(parts, dict) or not parts:
             raise JobError(f"vit:{self.name}: {index} names no files of weights")
-        return sorted({str(shard) for shard in shards.values()})
+        return sorted({str(part) for part in parts.values()})
 
     def _sha256(self, file: str) -> str:
         known = dict(self.hashes).get(file)

@@ -6,9 +6,11 @@ Shape legend: F frames, C colours, S side in pixels, N tokens of a frame, D widt
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vfeat.errors import EnvironmentMissing, JobError
@@ -72,18 +74,33 @@ def load_vit(name: str, size: int | None = None) -> FrameTransformer:
 
 
 def _pretrained(info: VitInfo) -> nn.Module:
-    """The library's loader, without its progress bars, and strict about what is missing."""
+    """The library's network with its weights, or a sentence."""
+    name = info.files.name
     try:
-        import transformers
-        from transformers.utils import logging
+        network, report = _from_library(info)
     except ImportError as error:
         raise EnvironmentMissing(
-            f"vit:{info.files.name} runs through the package transformers, which is not "
-            "installed. Run: pip install 'vfeat[vit]'"
+            f"vit:{name} runs through the package transformers, which is not installed "
+            f"({error}). Run: pip install 'vfeat[vit]'"
         ) from error
-    kind: Any = (
-        transformers.AutoModelForImageClassification if info.has_head else transformers.AutoModel
-    )
+    except pickle.UnpicklingError as error:
+        raise JobError(
+            f"vit:{name} refused: its pytorch_model.bin is damaged or holds more than tensors; "
+            "nothing in it was run. Convert it to model.safetensors where you trust it."
+        ) from error
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise JobError(f"vit:{name} could not be loaded: {reason}") from error
+    _check_whole(info, report)
+    return network
+
+
+def _from_library(info: VitInfo) -> tuple[nn.Module, dict[str, Any]]:
+    """The library's loader without its progress bars, and its report of what was missing."""
+    import transformers
+    from transformers.utils import logging
+
+    kind = transformers.AutoModelForImageClassification if info.has_head else transformers.AutoModel
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -95,15 +112,10 @@ def _pretrained(info: VitInfo) -> nn.Module:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise JobError(f"vit:{info.files.name} could not be loaded: {reason}") from error
     finally:
         logging.set_verbosity(level)
         logging.enable_progress_bar()
-    _check_whole(info, report)
-    loaded: nn.Module = network
-    return loaded
+    return network, report
 
 
 def _check_whole(info: VitInfo, report: dict[str, Any]) -> None:
