@@ -92,6 +92,7 @@ def test_chunks_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -
     whole = nplr_kernel(weights, fft_nodes(20))
     expected = torch.autograd.grad(whole.square().sum(), weights)
     monkeypatch.setattr(resolvent, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(resolvent, "GROUP_ELEMENTS", 3 * elements)
     with torch.no_grad():
         assert torch.allclose(nplr_kernel(weights, fft_nodes(20)), whole, rtol=1e-12)
     found = torch.autograd.grad(nplr_kernel(weights, fft_nodes(20)).square().sum(), weights)
