@@ -20,7 +20,7 @@ typedef float vf_anywhere __attribute__((vector_size(4 * W), aligned(4), may_ali
 
 INLINE vf load(const float* p) { return *(const vf_anywhere*)p; }
 INLINE void store(float* p, vf v) { *(vf_anywhere*)p = v; }
-INLINE vf all(float x) { return vf{} + x; }
+INLINE vf all(float x) { return x - vf{}; }  // 0 + x would change -0, and cost an addition
 
 // The product is rounded before it is used: without this the compiler may fuse it in one
 // place and not in another, and the two paths of `decay` would differ in the last bit.
