@@ -18,7 +18,11 @@ namespace {
 
 // Sums of neighbours: those of a, then those of b.
 INLINE vf neighbours(vf a, vf b) {
+#ifdef __clang__
     return __builtin_shufflevector(a, b, EVEN) + __builtin_shufflevector(a, b, ODD);
+#else  // GCC has that one from version 12 only
+    return __builtin_shuffle(a, b, vi{EVEN}) + __builtin_shuffle(a, b, vi{ODD});
+#endif
 }
 
 #undef EVEN
