@@ -26,7 +26,11 @@ Values = Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]
 
 
 def recipe_of(
-    width: int, clip_s: float = 1.0, dtype: str = "float32", digest: str = "random:0"
+    width: int,
+    clip_s: float = 1.0,
+    dtype: str = "float32",
+    digest: str = "random:0",
+    tokens: str = "none",
 ) -> Recipe:
     """A recipe whose features have that width."""
     return Recipe(
@@ -34,7 +38,7 @@ def recipe_of(
         digest,
         ClipSpec(4, clip_s, clip_s),
         FrameSpec(32),
-        OutputSpec("none", dtype, 0),  # type: ignore[arg-type]
+        OutputSpec(tokens, dtype, 0),  # type: ignore[arg-type]
     )
 
 
@@ -49,7 +53,8 @@ def write_dataset(
     """A finished dataset of one plan.
 
     Args:
-        videos: file name and [clips, width] of each; its uri is `/videos/<name>`.
+        videos: file name and [clips, width] of each, or with frame tokens (of a recipe that
+            keeps them) [clips, 4, width]; its uri is `/videos/<name>`.
         failed: clips of a video that are errors instead of rows.
     """
     recipe = recipe or recipe_of(width)
@@ -82,7 +87,8 @@ def write_dataset(
                     clip,
                     clip * recipe.clip.stride_s,
                     clip * recipe.clip.stride_s + recipe.clip.clip_s,
-                    values[clip].astype(stored),
+                    (values[clip] if values.ndim == 2 else values[clip].mean(0)).astype(stored),
+                    tokens=None if values.ndim == 2 else values[clip].astype(stored),
                 )
                 for clip in range(len(values))
                 if clip not in lost

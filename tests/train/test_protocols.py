@@ -163,7 +163,7 @@ def hand_made(tmp_path: Path, kind: str, firsts: dict[str, list[list[float]]]) -
         videos[name] = values
     dataset = vfeat.open(str(write_dataset(tmp_path / kind, videos, 2)))
     reader = SequenceReader(dataset)
-    feed = Feed(reader, list(reader.refs()), 60.0, 1.0, 1 << 20, False)
+    feed = Feed(reader, list(reader.refs()), 60.0, 1.0, 1 << 20, 0, False)
     feed.scan(lambda done, total: None)
     assert [len(spans) for spans in feed.spans] == [len(rows) for rows in firsts.values()]
     return feed

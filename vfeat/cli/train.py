@@ -69,6 +69,9 @@ def head(
     cache_megabytes: Annotated[
         int, typer.Option(help="Features kept in memory between epochs.")
     ] = 2048,
+    scratch_megabytes: Annotated[
+        int, typer.Option(help="Further ones kept in a scratch file in TMPDIR.")
+    ] = 16384,
     allow_missing: Annotated[
         bool,
         typer.Option(

@@ -17,24 +17,10 @@ from vfeat.errors import JobError
 from vfeat.plan.sequence import SequenceRef
 from vfeat.sequences.reader import SequenceReader
 from vfeat.sequences.windows import SequenceWindow, sliding, whole
+from vfeat.train.cache import Bools, FeatureCache, Steps
 from vfeat.train.labels import listed
 
 SCAN_BYTES = 64 << 20
-Floats = npt.NDArray[np.floating]
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A stretch of one video.
-
-    Attributes:
-        values_LD: zeros where nothing is.
-        mask_L: True where a step is there.
-    """
-
-    values_LD: Floats
-    mask_L: Bools
 
 
 @dataclass(frozen=True)
@@ -58,8 +44,8 @@ class Feed:
         reader: at the level that is learned from.
         videos: what may be asked for, by place.
         window_s, hop_s: seconds; None for whole videos.
-        cache_bytes: features kept in memory. A video is admitted while there is room and then
-            stays: every epoch reads every video once, so that nothing better can be kept.
+        memory_bytes, scratch_bytes: features kept between epochs; what does not fit is read
+            from the dataset again.
         skip_broken: take steps that are not finite numbers as missing.
     """
 
@@ -69,7 +55,8 @@ class Feed:
         videos: Sequence[SequenceRef],
         window_s: float | None,
         hop_s: float | None,
-        cache_bytes: int,
+        memory_bytes: int,
+        scratch_bytes: int,
         skip_broken: bool,
     ) -> None:
         self.videos = videos
@@ -79,13 +66,12 @@ class Feed:
         self._reader = reader
         self._steps = reader.steps_per_clip()
         self._window_s, self._hop_s = window_s, hop_s
-        self._room = cache_bytes
-        self._cache: dict[int, Steps] = {}
         self._broken: set[int] = set()
         self._skip_broken = skip_broken
         recipe = reader.dataset.recipe
         self._clip = recipe.clip
-        self._stored = np.dtype(np.float16 if recipe.output.dtype == "bfloat16" else np.float32)
+        stored = np.float16 if recipe.output.dtype == "bfloat16" else np.float32
+        self._cache = FeatureCache(stored, self.width, memory_bytes, scratch_bytes)
 
     @property
     def longest(self) -> int:
@@ -130,10 +116,9 @@ class Feed:
 
     def read(self, place: int, first: int, last: int) -> Steps:
         """Clips first..last of a video, inclusive."""
-        kept = self._cache.get(place)
+        kept = self._cache.get(place, first * self._steps, (last + 1) * self._steps)
         if kept is not None:
-            part = slice(first * self._steps, (last + 1) * self._steps)
-            return Steps(kept.values_LD[part], kept.mask_L[part])
+            return kept
         found = self._reader.read(self.videos[place], first, last)
         steps = Steps(found.values_LD, found.mask_L)
         return _finite_only(steps, self._steps) if place in self._broken else steps
@@ -141,9 +126,8 @@ class Feed:
     def _look_at(self, place: int) -> int:
         """One video of the scan. Returns its broken clips."""
         ref = self.videos[place]
-        size_bytes = ref.clips * self._steps * self.width * self._stored.itemsize
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
-        keep = size_bytes <= self._room
+        keep = self._cache.has_room(ref.clips * self._steps)
         total_D, count, broken = np.zeros(self.width), 0, 0
         pieces, masks = [], []
         for first in range(0, ref.clips, block):
@@ -162,10 +146,9 @@ class Feed:
         self.means_ND[place] = total_D / max(1, count)
         self.spans.append(self._spans(ref.clips, np.concatenate(masks)))
         if keep:
-            values_LD = np.concatenate([p.values_LD for p in pieces]).astype(self._stored)
+            values_LD = np.concatenate([p.values_LD for p in pieces])
             mask_L = np.concatenate([p.mask_L for p in pieces])
-            self._cache[place] = Steps(values_LD, mask_L)
-            self._room -= size_bytes
+            self._cache.put(place, Steps(values_LD, mask_L))
         return broken
 
     def _spans(self, clips: int, present: Bools) -> npt.NDArray[np.int64]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from vfeat.train.cache import Steps
 from vfeat.train.draw import draw
-from vfeat.train.feed import Feed, Steps, collate
+from vfeat.train.feed import Feed, collate
 from vfeat.train.metrics import Metrics, measure
 from vfeat.train.task import Split, Target
 from vfeat.train.trainer import HeadTrainer

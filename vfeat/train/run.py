@@ -53,8 +53,8 @@ def train_heads(spec: TrainSpec, watch: TrainWatch | None = None) -> list[HeadRe
     if done is not None:
         watch.note(f"Nothing to do: {root.uri} holds these heads already.")
         return done
-    cache_bytes = spec.cache_megabytes << 20
-    feed = Feed(reader, matched.videos, window_s, hop_s, cache_bytes, spec.allow_missing)
+    budgets = spec.cache_megabytes << 20, spec.scratch_megabytes << 20
+    feed = Feed(reader, matched.videos, window_s, hop_s, *budgets, spec.allow_missing)
     broken = feed.scan(lambda done, total: watch.advanced("scan", 0, done, total))
     if broken:
         watch.note(broken)

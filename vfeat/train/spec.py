@@ -12,7 +12,15 @@ from vfeat.sequences.reader import Level
 
 ClassWeights = Literal["none", "balanced"]
 # These change where and how fast, or what is let pass, never what a finished step computes.
-_NOT_NUMBERS = ("out", "cache_megabytes", "device", "features", "labels", "annotations")
+_NOT_NUMBERS = (
+    "out",
+    "cache_megabytes",
+    "scratch_megabytes",
+    "device",
+    "features",
+    "labels",
+    "annotations",
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,9 @@ class TrainSpec:
         clip_norm: largest norm of the gradient.
         class_weights: `balanced` weighs each class by the inverse of its share.
         bf16: bfloat16 autocast; on a GPU only.
-        cache_megabytes: features kept in memory between epochs; the rest is read again.
+        cache_megabytes: features kept in memory between epochs.
+        scratch_megabytes: further ones kept in a scratch file in TMPDIR; the rest is read
+            from the dataset in each epoch.
         allow_missing: leave out unknown and unlabelled videos and broken features, and go on.
     """
 
@@ -68,6 +78,7 @@ class TrainSpec:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     bf16: bool = True
     cache_megabytes: int = 2048
+    scratch_megabytes: int = 16384
     allow_missing: bool = False
 
     def check(self) -> None:
@@ -105,8 +116,8 @@ class TrainSpec:
                 raise JobError(
                     f"--{field.replace('_', '-')}: at least 1, not {getattr(self, field)!r}"
                 )
-        if self.weight_decay < 0 or self.cache_megabytes < 0:
-            raise JobError("--weight-decay and --cache-megabytes are not negative")
+        if min(self.weight_decay, self.cache_megabytes, self.scratch_megabytes) < 0:
+            raise JobError("--weight-decay, --cache-megabytes, --scratch-megabytes: 0 or more")
         if not 0 < self.plateau_factor < 1:
             raise JobError(f"--plateau-factor: between 0 and 1, not {self.plateau_factor!r}")
         if self.hop_seconds is not None and self.window_seconds is None and not self.protocols:
