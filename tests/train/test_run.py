@@ -221,10 +221,6 @@ def test_features_of_another_recipe_or_width_are_refused(material: Path, tmp_pat
         head.check(vfeat.open(str(wide)))
 
 
-@pytest.mark.xfail(
-    reason="pyarrow's filter of a sliced, nested fixed-size list gives other rows' values, and "
-    "SequenceReader.read filters"
-)
 def test_tokens_of_each_frame_as_steps(tmp_path: Path) -> None:
     """Which feature swings from frame to frame: the clips' means are all alike."""
     rng = np.random.default_rng(2)

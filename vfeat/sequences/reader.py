@@ -104,8 +104,10 @@ class SequenceReader:
                 if not inside.any():
                     continue
                 place = index[inside] - first_clip
-                vectors = self._vectors(table.filter(pa.array(inside)))
-                values[place] = vectors.reshape(len(place), steps, width)
+                # pyarrow's filter of a sliced, nested fixed-size list takes other rows' values:
+                # choose rows in numpy.
+                vectors = self._vectors(table).reshape(len(index), steps, width)
+                values[place] = vectors[inside]
                 mask[place] = True
         return FeatureSequence(
             values.reshape(count * steps, width), np.repeat(mask, steps), first_clip
