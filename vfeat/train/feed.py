@@ -5,7 +5,7 @@ Shape legend: B sequences, L steps, D width, N videos.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,8 @@ class Feed:
         self.videos = videos
         self.width = reader.width()
         self.means_ND = np.zeros((len(videos), self.width), np.float32)
-        self.spans: list[npt.NDArray[np.int64]] = []
+        self.spans = [np.zeros((0, 2), np.int64) for _ in videos]
+        self._every: dict[int, npt.NDArray[np.int64]] = {}  # by clips of a video
         self._reader = reader
         self._steps = reader.steps_per_clip()
         self._window_s, self._hop_s = window_s, hop_s
@@ -89,9 +90,10 @@ class Feed:
             JobError: NaN or infinite values, unless `skip_broken`.
         """
         clips = 0
-        for place in range(len(self.videos)):
+        stored = sorted(range(len(self.videos)), key=lambda place: self.videos[place].pieces)
+        for done, place in enumerate(stored, start=1):
             clips += self._look_at(place)
-            advanced(place + 1, len(self.videos))
+            advanced(done, len(self.videos))
         if not self._broken:
             return None
         names = listed([self.videos[place].uri for place in sorted(self._broken)])
@@ -144,7 +146,7 @@ class Feed:
             if keep:
                 pieces.append(steps)
         self.means_ND[place] = total_D / max(1, count)
-        self.spans.append(self._spans(ref.clips, np.concatenate(masks)))
+        self.spans[place] = self._spans(ref.clips, np.concatenate(masks))
         if keep:
             values_LD = np.concatenate([p.values_LD for p in pieces])
             mask_L = np.concatenate([p.mask_L for p in pieces])
@@ -153,15 +155,16 @@ class Feed:
 
     def _spans(self, clips: int, present: Bools) -> npt.NDArray[np.int64]:
         """First and last clip of each window with a clip that is there, [windows, 2]."""
-        stride_s, clip_s = self._clip.stride_s, self._clip.clip_s
-        windows: list[SequenceWindow]
-        if self._window_s is None:
-            windows = [whole(clips, stride_s, clip_s)]
-        else:
-            hop_s = self._hop_s or self._window_s
-            windows = list(sliding(clips, stride_s, clip_s, self._window_s, hop_s))
+        if clips not in self._every:
+            stride_s, clip_s = self._clip.stride_s, self._clip.clip_s
+            windows: Iterable[SequenceWindow] = [whole(clips, stride_s, clip_s)]
+            if self._window_s is not None:
+                hop_s = self._hop_s or self._window_s
+                windows = sliding(clips, stride_s, clip_s, self._window_s, hop_s)
+            ends = [(window.first_clip, window.last_clip) for window in windows]
+            self._every[clips] = np.array(ends, np.int64).reshape(-1, 2)
+        spans = self._every[clips]
         before = np.concatenate([[0], np.cumsum(present)])
-        spans = np.array([(w.first_clip, w.last_clip) for w in windows], np.int64).reshape(-1, 2)
         return spans[before[spans[:, 1] + 1] > before[spans[:, 0]]]
 
 
