@@ -40,6 +40,7 @@ def draw_curves(
     scores.set(title=f"{task}: validation {name}", xlabel="epoch")
     for axes in (losses, scores):
         axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})

@@ -182,7 +182,7 @@ def finished(root: Root, tasks: Sequence[str], identity: dict[str, Any]) -> list
             raise JobError(f"{root.uri} holds other heads already; use another --out")
         fields = json.loads(place.read_bytes(METRICS_FILE))
         check_identity(root.uri, fields["identity"], identity)
-        results.append(HeadResult.from_json(fields))
+        results.append(HeadResult.from_json({**fields, "uri": place.uri}))
     return results
 
 
