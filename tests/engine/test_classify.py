@@ -192,3 +192,17 @@ def test_on_ray_by_the_command_line(features: Path, tmp_path: Path) -> None:
     wrong = run("extract", tmp_path / "corpus", "--out", out, *TINY_FLAGS)
     assert wrong.returncode == 2 and "vfeat-predictions" in wrong.stderr
     assert os.listdir(out / "predictions")
+
+
+def test_a_window_inside_a_gap_is_empty_and_the_video_is_not_lost(
+    own_clips: Path, tmp_path: Path
+) -> None:
+    features = tmp_path / "features"
+    run_job(tiny_job(features, own_clips / "vfr_gap.mp4", clip_seconds=0.5))
+    head = make_head(tmp_path / "head", features, window_s=1.0, hop_s=1.0)
+    out = tmp_path / "out"
+    assert classify(features, out, head, windows=True).exit_code == 0
+    report = verified(out)
+    assert report.empty_clips > 0
+    [whole, *windows] = rows(out)
+    assert whole["window_index"] is None and len(windows) + 1 == report.rows

@@ -110,9 +110,12 @@ def errors(
     from rich.markup import escape
     from rich.table import Table
 
+    from vfeat.storage.root import Root
+    from vfeat.tables.kind import FEATURES, kind_of
     from vfeat.tables.status import open_errors
 
     found = [e for e in open_errors(out) if error_class in (None, e["error_class"])]
+    is_features = kind_of(Root(out)) is FEATURES
     if json_output:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -126,4 +129,5 @@ def errors(
         clips = f"{error['first_clip']}–{error['last_clip']}"
         table.add_row(error["error_class"], clips, escape(error["message"]))
     Console().print(table)
-    print(f"Try them again with:  vfeat extract ... --retry-errors all   ({len(found)} ranges)")
+    if is_features:
+        print(f"Try them again with:  vfeat extract ... --retry-errors all   ({len(found)} ranges)")

@@ -68,6 +68,7 @@ class SequenceReader:
         self._root = dataset.root
         self._open_key: str | None = None
         self._open_file: pq.ParquetFile | None = None
+        self._held: tuple[str, int, pa.Table] | None = None
 
     def refs(self) -> Iterator[SequenceRef]:
         """Videos that have rows and wait for none, in plan order."""
@@ -121,9 +122,15 @@ class SequenceReader:
             size = file.metadata.row_group(group).num_rows
             begin, end = max(first, start), min(first + rows, start + size)
             if begin < end:
-                table = file.read_row_group(group, columns=["clip_index", COLUMNS[self.level]])
-                yield table.slice(begin - start, end - begin)
+                yield self._row_group(key, group).slice(begin - start, end - begin)
             start += size
+
+    def _row_group(self, key: str, group: int) -> pa.Table:
+        """The last one is kept: neighbours in a file are read one after the other."""
+        if self._held is None or self._held[:2] != (key, group):
+            columns = ["clip_index", COLUMNS[self.level]]
+            self._held = (key, group, self._file(key).read_row_group(group, columns=columns))
+        return self._held[2]
 
     def _vectors(self, table: pa.Table) -> npt.NDArray[np.float32]:
         values = table.column(COLUMNS[self.level]).combine_chunks()

@@ -68,7 +68,9 @@ class ClassifyWorker:
         began = time.monotonic()
         units = lease.units if lease.alone is None else (lease.units[lease.alone],)
         with self._lock:
-            results = [self._unit(unit) for unit in units]
+            # in the order of the features files, so that each is read once
+            ordered = sorted(units, key=lambda unit: unit.sequence.pieces if unit.sequence else ())
+            results = [self._unit(unit) for unit in ordered]
         outcomes = tuple(result.outcome for result in results)
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
@@ -78,36 +80,42 @@ class ClassifyWorker:
     def _unit(self, unit: Unit) -> UnitResult:
         assert unit.sequence is not None
         try:
-            rows = tuple(self._rows(unit.sequence))
+            places = list(self._rows(unit.sequence))
         except VfeatError as error:
             return UnitResult(_failed(unit, error), ())
+        rows = tuple(row for row in places if row is not None)
+        empty = tuple((place, place) for place, row in enumerate(places) if row is None)
         self.counters.clips += len(rows)
         self.counters.units += 1
-        outcome = Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, len(rows))
+        outcome = Outcome(
+            unit.video_id, unit.uri, unit.first_clip, unit.last_clip, len(rows), empty
+        )
         return UnitResult(outcome, rows)
 
-    def _rows(self, ref: SequenceRef) -> Iterator[PredictionRow]:
+    def _rows(self, ref: SequenceRef) -> Iterator[PredictionRow | None]:
+        """Rows in prediction order; None for a window in which no clip is (a gap)."""
         index = 0
         for head, model in zip(self.spec.heads, self.models, strict=True):
             stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
             said = self._say(head, model, ref, stretches)
+            heard = [one for one in said if one is not None]
             whole = _Said(
-                np.mean([one.scores for one in said], axis=0),
-                np.mean([one.logits for one in said], axis=0),
+                np.mean([one.scores for one in heard], axis=0),
+                np.mean([one.logits for one in heard], axis=0),
             )
             span = SequenceWindow(0, ref.clips - 1, 0.0, stretches[-1].end_s)
             yield self._row(ref, head, index, None, span, whole)
             index += 1
             if self.spec.windows:
                 for number, (window, one) in enumerate(zip(stretches, said, strict=True)):
-                    yield self._row(ref, head, index, number, window, one)
+                    yield None if one is None else self._row(ref, head, index, number, window, one)
                     index += 1
 
     def _say(
         self, head: Head, model: torch.nn.Module, ref: SequenceRef, windows: list[SequenceWindow]
-    ) -> list[_Said]:
+    ) -> list[_Said | None]:
         """What the head says of each stretch, in order; equal lengths share a batch."""
-        said: list[_Said] = []
+        said: list[_Said | None] = []
         batch: list[FeatureSequence] = []
         for window in windows:
             began = time.monotonic()
@@ -116,11 +124,15 @@ class ClassifyWorker:
             self.counters.decode_s += time.monotonic() - began
             size = sequence.values_LD.nbytes
             other = batch and len(batch[0].mask_L) != len(sequence.mask_L)
-            if batch and (other or (len(batch) + 1) * size > BATCH_BYTES):
+            nothing = not sequence.mask_L.any()
+            if batch and (other or nothing or (len(batch) + 1) * size > BATCH_BYTES):
                 said += self._forward(head, model, batch)
                 batch = []
-            batch.append(sequence)
-        return said + self._forward(head, model, batch)
+            if nothing:
+                said.append(None)
+            else:
+                batch.append(sequence)
+        return said + (self._forward(head, model, batch) if batch else [])
 
     @torch.inference_mode()
     def _forward(
