@@ -76,6 +76,8 @@ class ExtractSpec:
 
     def build(self) -> ExtractWorker:
         """Load the model and start the decoder children."""
+        # Read when torch is imported: its idle threads would spin and steal from the decoders.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from vfeat.stages.worker import ExtractWorker
 
         return ExtractWorker(self.recipe, self.settings)
