@@ -88,6 +88,14 @@ def is_transient(error: BaseException) -> bool:
     return any(c.__name__ in _TRANSIENT_CLASSES for c in type(error).__mro__)
 
 
+def is_bucket_missing(error: BaseException) -> bool:
+    """True when a store says that there is no such bucket."""
+    answer = answer_of(error)
+    if answer is not None:
+        return answer.code == "NoSuchBucket"
+    return isinstance(error, FileNotFoundError) and "bucket" in str(error).lower()
+
+
 def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> StorageError:
     """One sentence for the person who must act.
 

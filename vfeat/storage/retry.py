@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from vfeat.storage.failures import explain, is_expected, is_transient
+from vfeat.storage.failures import explain, is_bucket_missing, is_expected, is_transient
 
 T = TypeVar("T")
 
 PATIENCE_S = 120.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
+# Buckets that answered this process. A store that is half up again says of one of them that it
+# does not exist (seen with Swift, whose proxy listens before its container server): wait for it.
+_answered: set[str] = set()
 
 
 def patiently(
@@ -33,18 +36,23 @@ def patiently(
     Raises:
         StorageError: with one sentence, at once when waiting would not help.
     """
+    bucket = "/".join(uri.split("/", 3)[:3]) if "://" in uri else ""
     deadline_s: float | None = None
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            return call()
+            result = call()
+            if bucket:
+                _answered.add(bucket)
+            return result
         except Exception as error:
             if not is_expected(error):
                 raise
             now_s = time.monotonic()
             if deadline_s is None:
                 deadline_s = now_s + patience_s
-            if not is_transient(error) or now_s >= deadline_s:
+            passes = is_transient(error) or (bucket in _answered and is_bucket_missing(error))
+            if not passes or now_s >= deadline_s:
                 raise explain(error, uri, needed_bytes) from error
         # jitter: a thousand workers met the same outage at the same moment
         time.sleep(min(pause_s, deadline_s - now_s) * random.uniform(0.5, 1.0))
