@@ -91,18 +91,25 @@ class S3Server:
         )
 
     def start(self, *daemons: str) -> None:
-        """Start some daemons, or all; returns when they listen."""
-        for kind in daemons or DAEMONS:
-            if kind in self._running:
-                continue
-            self._running[kind] = self._parent.submit(self._spawn, kind).result()
+        """Start some daemons, or all; returns when they listen.
+
+        The proxy comes last: before the others listen it says that buckets do not exist.
+        """
+        wanted = daemons or DAEMONS
+        for group in ([k for k in wanted if k != "proxy"], [k for k in wanted if k == "proxy"]):
+            for kind in group:
+                if kind not in self._running:
+                    self._running[kind] = self._parent.submit(self._spawn, kind).result()
+            for kind in group:
+                self._await(kind)
+
+    def _await(self, kind: str) -> None:
         deadline_s = time.monotonic() + _READY_S
-        for kind in daemons or DAEMONS:
-            while not _listens(self.ports[kind]):
-                dead = self._running[kind].poll() is not None
-                if dead or time.monotonic() > deadline_s:
-                    raise TimeoutError(f"swift's {kind} daemon does not listen\n{self.log_tail()}")
-                time.sleep(0.05)
+        while not _listens(self.ports[kind]):
+            dead = self._running[kind].poll() is not None
+            if dead or time.monotonic() > deadline_s:
+                raise TimeoutError(f"swift's {kind} daemon does not listen\n{self.log_tail()}")
+            time.sleep(0.05)
 
     def kill(self, *daemons: str) -> None:
         """SIGKILL to some daemons, or all."""
