@@ -172,8 +172,16 @@ def compare(training: bool, length: int, options: argparse.Namespace, scratch: P
             side.skipped = f"needs {gb:.0f} GB, the limit is {options.memory_gb:.0f}"
             continue
         mode = "training" if training else "evaluation"
-        command = [sys.executable, __file__, "--width", str(options.width), "--worker", side.name]
-        command += [mode, str(length), str(scratch / f"{side.name}.pt")]
+        command = [sys.executable, __file__, "--width", str(options.width)]
+        command += [
+            "--threads",
+            str(options.threads),
+            "--worker",
+            side.name,
+            mode,
+            str(length),
+            str(scratch / f"{side.name}.pt"),
+        ]
         workers[side.name] = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -252,6 +260,7 @@ def main() -> int:
     parser.add_argument("--lengths", type=int, nargs="*", help="steps, for both tables")
     parser.add_argument("--only", choices=("evaluation", "training"), help="one table of the two")
     parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--memory-gb", type=float, default=psutil.virtual_memory().available / 1e9 * 0.8,
@@ -260,6 +269,7 @@ def main() -> int:
     parser.add_argument("--json", help="write the figures here")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     if options.worker:
         side, mode, length, result = options.worker
         work(side, mode == "training", int(length), options.width, result)
