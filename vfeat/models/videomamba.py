@@ -16,6 +16,8 @@ Source: Li et al., "VideoMamba: State Space Model for Efficient Video Understand
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -28,8 +30,11 @@ from vfeat.models.registry import VideoMambaConfig
 EPSILON = 1e-5
 
 
-class VideoMamba(nn.Module):
-    """The network. Attributes carry the official names, which are the checkpoint's keys."""
+class Trunk(nn.Module):
+    """Tokens and blocks, which all variants share; the final norm and heads are theirs.
+
+    Attributes carry the official names, which are the checkpoint's keys.
+    """
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
@@ -41,28 +46,6 @@ class VideoMamba(nn.Module):
         if config.num_frames is not None:
             self.temporal_pos_embedding = nn.Parameter(torch.zeros(1, config.tubelets, width))
         self.layers = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm_f = AddRMSNorm(width)
-        classes = config.num_classes
-        self.head = nn.Linear(width, classes) if classes else nn.Identity()
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        if isinstance(self.head, nn.Linear):
-            nn.init.trunc_normal_(self.head.weight, std=0.02)
-            nn.init.zeros_(self.head.bias)
-
-    def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """Logits (B, K), or the class token (B, D) of a model without a head."""
-        return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
-
-    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
-        """The normalised class token (B, D)."""
-        hidden_BLD, residual_BLD = self._blocks(video_BCTHW)
-        # Only the class token is read, and the norm treats each token alone.
-        token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
-        return cast(Tensor, token_B1D[:, 0])
-
-    def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
-        """All normalised tokens (B, 1 + T'·S, D), the class token first."""
-        return cast(Tensor, self.norm_f(*self._blocks(video_BCTHW))[0])
 
     def embed(self, video_BCTHW: Tensor) -> Tensor:
         """Tokens (B, L, D) as they enter the first block."""
@@ -74,13 +57,13 @@ class VideoMamba(nn.Module):
         tokens_BLD = patches_BTSD.flatten(1, 2)
         return torch.cat([class_11D.expand(len(tokens_BLD), -1, -1), tokens_BLD], dim=1)
 
-    def _blocks(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The last block's output and the residual that is still to be added to it."""
-        hidden_BLD, residual_BLD = self.embed(video_BCTHW), None
+    def blocks(self, tokens_BLD: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """After each block: its output, and the residual that is still to be added to it."""
+        hidden_BLD, residual_BLD = tokens_BLD, None
         for block in self.layers:
             hidden_BLD, residual_BLD = block(hidden_BLD, residual_BLD)
-        assert residual_BLD is not None  # depth is at least 1
-        return hidden_BLD, residual_BLD
+            assert residual_BLD is not None
+            yield hidden_BLD, residual_BLD
 
     def _checked(self, video: Tensor) -> Tensor:
         """The input with its time dimension; an image may come without one."""
@@ -94,6 +77,40 @@ class VideoMamba(nn.Module):
                 f"is (B, C, T, H, W); this one is {tuple(video.shape)}"
             )
         return video
+
+
+class VideoMamba(Trunk):
+    """The network with its classification head."""
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__(config)
+        self.norm_f = AddRMSNorm(config.embed_dim)
+        classes = config.num_classes
+        self.head = nn.Linear(config.embed_dim, classes) if classes else nn.Identity()
+        # After the head, for the sake of the values that `random` weights have always had.
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if isinstance(self.head, nn.Linear):
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """Logits (B, K), or the class token (B, D) of a model without a head."""
+        return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
+
+    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+        """The normalised class token (B, D)."""
+        hidden_BLD, residual_BLD = self._last_block(video_BCTHW)
+        # Only the class token is read, and the norm treats each token alone.
+        token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
+        return cast(Tensor, token_B1D[:, 0])
+
+    def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
+        """All normalised tokens (B, 1 + T'·S, D), the class token first."""
+        return cast(Tensor, self.norm_f(*self._last_block(video_BCTHW))[0])
+
+    def _last_block(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The last block's output and the residual that is still to be added to it."""
+        return deque(self.blocks(self.embed(video_BCTHW)), maxlen=1).pop()  # there is one
 
 
 class PatchEmbed(nn.Module):
