@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.golden_files import golden_folder
+from vfeat.kernels import cpu_library
 from vfeat.models import VideoMamba, create_model
 
 SMALL = {
@@ -42,6 +43,22 @@ class Golden:
         """Our model of an official configuration; its `kernel_size` is our tubelet."""
         ours = {("tubelet_size" if k == "kernel_size" else k): v for k, v in config.items()}
         return create_model("videomamba", weights=self.weights, **ours)
+
+
+@pytest.fixture
+def library() -> None:
+    """The C++ kernels are there, or the test is skipped with the reason."""
+    if reason := cpu_library.why_missing():
+        pytest.skip(reason)
+
+
+@pytest.fixture(params=["torch", "cpu"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each back-end of CPU tensors in turn."""
+    if request.param == "cpu":
+        request.getfixturevalue("library")
+    monkeypatch.setenv("VFEAT_KERNEL", request.param)
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Fit a checkpoint to a model of another resolution, length or head; refuse the rest.
+"""Fit a checkpoint to a model of another resolution, length, head or variant; refuse the rest.
 
 Shape suffixes: S patches of one frame, T time steps of tokens, D width.
 """
@@ -19,6 +19,10 @@ from vfeat.models.weights import RANDOM_SEED
 
 PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"
 HEAD = ("head.weight", "head.bias")
+# What a training adds to the network, and nobody needs afterwards.
+TRAINING_PARTS = ("distill_head.", "clip_decoder.")
+# The final norm, as masked pre-training calls it and as all others do.
+FINAL_NORMS = ("norm.weight", "norm_f.weight")
 Shapes = Mapping[str, torch.Size]
 State = dict[str, Tensor]
 
@@ -35,6 +39,7 @@ def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
         JobError: a tensor is missing, unexpected, or of a shape that cannot be fitted.
     """
     fitted = {key: tensor.to(torch.float32) for key, tensor in state.items()}
+    _match_variant(fitted, shapes)
     _inflate(fitted, shapes)
     _resize_space(fitted, shapes)
     _resize_time(fitted, shapes)
@@ -68,6 +73,15 @@ def _nodes_length(nodes_F2: Tensor) -> int:
     """L, from the FFT nodes exp(-2πi k / L), k up to L // 2; L and L + 1 may have as many."""
     real, imaginary = nodes_F2[1].double().tolist()
     return round(2 * math.pi / math.atan2(-imaginary, real))
+
+
+def _match_variant(state: State, shapes: Shapes) -> None:
+    """From one variant to another: training parts are dropped, the final norm is renamed."""
+    for key in [key for key in state if key.startswith(TRAINING_PARTS) and key not in shapes]:
+        del state[key]
+    for mine, other in (FINAL_NORMS, FINAL_NORMS[::-1]):
+        if mine in shapes and mine not in state and other in state:
+            state[mine] = state.pop(other)
 
 
 def _inflate(state: State, shapes: Shapes) -> None:

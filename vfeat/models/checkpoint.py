@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vfeat.errors import JobError
-from vfeat.models.videomamba import VideoMamba
+from vfeat.models.videomamba import Trunk
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import CONFIG_FILE, TENSORS_FILE, StoredWeights, read_weights
 
@@ -56,7 +56,7 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
-def save_model(model: VideoMamba | ViS4mer, folder: str | os.PathLike[str]) -> None:
+def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
     """Write `config.json` and `model.safetensors` to a local folder, made if need be."""
     from safetensors.torch import save
 

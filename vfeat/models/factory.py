@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Literal, TypeVar, overload
 
 import torch
 
-from vfeat.models.adapt import fit_head, fit_state
+from vfeat.models.adapt import TRAINING_PARTS, fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
 from vfeat.models.heads import HEADS, resolve_head
-from vfeat.models.registry import model_info, resolve_config
+from vfeat.models.masked import LastLayer, MaskedConfig, MaskedVideoMamba
+from vfeat.models.registry import VideoMambaConfig, model_info, resolve_config
+from vfeat.models.student import Student, StudentConfig
 from vfeat.models.videomamba import VideoMamba
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import RANDOM, RANDOM_SEED
 
-Model = TypeVar("Model", VideoMamba, ViS4mer)
+Model = TypeVar("Model", VideoMamba, ViS4mer, Student, MaskedVideoMamba)
+Variant = TypeVar("Variant", Student, MaskedVideoMamba)
 
 
 @overload
@@ -72,6 +76,73 @@ def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
         model = ViS4mer(resolved)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     model.load_state_dict(fit_head(weights, checkpoint.state, shapes, resolved), assign=True)
+    return model
+
+
+def create_student(
+    name: str, teacher_embed_dim: int, *, weights: str | None = None, **config: Any
+) -> Student:
+    """As `create_model`, with a projection to the width of a teacher's tokens.
+
+    The projection is fresh where the weights have none, or one for another teacher.
+    """
+
+    def make(trunk: VideoMambaConfig) -> Student:
+        return Student(StudentConfig(**asdict(trunk), teacher_embed_dim=teacher_embed_dim))
+
+    return _create_variant(make, name, weights, config)
+
+
+def create_masked(
+    name: str,
+    output_dim: int,
+    *,
+    return_layers: int = 1,
+    return_interval: int = 1,
+    last_layer: LastLayer = "entering",
+    weights: str | None = None,
+    **config: Any,
+) -> MaskedVideoMamba:
+    """As `create_model`, without a head and with alignment decoders; see `MaskedConfig`.
+
+    The decoders are fresh where the weights have none, or some for another teacher.
+    """
+
+    def make(trunk: VideoMambaConfig) -> MaskedVideoMamba:
+        fields = {**asdict(trunk), "num_classes": 0, "output_dim": output_dim}
+        return MaskedVideoMamba(
+            MaskedConfig(
+                **fields,
+                return_layers=return_layers,
+                return_interval=return_interval,
+                last_layer=last_layer,
+            )
+        )
+
+    return _create_variant(make, name, weights, config)
+
+
+def _create_variant(
+    make: Callable[[VideoMambaConfig], Variant],
+    name: str,
+    weights: str | None,
+    config: Mapping[str, Any],
+) -> Variant:
+    model_info(name)  # before a long download
+    if weights is None:
+        return make(resolve_config(name, config))
+    if weights == RANDOM:
+        resolved = resolve_config(name, config)
+        return _seeded(lambda: make(resolved))
+    checkpoint = load_checkpoint(weights)
+    model = make(resolve_config(name, config, stored=checkpoint.config))
+    own = model.state_dict()
+    state = {key: tensor for key, tensor in own.items() if key.startswith(TRAINING_PARTS)}
+    for key, tensor in checkpoint.state.items():
+        if key not in state or state[key].shape == tensor.shape:
+            state[key] = tensor
+    shapes = {key: tensor.shape for key, tensor in own.items()}
+    model.load_state_dict(fit_state(weights, state, shapes))
     return model
 
 
