@@ -23,7 +23,7 @@ from . import cpu_cases
 from .cpu_cases import ATTENTION, FALLBACK, OURS
 from .cpu_floors import Work, block_work, gemm_rate
 from .cpu_timing import Side, measure
-from .cuda_mamba import SIZES, Size
+from .videomamba import SIZES, Size
 
 TINY, SMALL = SIZES[:2]
 LENGTHS = (8, 16, 32, 64, 128, 256)

@@ -1,6 +1,6 @@
 """The sides of the comparison on a CPU, and the gate that they must pass.
 
-Shape suffixes as in `cuda_mamba`.
+Shape suffixes as in `videomamba`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import cpu_block, cpu_norm, reference, torch_ops
 from ..weights import DirectionWeights
 from .attention import AttentionModel, Kind
-from .cuda_mamba import Bidirectional, Kernels, Model, Size, random_direction
+from .videomamba import Bidirectional, Kernels, Model, Size, random_direction
 
 OURS, FALLBACK = "cpu", "torch"
 OP_TOLERANCE, GRADIENT_TOLERANCE, MODEL_TOLERANCE = 1e-6, 2e-5, 1e-4

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from .cpu_timing import timed_ms
-from .cuda_mamba import STATES, TAPS, Size
+from .videomamba import STATES, TAPS, Size
 
 STEP = 10  # multiply-adds of one state and token
 SIGMOID = 14  # of a SiLU; a softplus takes as many

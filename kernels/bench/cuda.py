@@ -22,8 +22,8 @@ from torch import Tensor
 
 from . import cuda_floors, cuda_sides
 from .cuda_floors import Machine, block_work, floors, measure_machine
-from .cuda_mamba import SIZES, Size
 from .cuda_timing import Side, measure
+from .videomamba import SIZES, Size
 
 NO_GPU = "bench cuda: it needs an NVIDIA GPU, and torch sees none here; nothing was measured"
 OURS, BASELINE = "triton", "mamba_ssm"

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from .cuda_mamba import STATES, TAPS, Size
 from .cuda_timing import Run, interleaved
+from .videomamba import STATES, TAPS, Size
 
 
 class Machine(NamedTuple):

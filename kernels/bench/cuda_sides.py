@@ -1,6 +1,6 @@
 """The sides of the comparison: which kernels and models there are on this machine.
 
-Shape suffixes as in `cuda_mamba`.
+Shape suffixes as in `videomamba`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ..gpu import availability
 from ..gpu.graphs import Graphed
 from ..weights import DirectionWeights
 from .attention import AttentionModel, Kind
-from .cuda_mamba import Block, Kernels, Model, Size
 from .cuda_timing import relative
+from .videomamba import Block, Kernels, Model, Size
 
 TOLERANCE = {torch.float32: 2e-6, torch.bfloat16: 4e-3}
 SIDES = ("forward", "backward")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.kernels.conftest import relative
 from vfeat.kernels import reference
-from vfeat.kernels.bench import cuda, cuda_floors, cuda_mamba
+from vfeat.kernels.bench import cuda, cuda_floors, videomamba
 from vfeat.kernels.bench.attention import AttentionModel, Kind
 from vfeat.ops import DirectionWeights
 
@@ -32,7 +32,7 @@ def test_without_a_gpu_it_says_so_in_one_line_and_writes_nothing(tmp_path: Path)
 
 
 def test_a_clip_of_the_tiny_model_is_463_million_state_updates() -> None:
-    size = cuda_mamba.SIZES[0]
+    size = videomamba.SIZES[0]
     work = cuda_floors.block_work(size, 1569, 2).times(size.depth)
     assert work.state_updates == 2 * 384 * 16 * 1569 * 24
     least = cuda_floors.floors(work, H200)
@@ -42,7 +42,7 @@ def test_a_clip_of_the_tiny_model_is_463_million_state_updates() -> None:
 
 
 def test_a_table_states_ratio_and_floor_and_what_did_not_fit() -> None:
-    work = cuda_floors.block_work(cuda_mamba.SIZES[0], 1569, 2)
+    work = cuda_floors.block_work(videomamba.SIZES[0], 1569, 2)
     sides: list[dict[str, object]] = [
         {"name": "triton", "ms": 1.0, "peak_bytes": 1 << 30},
         {"name": "mamba_ssm", "ms": 3.5, "peak_bytes": 2 << 30},
@@ -55,7 +55,7 @@ def test_a_table_states_ratio_and_floor_and_what_did_not_fit() -> None:
 
 
 def test_without_a_baseline_there_is_no_ratio() -> None:
-    work = cuda_floors.block_work(cuda_mamba.SIZES[0], 1569, 2)
+    work = cuda_floors.block_work(videomamba.SIZES[0], 1569, 2)
     sides: list[dict[str, object]] = [{"name": "triton", "ms": 1.0, "peak_bytes": 1}]
     least = cuda_floors.Floors(0.5, 0.1, 0.2, 0.1)
     assert "x mamba_ssm" not in cuda.table(
@@ -67,19 +67,19 @@ def test_every_case_of_the_plan_is_another() -> None:
     cases = list(cuda.cases())
     assert len(set(cases)) == len(cases)
     models = {(c.size.name, c.frames) for c in cases if c.what == "model"}
-    assert {(s.name, f) for s in cuda_mamba.SIZES for f in (8, 16, 64)} <= models
+    assert {(s.name, f) for s in videomamba.SIZES for f in (8, 16, 64)} <= models
 
 
 def test_both_layouts_of_the_model_give_the_same_features() -> None:
     torch.manual_seed(0)
-    model = cuda_mamba.Model(cuda_mamba.Size("small test", 32, 2), frames=1)
+    model = videomamba.Model(videomamba.Size("small test", 32, 2), frames=1)
 
     def turned(xz_B2EL: Tensor, forward: DirectionWeights, backward: DirectionWeights) -> Tensor:
         return reference.bidirectional_mamba(xz_B2EL.mT, forward, backward).mT
 
     norm = reference.add_rms_norm
-    plain = cuda_mamba.Kernels("plain", reference.bidirectional_mamba, norm)
-    official = cuda_mamba.Kernels("official", turned, norm, channel_major=True)
+    plain = videomamba.Kernels("plain", reference.bidirectional_mamba, norm)
+    official = videomamba.Kernels("official", turned, norm, channel_major=True)
     video = torch.randn(1, 3, 1, 224, 224)
     with torch.no_grad():
         assert relative(model(video, official), model(video, plain)) < 1e-5

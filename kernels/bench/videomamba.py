@@ -1,4 +1,4 @@
-"""VideoMamba with the kernels given from outside, for the benchmark on a GPU.
+"""VideoMamba with the kernels given from outside, for the benchmarks.
 
 The official composition lays in_proj's output out channel-major and never transposes
 it; ours stays token-major. Both read the same weights.
