@@ -22,6 +22,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vfeat import ops
 from vfeat.errors import JobError
@@ -134,7 +135,15 @@ class PatchEmbed(nn.Module):
 
 
 class Block(nn.Module):
-    """Add, normalise, mix. The sum of the stream is the next block's business."""
+    """Add, normalise, mix. The sum of the stream is the next block's business.
+
+    Attributes:
+        drop_path: in training, the share of clips that skip the mixer.
+        checkpointed: in training, compute activations again in backward instead of keeping them.
+    """
+
+    drop_path: float = 0.0
+    checkpointed: bool = False
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
@@ -145,8 +154,24 @@ class Block(nn.Module):
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The mixer's output, not yet added, and the residual it belongs to."""
-        normed_BLD, residual_BLD = self.norm(hidden_BLD, residual_BLD)
-        return self.mixer(normed_BLD), cast(Tensor, residual_BLD)
+        if self.checkpointed and torch.is_grad_enabled():
+            mixed = checkpoint(self._mixed, hidden_BLD, residual_BLD, use_reentrant=False)
+        else:
+            mixed = self._mixed(hidden_BLD, residual_BLD)
+        mixed_BLD, summed_BLD = cast(tuple[Tensor, Tensor], mixed)
+        if self.training and self.drop_path:
+            mixed_BLD = drop_clips(mixed_BLD, self.drop_path)
+        return mixed_BLD, summed_BLD
+
+    def _mixed(self, hidden_BLD: Tensor, residual_BLD: Tensor | None) -> tuple[Tensor, Tensor]:
+        normed_BLD, summed_BLD = self.norm(hidden_BLD, residual_BLD)
+        return self.mixer(normed_BLD), summed_BLD
+
+
+def drop_clips(hidden_BLD: Tensor, share: float) -> Tensor:
+    """Zero for a random share of the clips, and as much more for the others."""
+    kept_B11 = hidden_BLD.new_empty(len(hidden_BLD), 1, 1).bernoulli_(1 - share)
+    return hidden_BLD * kept_B11.div_(1 - share)
 
 
 class AddRMSNorm(nn.Module):
