@@ -20,10 +20,14 @@ from torch import Tensor
 from vfeat.errors import JobError
 from vfeat.models.videomamba import Trunk
 from vfeat.models.vis4mer import ViS4mer
-from vfeat.models.weights import CONFIG_FILE, TENSORS_FILE, StoredWeights, read_weights
-
-WRAPPERS = ("model", "module", "state_dict")
-PREFIXES = ("module.", "backbone.", "encoder.")
+from vfeat.models.weights import (
+    CONFIG_FILE,
+    PREFIXES,
+    TENSORS_FILE,
+    WRAPPERS,
+    StoredWeights,
+    read_weights,
+)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
     random                     a fixed seed: the same weights in every run
     PATH or any fsspec URI     an official .pth, a bare .safetensors, or a folder of ours
     hf://owner/repo/file       a file of the Hugging Face hub (owner/repo@revision too)
+    box:NAME                   a folder of ours in the package, see `vfeat.models.box`
 
-A folder of ours holds `config.json` and `model.safetensors`.
+A folder of ours holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names of
+the classes, in order) and `train.json` (the clips and frames it was trained on).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.models.box import open_box
 from vfeat.storage import MissingObject, is_local, open_source
 from vfeat.storage.uris import local_path
 
@@ -25,8 +28,13 @@ RANDOM = "random"
 RANDOM_SEED = 0
 CONFIG_FILE = "config.json"
 TENSORS_FILE = "model.safetensors"
+LABELS_FILE = "labels.json"
+TRAIN_FILE = "train.json"
 HUB = "hf://"
 READ_BYTES = 1 << 20
+# What training scripts put around a state dict and before its names.
+WRAPPERS = ("model", "module", "state_dict")
+PREFIXES = ("module.", "backbone.", "encoder.")
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,13 @@ def read_weights(uri: str) -> StoredWeights:
         return StoredWeights(uri, file.read(), config)
 
 
+@contextmanager
+def open_tensors(uri: str) -> Iterator[BinaryIO]:
+    """The file of the tensors, to seek in; raises as `weights_digest` does."""
+    with _open(uri, _files(uri)[-1]) as file:
+        yield file
+
+
 def parse_config(path: str, content: bytes) -> dict[str, Any]:
     """The object in a `config.json`."""
     try:
@@ -93,9 +108,10 @@ def _files(uri: str) -> list[str]:
     """The files that make up the weights, the tensors last."""
     if uri.startswith(HUB):
         return [_from_hub(uri)]
-    if not _is_folder(uri):
-        return [uri]
-    folder = uri.rstrip("/")
+    place = open_box(uri)
+    if not _is_folder(place):
+        return [place]
+    folder = place.rstrip("/")
     return [f"{folder}/{CONFIG_FILE}", f"{folder}/{TENSORS_FILE}"]
 
 
@@ -157,3 +173,17 @@ def stored_config(uri: str) -> dict[str, Any] | None:
         with _open(uri, path) as file:
             return parse_config(path, file.read())
     return None
+
+
+def read_beside(uri: str, name: str) -> bytes | None:
+    """A further file of a folder of ours; None where it has none, and for anything else."""
+    if uri == RANDOM or uri.startswith(HUB):
+        return None
+    folder = open_box(uri)
+    if not _is_folder(folder):
+        return None
+    try:
+        with open_source(f"{folder.rstrip('/')}/{name}") as file:
+            return file.read()
+    except MissingObject:
+        return None

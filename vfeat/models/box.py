@@ -1,0 +1,35 @@
+"""Weights that are in the package: `vfeat/box/<name>/`, which the URI `box:<name>` names.
+
+A URI and not a path goes into recipes and to workers: each node finds its own package's copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vfeat.errors import EnvironmentMissing
+
+BOX = Path(__file__).parents[1] / "box"
+SCHEME = "box:"
+
+
+def in_box(name: str) -> bool:
+    """Whether this package has the folder `name`."""
+    return (BOX / name).is_dir()
+
+
+def open_box(uri: str) -> str:
+    """The folder of a `box:` URI; any other URI as it is.
+
+    Raises:
+        EnvironmentMissing: this package has no such folder.
+    """
+    if not uri.startswith(SCHEME):
+        return uri
+    name = uri.removeprefix(SCHEME)
+    if not name or name != Path(name).name or not in_box(name):
+        raise EnvironmentMissing(
+            f"{uri}: this package of vfeat has no weights {name!r} in it; install a release that "
+            "has them, or name other ones"
+        )
+    return str(BOX / name)
