@@ -1,0 +1,90 @@
+"""From a camera path, a scene and actors to frames.
+
+A view is an affine map from the picture's pixels to the scene's: c + s·R(roll)·(p - middle).
+Past its border the scene is mirrored, so that the world has no end.
+Legend: T moments, H, W pixels of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vfeat.synthetic.actors import SPRITE_SIDE, Actor
+from vfeat.synthetic.camera import F64, CameraPath
+from vfeat.synthetic.scenes import F32, U8
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One camera, one scene, without a transition.
+
+    Attributes:
+        background: the scene at a moment (its index); footage changes, a picture does not.
+        density: scene pixels to one pixel of the picture, at magnification 1.
+        path: at each moment, subframes included.
+    """
+
+    background: Callable[[int], U8]
+    density: float
+    path: CameraPath
+    actors: Sequence[Actor]
+
+
+def render(shot: Shot, moment: int, height: int, width: int) -> U8:
+    """The picture at one moment, uint8 [H, W, 3]."""
+    scene = shot.background(moment)
+    path = shot.path
+    zoom, roll = float(np.exp(-path.zoom_T[moment])), float(path.roll_T[moment])
+    eye = np.array([path.x_T[moment], path.y_T[moment]]) * width
+    middle = np.array([scene.shape[1], scene.shape[0]]) / 2
+    matrix = _view(middle + eye * shot.density, shot.density * zoom, roll, height, width)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    picture: U8 = np.asarray(
+        cv2.warpAffine(scene, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    )
+    for actor in shot.actors:
+        picture = _draw(picture, actor, moment, eye, zoom, roll)
+    return picture
+
+
+def _view(centre: F64, scale: float, roll: float, height: int, width: int) -> F64:
+    """The picture's pixels to the scene's, 2 x 3."""
+    cos, sin = scale * np.cos(roll), scale * np.sin(roll)
+    turn = np.array([[cos, -sin], [sin, cos]])  # y grows downwards: clockwise to the eye
+    half = np.array([(width - 1) / 2, (height - 1) / 2])
+    return np.concatenate([turn, (centre - turn @ half)[:, None]], axis=1)
+
+
+def _draw(picture: U8, actor: Actor, moment: int, eye: F64, zoom: float, roll: float) -> U8:
+    """Blend an actor over the picture."""
+    height, width = picture.shape[:2]
+    follows = actor.parallax == 0
+    scale = 1.0 if follows else 1 / zoom
+    lean = 0.0 if follows else -roll
+    own = np.array([actor.x_T[moment], actor.y_T[moment]]) * width
+    offset = own if follows else (own - eye * actor.parallax) * scale
+    cos, sin = np.cos(lean), np.sin(lean)
+    place = np.array([[cos, -sin], [sin, cos]]) @ offset + (width / 2, height / 2)
+    side = actor.size * width * scale * float(np.exp(actor.growth_T[moment]))
+    angle, ratio = lean + float(actor.turn_T[moment]), side / SPRITE_SIDE
+    cos, sin = ratio * np.cos(angle), ratio * np.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    matrix = np.concatenate([turn, (place - turn @ np.full(2, SPRITE_SIDE / 2))[:, None]], axis=1)
+    reach = side * 0.75
+    left, right = (int(np.clip(place[0] + s * reach, 0, width)) for s in (-1, 1))
+    top, bottom = (int(np.clip(place[1] + s * reach, 0, height)) for s in (-1, 1))
+    if right - left < 2 or bottom - top < 2:
+        return picture
+    matrix[:, 2] -= (left, top)
+    window = (right - left, bottom - top)
+    alpha: F32 = cv2.warpAffine(actor.alpha, matrix, window)[..., None]
+    over = cv2.warpAffine(actor.picture, matrix, window, borderMode=cv2.BORDER_REPLICATE)
+    under = picture[top:bottom, left:right]
+    picture[top:bottom, left:right] = (under + alpha * (over.astype(np.float32) - under)).astype(
+        np.uint8
+    )
+    return picture

@@ -1,0 +1,131 @@
+"""A clip from a number: one label, one seed, and everything else by chance.
+
+Legend: T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfeat.synthetic.actors import make_actors, make_followed
+from vfeat.synthetic.camera import F64, CameraPath, camera_path
+from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
+from vfeat.synthetic.render import Shot, render
+from vfeat.synthetic.scenes import F32, U8, make_scene, to_u8
+from vfeat.synthetic.transitions import Weights, transition_weights
+
+# Width and height; archives are mostly wide, phones stand upright.
+SIZES = ((192, 144), (208, 156), (240, 136), (256, 144), (224, 126), (160, 160), (136, 240))
+SIZE_SHARES = (0.15, 0.1, 0.25, 0.2, 0.15, 0.05, 0.1)
+RATES_FPS = (10, 12, 15, 24, 25, 30)
+RATE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.1, 0.1)
+CLIP_S = 2.0
+
+Background = Callable[[int], U8]
+Footage = Callable[[np.random.Generator, F64, int, int], tuple[Background, float]]
+"""Scene at each of the given moments, for a picture of (width, height), and its density."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A generated clip.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3].
+        rate_fps: frames a second.
+    """
+
+    label: Motion
+    frames: U8
+    rate_fps: int
+
+
+def make_clip(
+    label: Motion, seed: tuple[int, ...], footage: Footage | None = None, clip_s: float = CLIP_S
+) -> Rendered:
+    """A clip of `clip_s` seconds, the same for the same arguments.
+
+    Args:
+        seed: any numbers.
+        footage: what to look at instead of made scenes.
+    """
+    rng = np.random.default_rng((*seed, LABELS.index(label)))
+    width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
+    rate_fps = int(rng.choice(RATES_FPS, p=RATE_SHARES))
+    count = round(clip_s * rate_fps)
+    # Motion blur: the shutter is open for some of a frame's time.
+    subframes = int(rng.choice([1, 2, 3], p=[0.6, 0.2, 0.2]))
+    shutter = rng.uniform(0.2, 0.9)
+    starts = np.repeat(np.arange(count), subframes) / rate_fps
+    times_s = starts + np.tile(np.arange(subframes) * shutter / subframes, count) / rate_fps
+    weights = transition_weights(rng, label, np.arange(count) / rate_fps)
+    shots = _shots(rng, label, times_s, width, height, weights.shots, footage)
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for index in range(count):
+        frames[index] = _frame(shots, weights, index, subframes, height, width)
+    return Rendered(label, frames, rate_fps)
+
+
+def _shots(
+    rng: np.random.Generator, label: Motion, times_s: F64, width: int, height: int, count: int,
+    footage: Footage | None,
+) -> list[Shot]:  # fmt: skip
+    """The shots of a clip: one, or as many as its transitions join."""
+    if label not in TRANSITIONS:
+        return [_shot(rng, label, times_s, width, height, footage)]
+    motions: list[Motion] = [m for m in LABELS if m not in TRANSITIONS]
+    shares = np.array([0.4 if m == "static" else 0.6 / (len(motions) - 1) for m in motions])
+    shots = [
+        _shot(rng, motions[rng.choice(len(motions), p=shares)], times_s, width, height, footage)
+        for _ in range(count)
+    ]
+    if label != "fade" and count == 2 and rng.random() < 0.15:
+        shots[1] = _same_place(rng, shots[0], times_s)
+    return shots
+
+
+def _shot(
+    rng: np.random.Generator, motion: Motion, times_s: F64, width: int, height: int,
+    footage: Footage | None,
+) -> Shot:  # fmt: skip
+    aspect = height / width
+    path = camera_path(rng, motion, times_s, aspect)
+    if footage is not None:
+        background, density = footage(rng, times_s, width, height)
+        return Shot(background, density, path, ())
+    density = float(rng.uniform(0.8, 1.6))
+    side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
+    scene = make_scene(rng, side)
+    count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
+    moving = rng.random() < (0.85 if motion == "static" else 0.5)
+    texture = scene if rng.random() < 0.3 else make_scene(rng, 160)
+    actors = make_actors(rng, texture, times_s, aspect, count, still=not moving)
+    if motion != "static" and rng.random() < 0.12:
+        actors.append(make_followed(rng, texture, times_s, aspect))
+    return Shot(lambda _: scene, density, path, actors)
+
+
+def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
+    """The same scene from elsewhere or nearer: a jump cut."""
+    still_T = np.zeros_like(times_s)
+    x, y = rng.choice([-1, 1], 2) * rng.uniform(0.2, 0.6, 2)
+    zoom = rng.choice([-1, 1]) * rng.uniform(0.2, 0.8)
+    jump = CameraPath(still_T + x, still_T + y, still_T + zoom, still_T)
+    return Shot(shot.background, shot.density, shot.path + jump, shot.actors)
+
+
+def _frame(
+    shots: list[Shot], weights: Weights, index: int, subframes: int, height: int, width: int
+) -> U8:
+    """The weighted sum of all shots that are seen, averaged over the open shutter."""
+    total: F32 = np.zeros((height, width, 3), np.float32)
+    moments = range(index * subframes, (index + 1) * subframes)
+    for shot, share in zip(shots, weights.of_shots_TN[index], strict=True):
+        if share > 0:
+            for moment in moments:
+                total += render(shot, moment, height, width) * np.float32(share / subframes)
+    total += weights.plain_T[index] * weights.colour
+    return to_u8(total + 0.5)
