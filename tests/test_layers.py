@@ -33,6 +33,8 @@ OWNERS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "transformers": {"models"},
+    "kornia": {"train"},
+    "tensorboardX": {"train"},
     "triton": {"kernels"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vfeat.cli import flags
+from vfeat.cli import flags, train_encoder
 
 if TYPE_CHECKING:
     from vfeat.engine.classify import ClassifyRun
     from vfeat.engine.run import ExtractRun
     from vfeat.engine.watch import Watch
-    from vfeat.job.spec import Job
+    from vfeat.job.spec import ClassifyJob, ExtractJob, Job
 
 Sources = Annotated[
     list[str],
@@ -93,7 +93,7 @@ def extract(
     from vfeat.job.spec import parse_extract
 
     fields = {name: value for name, value in locals().items() if name not in _NOT_FIELDS}
-    fields["model_options"] = _options(model_option or [])
+    fields["model_options"] = flags.parse_options(model_option or [])
     fields["retry_errors"] = retry_errors or None
     carry_out(parse_extract(fields), dry_run, json_output)
 
@@ -132,19 +132,7 @@ def _load(path: str, overrides: list[str] | None, address: str | None) -> Job:
     return load_job(path, (*(overrides or ()), *extra))
 
 
-def _options(pairs: list[str]) -> dict[str, Any]:
-    from vfeat.errors import JobError
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not value.lstrip("-").isdigit():
-            raise JobError(f"--model-option {pair!r}: expected key=whole number")
-        options[key.replace("-", "_")] = int(value)
-    return options
-
-
-def _make_run(job: Job, watch: Watch) -> ExtractRun | ClassifyRun:
+def _make_run(job: ExtractJob | ClassifyJob, watch: Watch) -> ExtractRun | ClassifyRun:
     if job.kind == "classify":
         from vfeat.engine.classify import ClassifyRun
 
@@ -156,6 +144,9 @@ def _make_run(job: Job, watch: Watch) -> ExtractRun | ClassifyRun:
 
 def carry_out(job: Job, dry_run: bool, json_output: bool) -> None:
     """Run or preview a job of any stage, draw it, and leave with its exit code."""
+    if job.kind == "train-encoder":
+        train_encoder.carry_out(job, dry_run, json_output)
+        return
     from vfeat.cli.interrupt import interruptible
     from vfeat.cli.progress import make_watch
     from vfeat.cli.report import print_preview, print_summary

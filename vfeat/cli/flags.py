@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,3 +25,16 @@ BreakerErrorShare = Annotated[
 StoragePatience = Annotated[
     float, typer.Option(help="How long an unreachable store is waited for.")
 ]
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """Whole numbers by name, out of `key=value` words."""
+    from vfeat.errors import JobError
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not value.lstrip("-").isdigit():
+            raise JobError(f"--model-option {pair!r}: expected key=whole number")
+        options[key.replace("-", "_")] = int(value)
+    return options

@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vfeat.cli import train_encoder
+
 if TYPE_CHECKING:
     from vfeat.train.spec import TrainSpec
 
-app = typer.Typer(help="Train on stored features.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Train a head on stored features, or an encoder on clips.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("head")
@@ -120,3 +126,6 @@ def _carry_out(spec: TrainSpec, as_json: bool) -> None:
     if as_json:
         print(json.dumps([result.to_json() for result in results], indent=1, ensure_ascii=False))
     print_heads(results, to_stderr=as_json)
+
+
+app.command("encoder")(train_encoder.encoder)

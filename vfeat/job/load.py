@@ -11,12 +11,13 @@ from vfeat.errors import JobError
 from vfeat.job.spec import Job, parse_job
 
 
-def load_job(path: str, overrides: tuple[str, ...] = ()) -> Job:
+def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None) -> Job:
     """Read a YAML job file. Relative sources and `out` count from the current folder.
 
     Args:
         path: the file.
         overrides: `key=value` strings; values are YAML (`num_frames=16`, `sources=[a, b]`).
+        kind: of a file that does not say its own.
 
     Raises:
         JobError: missing file, not YAML, or a field that is wrong.
@@ -33,6 +34,8 @@ def load_job(path: str, overrides: tuple[str, ...] = ()) -> Job:
         raise JobError(
             f"job file {path}: expected a mapping of fields, found {type(fields).__name__}"
         )
+    if kind is not None:
+        fields.setdefault("kind", kind)
     for override in overrides:
         key, value = _split(override)
         fields[key] = value

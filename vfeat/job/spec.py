@@ -25,6 +25,7 @@ from vfeat.job.recipe import (
     Tokens,
     Triple,
 )
+from vfeat.job.train_encoder import TrainEncoderJob
 
 Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -164,10 +165,11 @@ class ClassifyJob(Placement):
         return self
 
 
-Job = ExtractJob | ClassifyJob
-_KINDS: dict[str, type[ExtractJob] | type[ClassifyJob]] = {
+Job = ExtractJob | ClassifyJob | TrainEncoderJob
+_KINDS: dict[str, type[ExtractJob] | type[ClassifyJob] | type[TrainEncoderJob]] = {
     "extract": ExtractJob,
     "classify": ClassifyJob,
+    "train-encoder": TrainEncoderJob,
 }
 
 
@@ -175,6 +177,13 @@ def parse_extract(fields: dict[str, Any]) -> ExtractJob:
     """`parse_job` where only extraction will do."""
     job = parse_job({**fields, "kind": "extract"})
     assert isinstance(job, ExtractJob)
+    return job
+
+
+def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
+    """`parse_job` where only the training of an encoder will do."""
+    job = parse_job({**fields, "kind": "train-encoder"})
+    assert isinstance(job, TrainEncoderJob)
     return job
 
 
@@ -187,7 +196,7 @@ def parse_job(fields: dict[str, Any]) -> Job:
     kind = fields.get("kind", "extract")
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        known = " or ".join(_KINDS)
+        known = ", ".join(_KINDS)
         raise JobError(f"kind: {kind!r} is not a job that vfeat knows; expected {known}")
     try:
         return model.model_validate(fields)

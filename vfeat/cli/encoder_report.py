@@ -1,0 +1,188 @@
+"""What a person sees of an encoder's training: a bar, a line for each epoch, tables."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from vfeat.train.encoder.watch import EncoderWatch, Phase
+
+if TYPE_CHECKING:
+    from vfeat.train.encoder.history import EpochLine
+    from vfeat.train.encoder.outline import Outline
+
+NAMES: dict[Phase, str] = {
+    "generate": "Making videos",
+    "probe": "Reading headers",
+    "train": "Learning",
+    "val": "Validating",
+    "test": "Testing",
+}
+SHOW_EVERY_S = 0.1
+
+
+class LineEncoderWatch(EncoderWatch):
+    """Lines on stderr."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.asked_to_stop = False
+
+    def stopping(self) -> bool:
+        return self.asked_to_stop
+
+    def epoch_ended(self, line: EpochLine) -> None:
+        parts = [f"epoch {line.epoch:>3}", f"loss {line.losses.get('loss', 0.0):.4f}"]
+        if line.val is not None:
+            name, value = line.val.headline()
+            parts.append(f"validation {name} {100 * value:.1f} %, loss {line.val.loss:.4f}")
+        elif line.val_losses:
+            parts.append(f"validation loss {line.val_losses['loss']:.4f}")
+        parts.append(f"{line.seconds:.0f} s, {100 * line.waited_share:.0f} % waiting for clips")
+        if line.best:
+            parts.append("best so far")
+        self.note("  ".join(parts))
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+
+class BarEncoderWatch(LineEncoderWatch):
+    """The same above a bar of the phase that runs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("clips"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._phase: tuple[str, int] | None = None
+        self._shown_s = 0.0
+
+    def advanced(self, phase: Phase, epoch: int, done: int, total: int, loss: float) -> None:
+        now_s = time.monotonic()
+        if done < total and now_s - self._shown_s < SHOW_EVERY_S:
+            return
+        self._shown_s = now_s
+        name = NAMES[phase] if epoch == 0 else f"{NAMES[phase]}, epoch {epoch}"
+        if (phase, epoch) != self._phase or self._task is None:
+            if self._task is not None:
+                self.bars.remove_task(self._task)
+            self._phase, self._task = (phase, epoch), self.bars.add_task(name, total=total)
+        shown = f"{name}, loss {loss:.4f}" if phase == "train" else name
+        self.bars.update(self._task, description=shown, completed=done, total=total)
+
+
+@contextmanager
+def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
+    """A bar when stderr is a terminal, lines otherwise; Ctrl-C once stops after the step."""
+    console = Console(stderr=True, soft_wrap=True)
+    watch = BarEncoderWatch(console) if sys.stderr.isatty() else LineEncoderWatch(console)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if watch.asked_to_stop:
+            raise KeyboardInterrupt
+        watch.asked_to_stop = True
+        watch.note(
+            "Stopping after this step; a checkpoint is kept. Again to leave now. Go on later "
+            f"with:\n  {again}"
+        )
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        if isinstance(watch, BarEncoderWatch):
+            with watch.bars:
+                yield watch
+        else:
+            yield watch
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_outline(found: Outline, json_output: bool) -> None:
+    """What a training would do."""
+    if json_output:
+        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+    console = Console(stderr=json_output, soft_wrap=True)
+    if found.videos is not None:
+        _print_counts(console, found.videos)
+    console.print(
+        f"{found.parameters:,} parameters, {found.gflops:.2f} GFLOP for one clip forward",
+        markup=False,
+    )
+    if found.steps is not None:
+        console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP", markup=False)
+    else:
+        console.print("The videos are yet to be made; nothing was written.", markup=False)
+
+
+def _print_counts(console: Console, videos: dict[str, dict[str, int]]) -> None:
+    table = Table()
+    table.add_column("class", overflow="fold")
+    for split in ("train", "val", "test"):
+        table.add_column(split, justify="right")
+    for name, counts in videos.items():
+        table.add_row(escape(name), *(f"{counts[split]:,}" for split in ("train", "val", "test")))
+    sums = [sum(counts[split] for counts in videos.values()) for split in ("train", "val", "test")]
+    table.add_section()
+    table.add_row("all", *(f"{count:,}" for count in sums))
+    console.print(table)
+
+
+def print_encoder(result: dict[str, Any], to_stderr: bool = False) -> None:
+    """Each class beside its share of right answers; `result` is what metrics.json holds."""
+    console = Console(stderr=to_stderr, soft_wrap=True)
+    splits: dict[str, Any] = result["metrics"]
+    if splits:
+        table = Table()
+        table.add_column("class", overflow="fold")
+        for split in splits:
+            table.add_column(f"{split}, videos", justify="right")
+            table.add_column(f"{split}, top-1", justify="right")
+        for name in result["classes"]:
+            cells = [m["per_class"][name] for m in splits.values()]
+            table.add_row(
+                escape(name),
+                *(text for c in cells for text in (f"{c['videos']:,}", _percent(c["top1"]))),
+            )
+        table.add_section()
+        every = ((f"{m['videos']:,}", _percent(m["top1"])) for m in splits.values())
+        table.add_row("all", *(text for pair in every for text in pair))
+        console.print(table)
+    if result["broken"]:
+        console.print(f"{result['broken']} videos could not be read: {result['out']}/errors.csv",
+                      markup=False)  # fmt: skip
+    console.print(
+        f"{result['out']}  (epoch {result['best_epoch']} of {result['epochs']}, "
+        f"{_percent(result['waited_share'])} of the time waiting for clips)",
+        markup=False,
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

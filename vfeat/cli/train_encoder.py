@@ -1,0 +1,220 @@
+"""`vfeat train encoder`: a VideoMamba from a list of labelled clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vfeat.cli import flags
+
+if TYPE_CHECKING:
+    from vfeat.job.train_encoder import TrainEncoderJob
+
+NOT_FIELDS = {"ctx", "set_", "dry_run", "json_output"}
+JOB_SUFFIXES = (".yaml", ".yml")
+Option = typer.Option
+
+
+def encoder(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="LIST|JOB.yaml",
+            help="CSV or Parquet list (uri, label, [start_s, end_s], [split]), or a job file.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, Option(help="Folder of the encoder: local, or an s3:// prefix.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, Option("--set", help="key=value on top of a job file; repeatable.")
+    ] = None,
+    generate: Annotated[
+        list[str] | None,
+        Option(help="Make the videos first: task=camera_motion, clips=N, seed=S, folder=PATH."),
+    ] = None,
+    model: Annotated[
+        str, Option(help="A VideoMamba; `vfeat models` lists them.")
+    ] = "videomamba_tiny",
+    weights: Annotated[
+        str | None, Option(help="Weights to start from; default: fresh ones.")
+    ] = None,
+    model_options: Annotated[
+        list[str] | None,
+        Option("--model-option", help="Free configuration: key=value, repeatable."),
+    ] = None,
+    num_frames: Annotated[int, Option(help="Frames in a clip.")] = 8,
+    clip_seconds: Annotated[float, Option(help="Length of a clip's window, s.")] = 2.0,
+    stride_seconds: Annotated[
+        float | None, Option(help="Seconds between clip starts; default: clip length.")
+    ] = None,
+    sampling: Annotated[str, Option(help="dense, or sparse over the whole video.")] = "dense",
+    size: Annotated[int, Option(help="Side of the square input, pixels.")] = 224,
+    resize: Annotated[str, Option(help="bilinear (official) or area.")] = "bilinear",
+    square_pixels: Annotated[
+        bool, Option("--square-pixels", help="Apply the pixel aspect ratio.")
+    ] = False,
+    decoder: Annotated[str, Option(help="pyav, decord, torchcodec, module:object.")] = "pyav",
+    epochs: Annotated[int, Option(help="Passes over the training clips.")] = 30,
+    batch_size: Annotated[int, Option(help="Clips in a step, all workers together.")] = 32,
+    repeats: Annotated[int, Option(help="Times a video comes in an epoch.")] = 1,
+    lr: Annotated[float, Option(help="Highest learning rate.")] = 1e-3,
+    min_lr: Annotated[float, Option(help="Learning rate at the end of the cosine.")] = 1e-6,
+    warmup_epochs: Annotated[float, Option(help="Epochs of linear rise to --lr.")] = 1.0,
+    weight_decay: Annotated[float, Option(help="Of matrices and filters only.")] = 0.05,
+    layer_decay: Annotated[float, Option(help="Factor of the rate from layer to layer.")] = 1.0,
+    drop_path: Annotated[float, Option(help="Share of clips that skip the last block.")] = 0.0,
+    label_smoothing: Annotated[float, Option(help="Share given to all classes.")] = 0.0,
+    clip_norm: Annotated[float, Option(help="Largest norm of the gradient.")] = 1.0,
+    ema_decay: Annotated[float, Option(help="Of averaged weights; 0 keeps none.")] = 0.0,
+    bf16: Annotated[bool, Option(help="bfloat16 on a GPU.")] = True,
+    checkpoint_activations: Annotated[
+        bool,
+        Option("--checkpoint-activations", help="Less memory: compute them again, a third slower."),
+    ] = False,
+    hflip: Annotated[
+        bool, Option("--hflip", help="Mirror half of the clips; labels stay.")
+    ] = False,
+    label_swaps: Annotated[
+        list[str] | None,
+        Option(
+            "--label-swap",
+            help="horizontal, vertical or reverse, alone or with labels that it exchanges: "
+            "horizontal:left=right; repeatable.",
+        ),
+    ] = None,
+    jitter: Annotated[float, Option(help="Strength of brightness, contrast, colour.")] = 0.0,
+    gray: Annotated[float, Option(help="Share of clips without colour.")] = 0.0,
+    rand_augment: Annotated[int, Option(help="RandAugment's magnitude; 0 is off.")] = 0,
+    mixup: Annotated[float, Option(help="Share of steps with mixup.")] = 0.0,
+    cutmix: Annotated[float, Option(help="Share of steps with CutMix.")] = 0.0,
+    random_erasing: Annotated[float, Option(help="Share of clips with a hole.")] = 0.0,
+    eval_every: Annotated[int, Option(help="Epochs between validations.")] = 1,
+    test_clips: Annotated[int, Option(help="Clips of a video in an evaluation.")] = 1,
+    crops: Annotated[int, Option(help="1 centre crop in an evaluation, or 3 averaged.")] = 1,
+    seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,
+    device: flags.Device = "auto",
+    decode_workers: Annotated[
+        int | None, Option(help="Decoder children; default by cores.")
+    ] = None,
+    decode_timeout_seconds: Annotated[
+        float, Option(help="Longest decode without progress.")
+    ] = 60.0,
+    cache_megabytes: Annotated[int, Option(help="Clips kept in memory between epochs.")] = 2048,
+    scratch_megabytes: Annotated[
+        int, Option(help="Further ones kept in a scratch file in TMPDIR.")
+    ] = 16384,
+    checkpoint_minutes: Annotated[
+        float, Option(help="Between checkpoints inside an epoch.")
+    ] = 10.0,
+    max_broken_share: Annotated[
+        float, Option(help="Stop when more of the videos cannot be read.")
+    ] = 0.1,
+    dry_run: flags.DryRun = False,
+    json_output: flags.Json = False,
+) -> None:
+    """Fine-tune a VideoMamba on labelled clips; the same command again goes on or is done."""
+    given = {name: value for name, value in ctx.params.items() if name not in NOT_FIELDS}
+    is_job = source is not None and source.lower().endswith(JOB_SUFFIXES)
+    if is_job:  # a flag counts on top of the file where it was really given
+        del given["source"]
+        given = {name: value for name, value in given.items() if _typed(ctx, name)}
+    given = _read(given)
+    if is_job:
+        assert source is not None
+        job = _load(source, tuple(set_ or ()), given)
+    else:
+        from vfeat.job.spec import parse_train_encoder
+
+        job = parse_train_encoder({name: v for name, v in given.items() if v is not None})
+    carry_out(job, dry_run, json_output)
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    """Whether a flag stands on the command line; Typer may bring its own copy of click."""
+    found = ctx.get_parameter_source(name)
+    return found is not None and found.name == "COMMANDLINE"
+
+
+def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> TrainEncoderJob:
+    from vfeat.errors import JobError
+    from vfeat.job.load import load_job
+    from vfeat.job.train_encoder import TrainEncoderJob
+
+    typed = tuple(f"{name}={json.dumps(value)}" for name, value in given.items())
+    job = load_job(path, (*overrides, *typed), kind="train-encoder")
+    if not isinstance(job, TrainEncoderJob):
+        raise JobError(f"job file {path} is of kind {job.kind}; run it with `vfeat run {path}`")
+    return job
+
+
+def _read(given: dict[str, Any]) -> dict[str, Any]:
+    """Repeatable flags to the mappings of the job."""
+    readers = {"model_options": flags.parse_options, "generate": _pairs, "label_swaps": _swaps}
+    for name, reader in readers.items():
+        if name in given:
+            words = given.pop(name)
+            if words:
+                given[name] = reader(words)
+    return given
+
+
+def _pairs(words: list[str]) -> dict[str, Any]:
+    """`key=value`, several in a word with commas between."""
+    from vfeat.errors import JobError
+
+    found = {}
+    for pair in (part.strip() for word in words for part in word.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise JobError(f"--generate {pair!r}: expected key=value")
+        found[key] = value
+    return found
+
+
+def _swaps(words: list[str]) -> dict[str, dict[str, str]]:
+    """`flip`, or `flip:label=label`."""
+    from vfeat.errors import JobError
+
+    swaps: dict[str, dict[str, str]] = {}
+    for word in words:
+        flip, colon, pair = word.partition(":")
+        labels = swaps.setdefault(flip, {})
+        left, equals, right = pair.partition("=")
+        if colon and not (equals and left and right):
+            raise JobError(f"--label-swap {word!r}: expected FLIP, or FLIP:label=label")
+        if colon:
+            labels[left] = right
+    return swaps
+
+
+def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
+    """Train or preview, and leave with the exit code."""
+    # Read when torch is imported: its idle threads would spin and steal from the decoders.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from vfeat.cli.encoder_report import make_encoder_watch, print_encoder, print_outline
+    from vfeat.errors import Interrupted
+
+    if dry_run:
+        from vfeat.train.encoder.outline import outline
+
+        print_outline(outline(job), json_output)
+        return
+    from vfeat.train.encoder.run import train_encoder
+
+    again = shlex.join(["vfeat", *sys.argv[1:]])
+    try:
+        with make_encoder_watch(again) as watch:
+            result = train_encoder(job, watch)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"{stop or 'Stopped'}; go on with:\n  {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if json_output:
+        print(json.dumps(result, indent=1, ensure_ascii=False))
+    print_encoder(result, to_stderr=json_output)

@@ -1,0 +1,139 @@
+"""The job of `vfeat train encoder`: one typed model for flags, YAML and Python.
+
+A field here is a flag (`batch_size` is `--batch-size`) and a key of a job file with
+`kind: train-encoder`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, Resize, Sampling
+
+Flip = Literal["horizontal", "vertical", "reverse"]
+
+# These say where, how fast and how often, never what a finished step computes.
+NOT_NUMBERS = frozenset(
+    {
+        "kind", "source", "generate", "out", "device", "decode_workers", "decode_timeout_seconds",
+        "cache_megabytes", "scratch_megabytes", "checkpoint_minutes", "max_broken_share",
+    }
+)  # fmt: skip
+
+
+class Generated(BaseModel):
+    """A corpus that is made before the training; see `vfeat.synthetic`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Literal["camera_motion"] = Field("camera_motion", description="What is to be told apart")
+    clips: int = Field(ge=1, description="Videos to make")
+    seed: int = Field(0, description="Of everything that is drawn")
+    folder: str = Field(description="Local folder of the videos and their list")
+
+
+class TrainEncoderJob(BaseModel):
+    """A list of labelled clips in, a fine-tuned VideoMamba out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["train-encoder"] = "train-encoder"
+    source: str | None = Field(
+        None, description="CSV or Parquet list: uri, label, [start_s, end_s], [split]"
+    )
+    generate: Generated | None = Field(None, description="Make the videos and their list first")
+    out: str = Field(description="Folder of the encoder, local or an s3:// prefix")
+
+    model: str = Field("videomamba_tiny", description="A VideoMamba; `vfeat models` lists them")
+    weights: str | None = Field(
+        None, description="Weights to start from: path, URI or hf://owner/repo/file; default fresh"
+    )
+    model_options: dict[str, int] = Field(
+        default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
+    )
+    num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
+    clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
+    stride_seconds: float | None = Field(
+        None, gt=0, description="Seconds between clip starts; default: clip_seconds"
+    )
+    sampling: Sampling = Field("dense", description="dense grid, or sparse over the whole video")
+    size: int = Field(224, ge=16, le=4096, description="Side of the square input, pixels")
+    resize: Resize = Field("bilinear", description="bilinear (official) or area (antialiased)")
+    square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
+    decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
+
+    epochs: int = Field(30, ge=1, description="Passes over the training clips")
+    batch_size: int = Field(32, ge=1, description="Clips in a step, all workers together")
+    repeats: int = Field(1, ge=1, le=64, description="Times a video comes in an epoch")
+    lr: float = Field(1e-3, gt=0, description="Highest learning rate")
+    min_lr: float = Field(1e-6, ge=0, description="Learning rate at the end of the cosine")
+    warmup_epochs: float = Field(1.0, ge=0, description="Epochs of linear rise to lr")
+    weight_decay: float = Field(0.05, ge=0, description="Of matrices and filters only")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor of lr from layer to layer")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="Share of clips that skip the last block")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share given to all classes")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient")
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="Of averaged weights; 0 keeps none")
+    bf16: bool = Field(True, description="bfloat16 autocast on a GPU")
+    checkpoint_activations: bool = Field(
+        False, description="Compute activations again in backward: less memory, a third slower"
+    )
+
+    hflip: bool = Field(False, description="Mirror half of the clips; labels stay")
+    label_swaps: dict[Flip, dict[str, str]] | None = Field(
+        None, description="Flips (horizontal, vertical, reverse) with the labels they exchange"
+    )
+    jitter: float = Field(0.0, ge=0, le=1, description="Strength of brightness, contrast, colour")
+    gray: float = Field(0.0, ge=0, le=1, description="Share of clips without colour")
+    rand_augment: int = Field(0, ge=0, lt=30, description="RandAugment's magnitude; 0 is off")
+    mixup: float = Field(0.0, ge=0, le=1, description="Share of steps with mixup")
+    cutmix: float = Field(0.0, ge=0, le=1, description="Share of steps with CutMix")
+    random_erasing: float = Field(0.0, ge=0, le=1, description="Share of clips with a hole")
+
+    eval_every: int = Field(1, ge=1, description="Epochs between validations")
+    test_clips: int = Field(1, ge=1, le=1000, description="Clips of a video in an evaluation")
+    crops: Literal[1, 3] = Field(1, description="Crops of a clip in an evaluation")
+
+    seed: int = Field(0, description="Of everything that is drawn")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
+    decode_workers: int | None = Field(None, ge=1, description="Decoder children; by cores")
+    decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
+    cache_megabytes: int = Field(2048, ge=0, description="Clips kept in memory between epochs")
+    scratch_megabytes: int = Field(
+        16384, ge=0, description="Further ones kept in a scratch file in TMPDIR"
+    )
+    checkpoint_minutes: float = Field(10.0, gt=0, description="Between checkpoints in an epoch")
+    max_broken_share: float = Field(0.1, ge=0, le=1, description="Stop when more videos are broken")
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> TrainEncoderJob:
+        if (self.source is None) == (self.generate is None):
+            raise ValueError("give either a list of clips as source, or generate")
+        if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
+            raise ValueError("label_swaps.horizontal mirrors already: leave out hflip")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}")
+        return self
+
+    @property
+    def clip_spec(self) -> ClipSpec:
+        """The grid over a video; `sparse` has one clip for each one that is tested."""
+        stride_s = self.clip_seconds if self.stride_seconds is None else self.stride_seconds
+        return ClipSpec(
+            self.num_frames, self.clip_seconds, stride_s, self.sampling, self.test_clips
+        )
+
+    def frame_spec(self, crops: Literal[1, 3]) -> FrameSpec:
+        """How frames reach the model; training sees one crop."""
+        return FrameSpec(self.size, self.resize, crops, self.square_pixels, self.decoder)
+
+    @property
+    def limits(self) -> DecodeLimits:
+        return DecodeLimits(timeout_s=self.decode_timeout_seconds)
+
+    def numbers(self) -> dict[str, Any]:
+        """The fields that decide the numbers, for a comparison with an earlier run."""
+        fields = self.model_dump(mode="json")
+        return {name: value for name, value in fields.items() if name not in NOT_NUMBERS}

@@ -1,0 +1,118 @@
+"""What each epoch of a training came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from vfeat.train.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class EpochLine:
+    """One line of the history.
+
+    Attributes:
+        epoch: from 1.
+        losses: means over the epoch's clips, by name.
+        lr: of the last step.
+        clips: that were learned from.
+        seconds: of learning, in this epoch.
+        waited_share: of these, spent waiting for clips.
+        val: of the validation split; None where the epoch was not validated.
+        val_losses: of an objective that does not classify.
+        best: no earlier epoch was better.
+    """
+
+    epoch: int
+    losses: Mapping[str, float]
+    lr: float
+    clips: int
+    seconds: float
+    waited_share: float
+    val: Metrics | None = None
+    val_losses: Mapping[str, float] | None = None
+    best: bool = False
+
+    @property
+    def rank(self) -> tuple[float, float] | None:
+        """Higher is better; None where nothing was measured."""
+        if self.val is not None:
+            return (self.val.score, -self.val.loss)
+        return None if not self.val_losses else (-self.val_losses["loss"], 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `metrics.json` and the checkpoint."""
+        val = None if self.val is None else self.val.to_json()
+        return {**asdict(self), "val": val}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> EpochLine:
+        kept = {f.name: content[f.name] for f in fields(cls)}
+        val = None if kept["val"] is None else Metrics(**kept["val"])
+        return cls(**{**kept, "val": val})
+
+
+@dataclass
+class Progress:
+    """Where a training stands: what a checkpoint holds beside the trainer's state.
+
+    Attributes:
+        epoch: the one that runs, from 1.
+        step: steps of it that are done.
+        sums: of losses times clips, over these steps.
+        seconds, waited_s: spent on these steps.
+        history: of the epochs before.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    clips: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    waited_s: float = 0.0
+    history: list[EpochLine] = field(default_factory=list)
+
+    def add(self, losses: Mapping[str, float], clips: int) -> None:
+        """A step was taken."""
+        self.step += 1
+        self.clips += clips
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value * clips
+
+    def skip(self) -> None:
+        """A step had no clip."""
+        self.step += 1
+
+    def means(self) -> dict[str, float]:
+        """Losses of the epoch so far."""
+        return {name: value / max(1, self.clips) for name, value in self.sums.items()}
+
+    def next_epoch(self, line: EpochLine) -> None:
+        """Write the epoch down and begin the next."""
+        self.history.append(line)
+        self.epoch, self.step, self.clips, self.sums = self.epoch + 1, 0, 0, {}
+        self.seconds = self.waited_s = 0.0
+
+    @property
+    def best(self) -> EpochLine | None:
+        """The epoch whose weights are kept."""
+        return max((line for line in self.history if line.best), key=_number, default=None)
+
+    def is_best(self, rank: tuple[float, float] | None) -> bool:
+        """Whether an epoch of this rank would be the best so far."""
+        ranks = [line.rank for line in self.history if line.rank is not None]
+        return rank is not None and all(rank > other for other in ranks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "history": [line.to_json() for line in self.history]}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Progress:
+        history = [EpochLine.from_json(line) for line in content["history"]]
+        return cls(**{**content, "history": history})
+
+
+def _number(line: EpochLine) -> int:
+    return line.epoch

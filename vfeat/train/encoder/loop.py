@@ -1,0 +1,136 @@
+"""Epochs: learn, validate, keep the best, write it down; and stop where somebody asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vfeat.errors import Interrupted
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.evaluate import Evaluator
+from vfeat.train.encoder.feed import ClipFeed
+from vfeat.train.encoder.history import EpochLine, Progress
+from vfeat.train.encoder.listing import Sample
+from vfeat.train.encoder.order import train_groups
+from vfeat.train.encoder.prefetch import Prefetch
+from vfeat.train.encoder.probing import Footage
+from vfeat.train.encoder.recipe import learning_rate
+from vfeat.train.encoder.trainer import EncoderTrainer
+from vfeat.train.encoder.watch import EncoderWatch
+
+
+@dataclass(frozen=True)
+class Keepers:
+    """Where the loop hands over what must last.
+
+    Attributes:
+        checkpoint: the trainer's state and where it stands.
+        best: called when the trainer's model is the best so far.
+        written: called after each epoch, with all that is known.
+    """
+
+    checkpoint: Callable[[Progress], None]
+    best: Callable[[], None]
+    written: Callable[[Progress], None]
+
+
+class Loop:
+    """A training from where `progress` stands to its last epoch.
+
+    Args:
+        train: samples of the training split, in the list's order.
+        val: footage of the validation split.
+        footage: of all samples that can be read, by row.
+    """
+
+    def __init__(
+        self,
+        job: TrainEncoderJob,
+        trainer: EncoderTrainer,
+        feed: ClipFeed,
+        evaluator: Evaluator,
+        train: Sequence[Sample],
+        val: Sequence[Footage],
+        footage: Mapping[int, Footage],
+        watch: EncoderWatch,
+    ) -> None:
+        self.job, self.trainer, self.feed, self.evaluator = job, trainer, feed, evaluator
+        self.train, self.val, self.footage, self.watch = train, val, footage, watch
+
+    def run(self, progress: Progress, keep: Keepers) -> None:
+        """Learn all epochs that are left.
+
+        Raises:
+            Interrupted: the watch asked to stop; a checkpoint is kept.
+            JobError: the loss is no number any more, or too many videos are broken.
+        """
+        while progress.epoch <= self.job.epochs:
+            self._learn(progress, keep)
+            try:
+                line = self._line(progress)
+            except Interrupted:
+                keep.checkpoint(progress)  # all steps are done; going on begins by validating
+                raise
+            if line.best:
+                keep.best()
+            progress.next_epoch(line)
+            keep.checkpoint(progress)
+            self.watch.epoch_ended(line)
+            keep.written(progress)
+
+    def _learn(self, progress: Progress, keep: Keepers) -> None:
+        """The rest of an epoch."""
+        groups = train_groups(self.train, self.footage, self.job, progress.epoch)
+        total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))
+        began_s = saved_s = time.monotonic()
+        seconds, waited_s = progress.seconds, progress.waited_s
+        with Prefetch(self.feed.batches(groups[progress.step :])) as batches:
+            for raw in batches:
+                if raw.picks:
+                    frames = raw.frames_BVTSSC[:, 0]
+                    place = (progress.epoch, progress.step)
+                    losses = self.trainer.step(frames, raw.picks, *place)
+                    progress.add(losses, len(raw.picks))
+                else:
+                    progress.skip()
+                done += len(raw.picks)
+                now_s = time.monotonic()
+                progress.seconds = seconds + now_s - began_s
+                progress.waited_s = waited_s + batches.waited_s
+                loss = progress.means().get("loss", 0.0)
+                self.watch.advanced("train", progress.epoch, done, total, loss)
+                if self.watch.stopping():
+                    keep.checkpoint(progress)
+                    raise Interrupted(
+                        f"stopped in epoch {progress.epoch}, after step {progress.step} of "
+                        f"{len(groups)}; a checkpoint is kept in {self.job.out}"
+                    )
+                if now_s - saved_s > 60 * self.job.checkpoint_minutes:
+                    keep.checkpoint(progress)
+                    saved_s = now_s
+
+    def _line(self, progress: Progress) -> EpochLine:
+        """Validate, where it is time to."""
+        job, epoch = self.job, progress.epoch
+        val, val_losses = None, None
+        if self.val and (epoch % job.eval_every == 0 or epoch == job.epochs):
+            objective = self.trainer.objective
+            if objective.classifies:
+                val = self.evaluator.metrics(self.trainer.model, self.val, "val", epoch, self.watch)
+            else:
+                val_losses = self.evaluator.losses(objective, self.val, "val", epoch, self.watch)
+        line = EpochLine(
+            epoch,
+            progress.means(),
+            learning_rate(
+                job, epoch * self.trainer.steps_per_epoch - 1, self.trainer.steps_per_epoch
+            ),
+            progress.clips,
+            progress.seconds,
+            progress.waited_s / max(progress.seconds, 1e-9),
+            val,
+            val_losses,
+        )
+        unmeasured = not self.val  # then the last epoch is the best one
+        return replace(line, best=unmeasured or progress.is_best(line.rank))

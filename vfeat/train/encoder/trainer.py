@@ -1,0 +1,130 @@
+"""One encoder in training: objective, optimizer, averaged weights, and all of it as a state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from vfeat.errors import JobError
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.videomamba import Block, Trunk
+from vfeat.train.draw import draw
+from vfeat.train.encoder.augment import Augment
+from vfeat.train.encoder.objective import Objective
+from vfeat.train.encoder.order import Pick
+from vfeat.train.encoder.recipe import (
+    averaged,
+    learning_rate,
+    parameter_groups,
+    set_learning_rate,
+)
+from vfeat.train.trainer import seeded
+
+
+class EncoderTrainer:
+    """Takes steps.
+
+    Args:
+        objective: on its device.
+        steps_per_epoch: of the schedule.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        augment: Augment,
+        job: TrainEncoderJob,
+        steps_per_epoch: int,
+        device: torch.device,
+    ) -> None:
+        self.objective, self.augment, self.job, self.device = objective, augment, job, device
+        self.steps_per_epoch = steps_per_epoch
+        depth = regularise(objective.model, job)
+        self.optimizer = torch.optim.AdamW(parameter_groups(objective, job, depth), lr=job.lr)
+        self.average = averaged(objective.model, job.ema_decay) if job.ema_decay else None
+
+    @property
+    def model(self) -> Trunk:
+        """What is measured and saved: the averaged weights where they are kept."""
+        if self.average is None:
+            return self.objective.model
+        return cast(Trunk, self.average.module)
+
+    def step(
+        self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int
+    ) -> dict[str, float]:
+        """One step; its losses by name.
+
+        Its randomness and its learning rate depend on its place only.
+
+        Args:
+            frames_BTSSC: uint8.
+            epoch, step: from 1, and from 0 within the epoch.
+
+        Raises:
+            JobError: the loss or the gradient is not a finite number; the weights are as they
+                were before the step.
+        """
+        self.objective.train()
+        place = (epoch - 1) * self.steps_per_epoch + step
+        set_learning_rate(self.optimizer, learning_rate(self.job, place, self.steps_per_epoch))
+        with seeded(draw(self.job.seed, "step", epoch, step), self.device):
+            frames_BTSSC = frames_BTSSC.to(self.device, non_blocking=True)
+            batch = self.augment(
+                frames_BTSSC, [pick.label for pick in picks], [pick.seed for pick in picks]
+            )
+            with autocast(self.job, self.device):
+                losses = self.objective(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()
+        parameters = [p for p in self.objective.parameters() if p.requires_grad]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm)
+        told = {name: float(loss.detach()) for name, loss in losses.items()}
+        self._check(told["loss"], float(norm), epoch, step)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.objective.model)
+        return {**told, "gradient_norm": float(norm)}
+
+    def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
+        for what, value in (("loss", loss), ("norm of the gradient", norm)):
+            if not math.isfinite(value):
+                raise JobError(
+                    f"the {what} became {value} in epoch {epoch}, step {step + 1} of "
+                    f"{self.steps_per_epoch}. The last checkpoint before it is kept in "
+                    f"{self.job.out}. Try a lower --lr, more --warmup-epochs, a lower --clip-norm "
+                    "or --no-bf16, in another --out"
+                )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on: tensors and plain data."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+
+def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
+    """Set drop path, growing with depth, and activation checkpoints; the number of blocks."""
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    for place, block in enumerate(blocks):
+        block.drop_path = job.drop_path * place / max(1, len(blocks) - 1)
+        block.checkpointed = job.checkpoint_activations
+    return len(blocks)
+
+
+def autocast(job: TrainEncoderJob, device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU, where the job allows it; float32 on a CPU."""
+    on = job.bf16 and device.type == "cuda"
+    return torch.autocast(device.type, torch.bfloat16, enabled=on)
