@@ -1,0 +1,27 @@
+"""Small trainings on the moving squares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vfeat.job.spec import parse_train_encoder
+from vfeat.job.train_encoder import TrainEncoderJob
+
+TINY: dict[str, Any] = {
+    "model": "videomamba",
+    "model_options": {"embed_dim": 32, "depth": 2, "patch_size": 16, "tubelet_size": 2},
+    "num_frames": 8,
+    "size": 48,
+    "device": "cpu",
+}
+SWAPS = {
+    "horizontal": {"left": "right"},
+    "vertical": {"up": "down"},
+    "reverse": {"left": "right", "up": "down"},
+}
+
+
+def tiny_job(source: Path | str, out: Path, **fields: Any) -> TrainEncoderJob:
+    """A job of the smallest network."""
+    return parse_train_encoder({**TINY, "source": str(source), "out": str(out), **fields})

@@ -1,0 +1,97 @@
+"""However a training was cut, it ends with the losses of one that never was."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.train.encoder.jobs import SWAPS, tiny_job
+from tests.train.encoder.moving import write_moving
+from vfeat.errors import Interrupted, JobError
+from vfeat.train.encoder.run import train_encoder
+from vfeat.train.encoder.watch import EncoderWatch
+
+FIELDS: dict[str, Any] = {
+    "epochs": 3, "batch_size": 6, "lr": 2e-3, "drop_path": 0.2, "ema_decay": 0.99, "jitter": 0.3,
+    "label_swaps": SWAPS, "mixup": 0.5, "label_smoothing": 0.1, "seed": 3,
+}  # fmt: skip
+
+
+class StopAfter(EncoderWatch):
+    """Asks to stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def advanced(self, phase: str, epoch: int, done: int, total: int, loss: float) -> None:
+        self.left -= phase == "train"
+
+    def stopping(self) -> bool:
+        return self.left <= 0
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_moving(tmp_path_factory.mktemp("moving"), {"train": 6, "val": 2, "test": 1})
+
+
+@pytest.fixture(scope="module")
+def whole(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Losses of a training that nobody stopped."""
+    out = tmp_path_factory.mktemp("whole")
+    return losses(train_encoder(tiny_job(clips, out, **FIELDS)))
+
+
+def losses(result: dict[str, Any]) -> list[dict[str, Any]]:
+    assert result["finished"]
+    return [{**line["losses"], **line["val"]} for line in result["history"]]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6, 11])  # an epoch has four
+def test_going_on_after_any_step(
+    clips: Path, whole: list[dict[str, Any]], tmp_path: Path, steps: int
+) -> None:
+    job = tiny_job(clips, tmp_path / "out", **FIELDS)
+    with pytest.raises(Interrupted, match="checkpoint is kept|stopped after"):
+        train_encoder(job, StopAfter(steps))
+    assert losses(train_encoder(job)) == whole
+    assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+def test_a_command_that_was_cut_goes_on(
+    clips: Path, whole: list[dict[str, Any]], tmp_path: Path, how: signal.Signals
+) -> None:
+    out, path = tmp_path / "out", tmp_path / "job.yaml"
+    job = tiny_job(clips, out, **FIELDS, checkpoint_minutes=1e-4)
+    path.write_text(yaml.safe_dump(job.model_dump(mode="json", exclude_none=True)))
+    command = [sys.executable, "-m", "vfeat", "train", "encoder", str(path), "--json"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline_s = time.monotonic() + 120
+    while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    first.send_signal(how)
+    _, told = first.communicate(timeout=120)
+    assert first.returncode == (130 if how is signal.SIGINT else -how), told
+    assert how is signal.SIGKILL or f"train encoder {path} --json" in told
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert losses(json.loads(again.stdout)) == whole
+    assert "Going on in epoch" in again.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Nothing to do" in done.stderr and json.loads(done.stdout) == json.loads(again.stdout)
+
+
+def test_other_settings_in_the_same_folder_are_refused(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train_encoder(tiny_job(clips, tmp_path, **FIELDS), StopAfter(1))
+    with pytest.raises(JobError, match=r"lr: there 0\.002, asked for 0\.001"):
+        train_encoder(tiny_job(clips, tmp_path, **{**FIELDS, "lr": 1e-3}))
