@@ -53,14 +53,14 @@ def bare(folder: str, model: str, result: str) -> None:
     job = parse_extract({"sources": [folder], "out": "-", "model": model, "weights": "random"})
     recipe = make_recipe(job)
     encoder, size = Encoder(recipe, "cpu"), recipe.frame.size
-    warm = np.zeros((1, 1, job.num_frames, size, size, 3), np.uint8)
+    warm = np.zeros((1, 1, recipe.clip.num_frames, size, size, 3), np.uint8)
     encoder.encode(warm)
     began = time.perf_counter()
     keys: list[str] = []
     waiting: list[np.ndarray] = []
     vectors: list[list[float]] = []
     for path in sorted(Path(folder).iterdir()):
-        for index, clip in enumerate(_clips(path, job.num_frames, job.clip_seconds, size)):
+        for index, clip in enumerate(_clips(path, recipe.clip.num_frames, recipe.clip.clip_s, size)):
             keys.append(f"{path.name}:{index}")
             waiting.append(clip)
             if len(waiting) == encoder.batch_size:

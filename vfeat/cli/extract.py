@@ -31,16 +31,25 @@ def extract(
     sources: Sources,
     out: flags.Out,
     model: Annotated[
-        str, typer.Option(help="Model; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo.")
-    ] = "videomamba_tiny",
+        str | None,
+        typer.Option(help="Model; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo."),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Path, fsspec URI, hf://owner/repo/file, or `random`.")
     ] = None,
     model_option: Annotated[
         list[str] | None, typer.Option(help="Free configuration: key=value, repeatable.")
     ] = None,
-    num_frames: Annotated[int, typer.Option(help="Frames in a clip.")] = 8,
-    clip_seconds: Annotated[float, typer.Option(help="Length of a clip's window, s.")] = 2.0,
+    label_names: Annotated[
+        str | None,
+        typer.Option("--labels", help="Class names: k400, ssv2, imagenet, or a file of them."),
+    ] = None,
+    num_frames: Annotated[
+        int | None, typer.Option(help="Frames in a clip; default: the model's own, often 8.")
+    ] = None,
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="Length of a clip's window, s; the model's own, or 2.")
+    ] = None,
     stride_seconds: Annotated[
         float | None, typer.Option(help="Seconds between clip starts; default: clip length.")
     ] = None,
@@ -49,7 +58,9 @@ def extract(
     size: Annotated[
         int | None, typer.Option(help="Side of the square input, pixels; default: the model's own.")
     ] = None,
-    resize: Annotated[str, typer.Option(help="bilinear (official) or area.")] = "bilinear",
+    resize: Annotated[
+        str | None, typer.Option(help="bilinear (official) or area; default: the model's own.")
+    ] = None,
     crops: Annotated[int, typer.Option(help="1 centre crop, or 3 averaged.")] = 1,
     square_pixels: Annotated[
         bool, typer.Option("--square-pixels", help="Apply the pixel aspect ratio.")

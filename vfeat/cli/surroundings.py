@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,45 +14,49 @@ from vfeat.cli import flags
 
 def models(json_output: flags.Json = False) -> None:
     """List the models, their sizes and what a clip costs."""
+    from vfeat.models.registry import MODELS, ModelInfo, clip_gflops, num_parameters, own_config
+
+    def entry(info: ModelInfo) -> dict[str, Any]:
+        config = own_config(info)
+        if config is None:
+            return {"name": info.name, "description": "not in this package"}
+        return {
+            "name": info.name,
+            "description": info.description,
+            "config": dataclasses.asdict(config),
+            "parameters": num_parameters(config),
+            "clip_gflops": round(clip_gflops(config), 2),
+        }
+
+    entries = [entry(info) for info in MODELS.values()]
+    if json_output:
+        print(json.dumps(entries, indent=1))
+        return
+    _print_models(entries)
+    print(
+        "A clip is 8 frames of 224 pixels (the free `videomamba`: one image; a model in the "
+        "package: its own). A multiply-add counts two.\n"
+        "vit:FOLDER or vit:owner/repo runs a vision transformer of the transformers library "
+        "frame by frame."
+    )
+
+
+def _print_models(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from vfeat.models.registry import MODELS, clip_gflops, num_parameters
-
-    if json_output:
-        entries = [
-            {
-                "name": info.name,
-                "description": info.description,
-                "config": dataclasses.asdict(info.config),
-                "parameters": num_parameters(info.config),
-                "clip_gflops": round(clip_gflops(info.config), 2),
-            }
-            for info in MODELS.values()
-        ]
-        print(json.dumps(entries, indent=1))
-        return
     table = Table()
     for name in ("model", "width", "depth", "parameters", "GFLOP", "what it is"):
         is_text = name in ("model", "what it is")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "model")
-    for info in MODELS.values():
-        config = info.config
-        table.add_row(
-            info.name,
-            str(config.embed_dim),
-            str(config.depth),
-            f"{num_parameters(config) / 1e6:.1f} M",
-            f"{clip_gflops(config):.1f}",
-            info.description,
-        )
+    for entry in entries:
+        sizes = ["", "", "", ""]
+        if config := entry.get("config"):
+            million, gflops = entry["parameters"] / 1e6, entry["clip_gflops"]
+            sizes = [str(config["embed_dim"]), str(config["depth"]), f"{million:.1f} M"]
+            sizes.append(f"{gflops:.1f}")
+        table.add_row(entry["name"], *sizes, entry["description"])
     Console().print(table)
-    print(
-        "A clip is 8 frames of 224 pixels (the free `videomamba`: one image). "
-        "A multiply-add counts two.\n"
-        "vit:FOLDER or vit:owner/repo runs a vision transformer of the transformers library "
-        "frame by frame."
-    )
 
 
 def doctor(json_output: flags.Json = False) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.job.recipe import FrameSpec, ModelSpec
+from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
-from vfeat.models.registry import resolve_config
+from vfeat.models.box import in_box
+from vfeat.models.registry import MOTION, model_info, resolve_config
+from vfeat.models.trained_on import trained_on
 from vfeat.models.vit import PREFIX, VIT, is_vit, read_vit
 from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
 
-VIDEOMAMBA_SIZE = 224
+TINY = "videomamba_tiny"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class ModelOutline:
 
     Attributes:
         model: what a worker loads.
+        classes: outputs of its head, K; None where it names its own classes (vit:).
+        clip: the grid, with its own frames and seconds where the job says nothing.
         frame: how frames reach it, with its own size and normalisation.
         shape: widths of a row.
         tokens: length of one view's forward pass.
@@ -28,6 +32,8 @@ class ModelOutline:
     """
 
     model: ModelSpec
+    classes: int | None
+    clip: ClipSpec
     frame: FrameSpec
     shape: RowShape
     tokens: int
@@ -35,13 +41,28 @@ class ModelOutline:
 
 
 def outline(job: ExtractJob) -> ModelOutline:
-    """The model that the job names.
+    """The model that the job means.
 
     Raises:
         JobError: an unknown model or option, or a size that its patches do not divide.
         EnvironmentMissing: its configuration cannot be had.
     """
-    return _vit_outline(job) if is_vit(job.model) else _videomamba_outline(job)
+    name, weights = chosen(job)
+    if is_vit(name):
+        return _vit_outline(job, name)
+    return _videomamba_outline(job, name, weights)
+
+
+def chosen(job: ExtractJob) -> tuple[str, str | None]:
+    """Name and weights of the model; a job that names neither gets what is in the package.
+
+    Raises:
+        JobError: an unknown model.
+    """
+    packaged = job.weights is None and in_box(MOTION)
+    name = job.model or (MOTION if packaged else TINY)
+    own = None if is_vit(name) else model_info(name).weights
+    return name, own if job.weights is None else job.weights
 
 
 def model_digest(job: ExtractJob) -> str:
@@ -50,48 +71,57 @@ def model_digest(job: ExtractJob) -> str:
     Raises:
         EnvironmentMissing: no weights are named, or they are not there.
     """
-    if is_vit(job.model):
-        return read_vit(job.model.removeprefix(PREFIX)).files.digest()
-    if job.weights is None:
+    name, weights = chosen(job)
+    if is_vit(name):
+        return read_vit(name.removeprefix(PREFIX)).files.digest()
+    if weights is None:
         raise EnvironmentMissing(
-            f"{job.model} needs weights: give --weights PATH, s3://..., or "
+            f"{name} needs weights: give --weights PATH, s3://..., or "
             "hf://owner/repo/file (the official .pth files are read as published); "
             "--weights random takes an untrained model, for trying things out"
         )
-    return weights_digest(job.weights)
+    return weights_digest(weights)
 
 
-def _videomamba_outline(job: ExtractJob) -> ModelOutline:
-    size = VIDEOMAMBA_SIZE if job.size is None else job.size
-    options = {"num_frames": job.num_frames, "img_size": size, **job.model_options}
-    stored = stored_config(job.weights) if job.weights else None
-    config = resolve_config(job.model, options, stored)
-    if size % config.patch_size or job.num_frames % config.tubelet_size:
+def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> ModelOutline:
+    own_clip, own_frame = trained_on(weights)
+    clip, frame = job.clip_spec(own_clip), job.frame_spec(own_frame)
+    options = {"num_frames": clip.num_frames, "img_size": frame.size, **job.model_options}
+    stored = stored_config(weights) if weights else None
+    config = resolve_config(name, options, stored)
+    if frame.size % config.patch_size or clip.num_frames % config.tubelet_size:
         raise JobError(
-            f"{job.model} cuts frames into patches of {config.patch_size} pixels and tubelets of "
-            f"{config.tubelet_size} frames: --size {size} and --num-frames {job.num_frames} "
-            "must be multiples"
+            f"{name} cuts frames into patches of {config.patch_size} pixels and tubelets of "
+            f"{config.tubelet_size} frames: --size {frame.size} and --num-frames "
+            f"{clip.num_frames} must be multiples"
         )
-    patches = (size // config.patch_size) ** 2
-    shape = RowShape(config.embed_dim, job.num_frames // config.tubelet_size, patches)
-    spec = ModelSpec(job.model, job.weights, tuple(sorted(job.model_options.items())))
+    patches = (frame.size // config.patch_size) ** 2
+    shape = RowShape(config.embed_dim, clip.num_frames // config.tubelet_size, patches)
+    spec = ModelSpec(name, weights, tuple(sorted(job.model_options.items())))
     tokens = 1 + shape.steps * shape.patches
-    return ModelOutline(spec, job.frame_spec(size), shape, tokens, config.depth)
+    return ModelOutline(spec, config.num_classes, clip, frame, shape, tokens, config.depth)
 
 
-def _vit_outline(job: ExtractJob) -> ModelOutline:
+def _vit_outline(job: ExtractJob, name: str) -> ModelOutline:
     """The checkpoint's place stands where VideoMamba has its weights; it has no options."""
-    if job.weights is not None or job.model_options:
-        given = "--weights" if job.weights is not None else "--model-option"
-        raise JobError(f"{job.model} names its checkpoint, weights and all: leave out {given}")
-    info = read_vit(job.model.removeprefix(PREFIX))
-    size = info.size if job.size is None else job.size
-    if size % info.patch_size:
+    for flag, value in (
+        ("--weights", job.weights),
+        ("--model-option", job.model_options or None),
+        ("--labels", job.label_names),
+    ):
+        if value is not None:
+            raise JobError(
+                f"{name} names its checkpoint, weights, classes and all: leave out {flag}"
+            )
+    info = read_vit(name.removeprefix(PREFIX))
+    clip = job.clip_spec(ClipSpec())
+    frame = job.frame_spec(FrameSpec(info.size, mean=info.mean, std=info.std))
+    if frame.size % info.patch_size:
         raise JobError(
-            f"{job.model} cuts frames into patches of {info.patch_size} pixels: "
-            f"--size {size} must be a multiple"
+            f"{name} cuts frames into patches of {info.patch_size} pixels: "
+            f"--size {frame.size} must be a multiple"
         )
-    shape = RowShape(info.width, job.num_frames, info.tokens(size))
-    frame = job.frame_spec(size, info.mean, info.std)
+    shape = RowShape(info.width, clip.num_frames, info.tokens(frame.size))
     tokens = shape.steps * shape.patches
-    return ModelOutline(ModelSpec(VIT, info.files.pinned), frame, shape, tokens, info.depth)
+    spec = ModelSpec(VIT, info.files.pinned)
+    return ModelOutline(spec, None, clip, frame, shape, tokens, info.depth)

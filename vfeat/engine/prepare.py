@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from vfeat.engine.class_labels import with_labels
 from vfeat.engine.outline import model_digest, outline
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
@@ -19,13 +20,15 @@ def make_recipe(job: ExtractJob) -> Recipe:
     """Everything that decides the numbers.
 
     Raises:
-        JobError: unknown model or decoder, or a model option that does not exist.
-        EnvironmentMissing: no weights, or a decoder whose package is missing.
+        JobError: unknown model or decoder, a model option that does not exist, or another
+            number of class names than of classes.
+        EnvironmentMissing: no weights or class names, or a decoder whose package is missing.
     """
     described = outline(job)  # refuses an unknown model or a size that does not fit it
     digest = model_digest(job)
     check_decoder(job.decoder)
-    return Recipe(described.model, digest, job.clip_spec, described.frame, job.output_spec)
+    model, labels = with_labels(job, described)
+    return Recipe(model, digest, described.clip, described.frame, job.output_spec, labels=labels)
 
 
 def row_shape(job: ExtractJob) -> RowShape:

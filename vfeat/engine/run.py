@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import chain
 
+from vfeat.engine.class_labels import notes
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.executor import Executor, ProbeSpec
 from vfeat.engine.flow import Flow, FlowSettings
@@ -91,6 +92,8 @@ class ExtractRun(Flow):
 
     def _survey(self) -> tuple[list[str], Listing]:
         """The plans there are, and what the corpus holds beyond them."""
+        for note in notes(self.job, self.recipe):
+            self.watch.note(note)
         self.watch.phase("listing")
         plans = plan_list(self.root)
         return plans, Listing(self.job.sources, known_videos(self.root, plans))

@@ -8,9 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
+from vfeat.job.recipe import ClipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 SCHEMA_VERSION = 1
+PLACES = ("model.weights", "labels.source")  # where things lie: known, and no part of the numbers
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Recipe:
     Attributes:
         weights_digest: hash of the weights' bytes, or of the seed for random ones;
             the weights' location is not part of the fingerprint, their content is.
+        labels: names of the classes; None where their numbers stand in the column `labels`,
+            or the model brings its own names, or none are kept.
     """
 
     model: ModelSpec
@@ -28,11 +31,14 @@ class Recipe:
     frame: FrameSpec
     output: OutputSpec
     schema_version: int = SCHEMA_VERSION
+    labels: LabelSpec | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping, nested as the dataclass is."""
         fields = dataclasses.asdict(self)
         fields["model"]["config"] = dict(self.model.config)
+        if self.labels is None:  # left out, so that the fingerprints of older datasets hold
+            del fields["labels"]
         return fields
 
     @property
@@ -52,13 +58,16 @@ class Recipe:
             FrameSpec(**frame),
             OutputSpec(**fields["output"]),
             fields["schema_version"],
+            LabelSpec(**fields["labels"]) if "labels" in fields else None,
         )
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
     """Hash of a recipe in its JSON form."""
     content = json.loads(json.dumps(recipe))
-    content.get("model", {}).pop("weights", None)
+    for place in PLACES:
+        part, _, name = place.partition(".")
+        content.get(part, {}).pop(name, None)
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -68,7 +77,7 @@ def difference(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
     return [
         f"{key}: the dataset has {left.get(key)!r}, this job {right.get(key)!r}"
         for key in sorted(left.keys() | right.keys())
-        if key != "model.weights" and left.get(key) != right.get(key)
+        if key not in PLACES and left.get(key) != right.get(key)
     ]
 
 

@@ -110,6 +110,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class LabelSpec:
+    """What the classes are called.
+
+    Attributes:
+        source: a packaged set of names, or where a list of them lies.
+        digest: of the names; it is in the fingerprint, their place is not.
+    """
+
+    source: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """What a row keeps.
 

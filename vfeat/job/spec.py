@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vfeat.errors import JobError
 from vfeat.job.recipe import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     ClipSpec,
     DecodeLimits,
     Dtype,
@@ -23,7 +21,6 @@ from vfeat.job.recipe import (
     Resize,
     Sampling,
     Tokens,
-    Triple,
 )
 from vfeat.job.train_encoder import TrainEncoderJob
 
@@ -61,9 +58,10 @@ class ExtractJob(Placement):
         min_length=1,
         description="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column",
     )
-    model: str = Field(
-        "videomamba_tiny",
-        description="Model name; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo",
+    model: str | None = Field(
+        None,
+        description="Model name; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo. "
+        "Default: the one in the package, or videomamba_tiny where weights are given",
     )
     weights: str | None = Field(
         None, description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed"
@@ -71,9 +69,18 @@ class ExtractJob(Placement):
     model_options: dict[str, int] = Field(
         default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
     )
+    label_names: str | None = Field(
+        None,
+        description="Class names: k400, ssv2, imagenet, or a file with a name a line; "
+        "default: the model's own",
+    )
 
-    num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
-    clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
+    num_frames: int | None = Field(
+        None, ge=1, le=1024, description="Frames in a clip; default: the model's own, often 8"
+    )
+    clip_seconds: float | None = Field(
+        None, gt=0, description="Length of a clip's window, seconds; default: the model's own, or 2"
+    )
     stride_seconds: float | None = Field(
         None, gt=0, description="Seconds between clip starts; default: clip_seconds"
     )
@@ -86,7 +93,11 @@ class ExtractJob(Placement):
         le=4096,
         description="Side of the model's square input, pixels; default: its own, VideoMamba's 224",
     )
-    resize: Resize = Field("bilinear", description="bilinear (official) or area (antialiased)")
+    resize: Resize | None = Field(
+        None,
+        description="bilinear (official) or area (antialiased); default: the model's own, "
+        "VideoMamba's bilinear",
+    )
     crops: Literal[1, 3] = Field(1, description="1 centre crop, or 3 along the long side")
     square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
     decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
@@ -115,18 +126,20 @@ class ExtractJob(Placement):
             )
         return self
 
-    @property
-    def clip_spec(self) -> ClipSpec:
-        stride_s = self.clip_seconds if self.stride_seconds is None else self.stride_seconds
+    def clip_spec(self, own: ClipSpec) -> ClipSpec:
+        """The grid; `own` is the model's, for what the job leaves open."""
+        clip_s = own.clip_s if self.clip_seconds is None else self.clip_seconds
         return ClipSpec(
-            self.num_frames, self.clip_seconds, stride_s, self.sampling, self.sparse_clips
-        )
+            self.num_frames or own.num_frames, clip_s, self.stride_seconds or clip_s,
+            self.sampling, self.sparse_clips,
+        )  # fmt: skip
 
-    def frame_spec(
-        self, size: int, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD
-    ) -> FrameSpec:
-        """How frames reach a model of that size and normalisation."""
-        return FrameSpec(size, self.resize, self.crops, self.square_pixels, self.decoder, mean, std)
+    def frame_spec(self, own: FrameSpec) -> FrameSpec:
+        """How frames reach the model; `own` as in `clip_spec`."""
+        return FrameSpec(
+            self.size or own.size, self.resize or own.resize, self.crops, self.square_pixels,
+            self.decoder, own.mean, own.std,
+        )  # fmt: skip
 
     @property
     def output_spec(self) -> OutputSpec:

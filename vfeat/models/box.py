@@ -5,6 +5,7 @@ A URI and not a path goes into recipes and to workers: each node finds its own p
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vfeat.errors import EnvironmentMissing
@@ -27,7 +28,7 @@ def open_box(uri: str) -> str:
     if not uri.startswith(SCHEME):
         return uri
     name = uri.removeprefix(SCHEME)
-    if not name or name != Path(name).name or not in_box(name):
+    if not re.fullmatch(r"\w+", name) or not in_box(name):
         raise EnvironmentMissing(
             f"{uri}: this package of vfeat has no weights {name!r} in it; install a release that "
             "has them, or name other ones"

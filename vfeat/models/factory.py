@@ -35,10 +35,10 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
 
     Args:
         name: for example `videomamba_tiny`, `videomamba` for any size, or `vis4mer`.
-        weights: None for fresh ones from torch's own random state; `random` for the same
-            ones in every process; or where a checkpoint lies, see `vfeat.models.weights`.
-            Embeddings are resized, an image checkpoint is inflated, a head of other
-            classes is dropped with a warning.
+        weights: None for those in the package where the name has some, else fresh ones from
+            torch's own random state; `random` for the same ones in every process; or where a
+            checkpoint lies, see `vfeat.models.weights`. Embeddings are resized, an image
+            checkpoint is inflated, a head of other classes is dropped with a warning.
         **config: fields of `VideoMambaConfig` or `Vis4merConfig`; without them, a
             folder's own `config.json` counts, then the preset.
 
@@ -49,7 +49,8 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
     """
     if name in HEADS:
         return _create_head(weights, config)
-    model_info(name)  # before a long download
+    packaged = model_info(name).weights  # an unknown name is refused before a long download
+    weights = packaged if weights is None else weights
     if weights is None:
         return VideoMamba(resolve_config(name, config))
     if weights == RANDOM:

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from vfeat.errors import JobError
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.models.box import SCHEME
+from vfeat.models.weights import stored_config
 
 VIDEO_CLASSES = 400  # Kinetics-400
 IMAGE_CLASSES = 1000  # ImageNet-1k
+MOTION = "videomamba_motion"
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,14 @@ class ModelInfo:
         description: one line for a person.
         config: its configuration where the user says nothing.
         fixed: the fields that the name stands for; weights never change them.
+        weights: taken where the user names none.
     """
 
     name: str
     description: str
     config: VideoMambaConfig
     fixed: frozenset[str] = frozenset()
+    weights: str | None = None
 
 
 def _preset(name: str, depth: int, embed_dim: int, description: str) -> ModelInfo:
@@ -97,13 +102,19 @@ def _preset(name: str, depth: int, embed_dim: int, description: str) -> ModelInf
 MODELS: dict[str, ModelInfo] = {
     info.name: info
     for info in (
-        _preset("videomamba_tiny", 24, 192, "7 M parameters; the default, good on a CPU"),
+        _preset("videomamba_tiny", 24, 192, "7 M parameters; good on a CPU"),
         _preset("videomamba_small", 24, 384, "26 M parameters"),
         _preset("videomamba_middle", 32, 576, "74 M parameters; the best published accuracy"),
         _preset(
             "videomamba_base", 24, 768, "98 M parameters; official code, few published weights"
         ),
         ModelInfo("videomamba", "any size, everything from the configuration", VideoMambaConfig()),
+        ModelInfo(
+            MOTION,
+            "camera motion; weights in the package",
+            VideoMambaConfig(num_frames=8),
+            weights=f"{SCHEME}{MOTION}",
+        ),
     )
 }
 
@@ -174,6 +185,16 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+
+
+def own_config(info: ModelInfo) -> VideoMambaConfig | None:
+    """A model's configuration where the user says nothing; None for one that is not here."""
+    if info.weights is None:
+        return info.config
+    try:
+        return resolve_config(info.name, {}, stored_config(info.weights))
+    except EnvironmentMissing:
+        return None
 
 
 def num_parameters(config: VideoMambaConfig) -> int:

@@ -171,7 +171,7 @@ def load_head_model(head: Head) -> ViS4mer:
 
 def _vectors_only(recipe: Recipe) -> Recipe:
     """The recipe without what leaves the vectors as they are."""
-    return replace(recipe, output=replace(recipe.output, tokens="none", top_k=0))
+    return replace(recipe, output=replace(recipe.output, tokens="none", top_k=0), labels=None)
 
 
 def _read_json(uri: str, name: str) -> dict[str, Any]:

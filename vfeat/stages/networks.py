@@ -14,6 +14,7 @@ from torch import Tensor
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import Tokens
 from vfeat.models import create_model
+from vfeat.models.class_names import read_class_names
 from vfeat.models.vit import VIT
 from vfeat.models.vit_model import load_vit
 from vfeat.ops import graphs
@@ -72,7 +73,8 @@ class WholeClip:
             recipe.clip.num_frames // tubelet,
             (recipe.frame.size // patch) ** 2,
         )
-        self.label_names = tuple(str(index) for index in range(model.config.num_classes))
+        numbers = tuple(str(index) for index in range(model.config.num_classes))
+        self.label_names = read_class_names(recipe.labels.source) if recipe.labels else numbers
 
     def __call__(self, video_BCTSS: Tensor) -> Pass:
         features, tokens = self.run(video_BCTSS), None

@@ -1,0 +1,116 @@
+"""What a model's class numbers are called: a packaged set, or a list of the user's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.labels import LABEL_SETS, label_set, set_of_size
+from vfeat.models.weights import LABELS_FILE, read_beside
+from vfeat.storage import MissingObject, open_source
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """Names and where they are from.
+
+    Attributes:
+        source: a packaged set, or a path or URI; `read_class_names` reads it again.
+        names: of the classes, in order.
+    """
+
+    source: str
+    names: tuple[str, ...]
+
+
+def find_class_names(
+    asked: str | None, weights: str, classes: int, published: int | None = None
+) -> ClassNames | None:
+    """The names of a VideoMamba's classes; None where they have only numbers.
+
+    What the user asks for; else `labels.json` beside the weights; else, for a published
+    checkpoint, the set that VideoMamba's checkpoints of so many classes were trained on.
+
+    Args:
+        asked: a packaged set, or a path or URI.
+        weights: see `vfeat.models.weights`.
+        classes: outputs of the model.
+        published: outputs of the head in a checkpoint as others publish it, without names;
+            None for other weights, or without a head.
+
+    Raises:
+        JobError: another number of names than of classes, or a list that cannot be understood.
+        EnvironmentMissing, StorageError: a list that is not there, or cannot be read.
+    """
+    found = _asked(asked) if asked is not None else _beside(weights)
+    if found is None and published == classes and (name := set_of_size(classes)):
+        found = _asked(name)
+    if found is not None and len(found.names) != classes:
+        raise JobError(
+            f"{found.source} has {len(found.names)} class names, and the model {classes} outputs; "
+            "give the names of its own classes with --labels, or other weights"
+        )
+    return found
+
+
+def read_class_names(source: str) -> tuple[str, ...]:
+    """The names of a packaged set, or of a list that anyone wrote.
+
+    A list is text with a name a line (line 1 is class 0), or JSON: `["first", "second"]`.
+
+    Raises:
+        JobError, EnvironmentMissing, StorageError: as `find_class_names`.
+    """
+    if source in LABEL_SETS:
+        return label_set(source)
+    folder, _, name = source.rpartition("/")
+    if name == LABELS_FILE and (content := read_beside(folder, name)) is not None:
+        return _parse(source, content)
+    try:
+        with open_source(source) as file:
+            return _parse(source, file.read())
+    except MissingObject as error:
+        raise EnvironmentMissing(
+            f"Class names {source}: there is no such file, and the sets in the package are "
+            f"{', '.join(LABEL_SETS)}"
+        ) from error
+
+
+def _asked(source: str) -> ClassNames:
+    return ClassNames(source, read_class_names(source))
+
+
+def _beside(weights: str) -> ClassNames | None:
+    """`labels.json` in a folder of ours."""
+    if read_beside(weights, LABELS_FILE) is None:
+        return None
+    return _asked(f"{weights.rstrip('/')}/{LABELS_FILE}")
+
+
+def _parse(source: str, content: bytes) -> tuple[str, ...]:
+    """Names in order; each is text, and none is empty."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JobError(f"Class names {source}: not text in UTF-8 ({error})") from None
+    names = _parse_json(source, text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+    while names and names[-1] == "":
+        names.pop()
+    stripped = tuple(name.strip() for name in names)
+    if "" in stripped:
+        raise JobError(f"Class names {source}: number {stripped.index('')} (from 0) is empty")
+    if not stripped:
+        raise JobError(f"Class names {source}: there is none in it; expected a name a line")
+    return stripped
+
+
+def _parse_json(source: str, text: str) -> list[str]:
+    expected = '; expected a list of names, ["first", "second", ...]'
+    try:
+        names = json.loads(text)
+    except ValueError as error:
+        raise JobError(f"Class names {source}: not JSON: {error}{expected}") from None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise JobError(f"Class names {source}: JSON of another form{expected}")
+    return names
