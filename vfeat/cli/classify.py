@@ -13,7 +13,10 @@ from vfeat.cli.extract import carry_out
 def classify(
     features: Annotated[str, typer.Argument(help="Features dataset.", show_default=False)],
     out: flags.Out,
-    head: Annotated[list[str], typer.Option(help="Folder of a head, or of several; repeatable.")],
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of a head, or of several; repeatable. Default: the package's."),
+    ] = None,
     window_seconds: Annotated[
         float | None, typer.Option(help="Sliding window; default: the head's own.")
     ] = None,
@@ -41,4 +44,4 @@ def classify(
 
     others = ("dry_run", "json_output", "head")
     job = {name: value for name, value in fields.items() if name not in others}
-    carry_out(parse_job({**job, "kind": "classify", "heads": head}), dry_run, json_output)
+    carry_out(parse_job({**job, "kind": "classify", "heads": head or ()}), dry_run, json_output)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.default_head import default_head
 from vfeat.engine.flow import Flow, FlowSettings
 from vfeat.engine.planning import PLAN_VIDEOS, known_videos
 from vfeat.engine.run import make_executor
@@ -39,7 +40,7 @@ class ClassifyRun(Flow):
     def __init__(self, job: ClassifyJob, watch: Watch) -> None:
         self.job = job
         self.features = dataset.open(job.features)
-        self.heads = _heads(job)
+        self.heads = _heads(job.heads or (default_head(self.features),))
         for head in self.heads:
             head.check(self.features)
         settings = FlowSettings(
@@ -123,8 +124,8 @@ class ClassifyRun(Flow):
         )  # fmt: skip
 
 
-def _heads(job: ClassifyJob) -> tuple[Head, ...]:
-    heads = tuple(head for uri in job.heads for head in load_heads(uri))
+def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:
+    heads = tuple(head for uri in uris for head in load_heads(uri))
     doubled = [task for task, count in Counter(head.task for head in heads).items() if count > 1]
     if doubled:
         raise JobError(

@@ -160,7 +160,9 @@ class ClassifyJob(Placement):
     kind: Literal["classify"] = "classify"
     features: str = Field(description="Features dataset: what `vfeat extract` wrote")
     heads: tuple[str, ...] = Field(
-        min_length=1, description="Folders of heads: what `vfeat train head` wrote"
+        (),
+        description="Folders of heads: what `vfeat train head` wrote; default: the one in the "
+        "package, for features of its own model",
     )
     window_seconds: float | None = Field(
         None, gt=0, description="Length of a sliding window; default: the head's own"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe, difference
+from vfeat.models.box import open_box
 from vfeat.sequences.reader import Level, SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables.dataset import FeatureDataset
@@ -113,7 +114,7 @@ class Head:
 
 
 def load_head(uri: str) -> Head:
-    """Read a head's folder (local or any fsspec URI); the network is left where it is.
+    """Read a head's folder (local, any fsspec URI or `box:NAME`); the network is left where it is.
 
     Raises:
         JobError: there is no head at `uri`, or one of a later version.
@@ -143,7 +144,7 @@ def load_head(uri: str) -> Head:
 
 def load_heads(uri: str) -> tuple[Head, ...]:
     """The head at `uri`, or all heads of a folder of several."""
-    root = Root(uri)
+    root = Root(open_box(uri))
     if root.exists(HEAD_FILE) or not root.exists(HEADS_FILE):
         return (load_head(uri),)
     names = _read_json(uri, HEADS_FILE)["heads"]
@@ -175,7 +176,7 @@ def _vectors_only(recipe: Recipe) -> Recipe:
 
 
 def _read_json(uri: str, name: str) -> dict[str, Any]:
-    root = Root(uri)
+    root = Root(open_box(uri))
     if not root.exists(name):
         raise JobError(f"{uri} is not a head: it has no {name}; `vfeat train head` writes one")
     fields = json.loads(root.read_bytes(name))
