@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
     {"errors"},
-    {"job", "kernels"},
+    {"job", "kernels", "labels"},
     {"storage", "ops"},
     {"media", "models"},
     {"corpus", "plan"},
