@@ -262,6 +262,40 @@ def test_coin_and_its_held_out_videos(tmp_path: Path) -> None:
     assert "2 training videos are held out" in watch.notes[0]
 
 
+def test_coin_as_its_authors_show_it(tmp_path: Path) -> None:
+    """The record in the README of coin-dataset/annotations, and one of each other subset."""
+    shown = {
+        "duration": 131.0309,
+        "class": "ReplaceCDDriveWithSSD",
+        "video_url": "https://www.youtube.com/embed/LtRSn-ntcLY",
+        "start": 56.640895694775196,
+        "annotation": [
+            {"id": "212", "segment": [60.0, 69.0], "label": "take out the laptop CD drive"}
+        ],
+        "subset": "training",
+        "end": 85.714362947023,
+        "recipe_type": 131,
+    }
+    other = {"class": "ChangeCarTire", "recipe_type": 13, "annotation": []}
+    database = {
+        "LtRSn-ntcLY": shown,
+        "-_aaaaaaaaa": {**other, "subset": "testing"},
+        "0bbbbbbbbbb": {**other, "subset": "validation"},
+    }
+    (tmp_path / "COIN.json").write_text(json.dumps({"database": database}))
+    (table,) = read_protocols(("coin",), str(tmp_path))
+    assert table.classes == ("ChangeCarTire", "ReplaceCDDriveWithSSD")
+    assert [(row.key, row.target, row.split) for row in table.rows] == [
+        ("LtRSn-ntcLY", 1, "train"),
+        ("-_aaaaaaaaa", 0, "test"),
+        ("0bbbbbbbbbb", 0, "test"),
+    ]
+    shown["subset"] = "unknown"
+    (tmp_path / "COIN.json").write_text(json.dumps({"database": database}))
+    with pytest.raises(JobError, match=r"COIN\.json is not COIN's annotation file .*'unknown'"):
+        read_protocols(("coin",), str(tmp_path))
+
+
 def test_an_annotation_line_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     folder = small_lvu(tmp_path)
     (folder / "lvu_1.0/scene/val.csv").write_text(

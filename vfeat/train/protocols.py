@@ -129,7 +129,8 @@ def _breakfast(folder: str) -> TaskLabels:
 
 def _coin(folder: str) -> TaskLabels:
     source = f"{folder}/COIN.json"
-    splits: dict[str, Split] = {"training": "train", "testing": "test"}
+    # The file says `testing`; the published description of its format calls that `validation`.
+    splits: dict[str, Split] = {"training": "train", "testing": "test", "validation": "test"}
     rows: list[LabelRow] = []
     try:
         database = json.loads(read_text(source))["database"]
