@@ -13,10 +13,11 @@ from vfeat.job.spec import Job
 from vfeat.tables.schema import (
     COLUMN_NOTES,
     ERRORS,
-    PREDICTIONS_SCHEMA,
+    PREDICTION_NOTES,
     VIDEOS,
     RowShape,
     features_schema,
+    predictions_schema,
 )
 
 
@@ -35,20 +36,20 @@ def published_schemas() -> dict[str, str]:
             "order": "video_id, clip_index",
             "tokens": features,
         },
-        "predictions": _columns(PREDICTIONS_SCHEMA),
+        "predictions": _columns(predictions_schema(embedding=True), PREDICTION_NOTES),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
     }
     return {name: json.dumps(value, indent=1) + "\n" for name, value in content.items()}
 
 
-def _columns(schema: pa.Schema) -> list[dict[str, Any]]:
+def _columns(schema: pa.Schema, notes: dict[str, str] = COLUMN_NOTES) -> list[dict[str, Any]]:
     return [
         {
             "name": field.name,
             "type": str(field.type),
             "nullable": field.nullable,
-            **({"description": COLUMN_NOTES[field.name]} if field.name in COLUMN_NOTES else {}),
+            **({"description": notes[field.name]} if field.name in notes else {}),
         }
         for field in schema
     ]

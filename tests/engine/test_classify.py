@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,19 +15,13 @@ import pytest
 import torch
 
 import vfeat
+from tests.engine.classifying import CLASSES, classify, make_head, rows
 from tests.engine.commands import TINY_FLAGS, run, summary
 from tests.engine.jobs import tiny_job, tree, verified
-from vfeat.engine.classify import ClassifyRun
 from vfeat.engine.run import run_job
-from vfeat.engine.summary import RunSummary
-from vfeat.engine.watch import Watch
 from vfeat.errors import JobError
-from vfeat.job.spec import ClassifyJob, parse_job
-from vfeat.models import create_model, save_model
-from vfeat.sequences.head import HEAD_FILE, Head, load_head, load_head_model
+from vfeat.sequences.head import load_head, load_head_model
 from vfeat.sequences.reader import SequenceReader
-
-CLASSES = ("fast", "slow", "still")
 
 
 @pytest.fixture
@@ -41,37 +34,6 @@ def features(own_clips: Path, tmp_path: Path) -> Path:
     out = tmp_path / "features"
     run_job(tiny_job(out, corpus, clip_seconds=0.5))
     return out
-
-
-def make_head(folder: Path, features: Path, task: str = "pace", **fields: Any) -> Path:
-    """A head with seeded weights, as `vfeat train head` leaves it."""
-    torch.manual_seed(len(task))
-    shape = {"d_input": 16, "l_max": 32, "d_output": len(CLASSES), "d_model": 16, "n_layers": 2}
-    save_model(create_model("vis4mer", weights="random", **shape), str(folder))
-    recipe = vfeat.open(str(features)).recipe
-    head = Head(str(folder), task, "classification", CLASSES, recipe, 16, **fields)
-    (folder / HEAD_FILE).write_text(json.dumps(head.to_json()))
-    return folder
-
-
-def classify(features: Path, out: Path, *heads: Path, **fields: Any) -> RunSummary:
-    job = parse_job(
-        {
-            "kind": "classify", "features": str(features), "out": str(out),
-            "heads": [str(h) for h in heads], "executor": "inline", "device": "cpu", **fields,
-        }
-    )  # fmt: skip
-    assert isinstance(job, ClassifyJob)
-    run = ClassifyRun(job, Watch())
-    try:
-        return run.run()
-    finally:
-        run.close()
-
-
-def rows(out: Path) -> list[dict[str, Any]]:
-    files = sorted((out / "predictions").glob("*.parquet"))
-    return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
 
 
 def test_a_row_for_each_video_equals_the_head_on_its_sequence(
@@ -114,6 +76,43 @@ def test_windows_have_rows_and_the_video_is_their_mean(features: Path, tmp_path:
         np.testing.assert_allclose(
             whole["logits"], np.mean([w["logits"] for w in windows], axis=0), rtol=1e-5, atol=1e-6
         )
+
+
+def test_embedding_on_request_is_what_the_last_layer_sees(features: Path, tmp_path: Path) -> None:
+    heads = [make_head(tmp_path / "head", features)]
+    heads += [make_head(tmp_path / "windows", features, "by window", window_s=2.0, hop_s=1.0)]
+    out = tmp_path / "out"
+    classify(features, out, *heads, embedding=True, windows=True)
+    verified(out)
+    found = rows(out)
+    models = {h.task: load_head_model(h) for h in map(load_head, map(str, heads))}
+    reader = SequenceReader(vfeat.open(str(features)))
+    for ref in reader.refs():
+        mine = [r for r in found if r["video_id"] == ref.video_id]
+        sequence = reader.read(ref)
+        [whole] = [r for r in mine if r["head"] == "pace" and r["window_index"] is None]
+        with torch.inference_mode():
+            expected = models["pace"].forward_features(
+                torch.from_numpy(sequence.values_LD)[None], torch.from_numpy(sequence.mask_L)[None]
+            )[0]
+        np.testing.assert_allclose(whole["embedding"], expected.numpy(), rtol=1e-4, atol=1e-5)
+        assert whole["clips"] == ref.rows
+        mean, *windows = [r for r in mine if r["head"] == "by window"]
+        vectors = [w["embedding"] for w in windows]
+        np.testing.assert_allclose(mean["embedding"], np.mean(vectors, 0), rtol=1e-5, atol=1e-6)
+        assert len(windows) > 1
+    assert pq.read_schema(next((out / "predictions").iterdir())).field(
+        "embedding"
+    ).type == pa.list_(pa.float32())
+
+
+def test_without_the_request_there_is_no_embedding(features: Path, tmp_path: Path) -> None:
+    head = make_head(tmp_path / "head", features)
+    out = tmp_path / "out"
+    classify(features, out, head)
+    assert "embedding" not in rows(out)[0]
+    with pytest.raises(JobError, match="embedding: the dataset has False, this job True"):
+        classify(features, out, head, embedding=True)
 
 
 def test_several_heads_share_one_pass_and_are_told_apart(features: Path, tmp_path: Path) -> None:

@@ -58,48 +58,72 @@ def write_dataset(
         failed: clips of a video that are errors instead of rows.
     """
     recipe = recipe or recipe_of(width)
-    root, shape = Root(str(out)), RowShape(width, 4, 4)
     content = {
         "format": "vfeat-features",
         "fingerprint": recipe.fingerprint,
         "untrained": True,
         "recipe": recipe.to_json(),
     }
-    assert root.create_bytes(layout.DATASET, json.dumps(content).encode())
+    assert Root(str(out)).create_bytes(layout.DATASET, json.dumps(content).encode())
+    write_plan(out, 1, videos, recipe, failed, videos_per_shard)
+    return out
+
+
+def write_plan(
+    out: Path,
+    number: int,
+    videos: Values,
+    recipe: Recipe,
+    failed: Mapping[str, Sequence[int]] | None = None,
+    videos_per_shard: int = 50,
+    only: tuple[int, int] | None = None,
+) -> None:
+    """A further plan of a dataset, worked empty: a night's new videos, or a retry.
+
+    Args:
+        only: first and last clip of a retry; all of each video otherwise.
+    """
+    root = Root(str(out))
     named = list(videos.items() if isinstance(videos, Mapping) else videos)
     groups = [
         named[start : start + videos_per_shard] for start in range(0, len(named), videos_per_shard)
     ]
-    units = [[_unit(name, len(values), recipe) for name, values in group] for group in groups]
-    plan = publish_plan(root, 1, plan_table(units, {}))
+    units = [[_unit(name, len(values), recipe, only) for name, values in group] for group in groups]
+    plan = publish_plan(root, number, plan_table(units, {}))
     assert plan is not None
     (out / "features").mkdir(parents=True, exist_ok=True)
-    stored = np.float16 if recipe.output.dtype == "bfloat16" else np.float32
-    for number, (group, planned) in enumerate(zip(groups, units, strict=True)):
-        shard = layout.shard_name(plan, number)
+    for place, (group, planned) in enumerate(zip(groups, units, strict=True)):
+        shard = layout.shard_name(plan, place)
         rows, outcomes = [], []
         for (name, values), unit in zip(group, planned, strict=True):
-            lost = set((failed or {}).get(name, ()))
-            rows += [
-                ClipRow(
-                    unit.video_id,
-                    unit.uri,
-                    clip,
-                    clip * recipe.clip.stride_s,
-                    clip * recipe.clip.stride_s + recipe.clip.clip_s,
-                    (values[clip] if values.ndim == 2 else values[clip].mean(0)).astype(stored),
-                    tokens=None if values.ndim == 2 else values[clip].astype(stored),
-                )
-                for clip in range(len(values))
-                if clip not in lost
-            ]
+            lost = set((failed or {}).get(name, ())) & set(
+                range(unit.first_clip, unit.last_clip + 1)
+            )
+            rows += _rows(unit, values, lost, recipe)
             errors = tuple(RangeError(c, c, "crashed", "gone", 2) for c in sorted(lost))
-            count = len(values) - len(lost)
-            last = unit.last_clip
-            outcomes.append(Outcome(unit.video_id, unit.uri, 0, last, count, errors=errors))
+            first, last = unit.first_clip, unit.last_clip
+            count = last - first + 1 - len(lost)
+            outcomes.append(Outcome(unit.video_id, unit.uri, first, last, count, errors=errors))
+        shape = RowShape(next(iter(group))[1].shape[-1], 4, 4)
         table = features_table(rows, shape, recipe, shard)
         write_features(str(out / "features" / f"{shard}.parquet"), table, outcomes, recipe, shape)
-    return out
+
+
+def _rows(unit: Unit, values: np.ndarray, lost: set[int], recipe: Recipe) -> list[ClipRow]:
+    stored = np.float16 if recipe.output.dtype == "bfloat16" else np.float32
+    return [
+        ClipRow(
+            unit.video_id,
+            unit.uri,
+            clip,
+            clip * recipe.clip.stride_s,
+            clip * recipe.clip.stride_s + recipe.clip.clip_s,
+            (values[clip] if values.ndim == 2 else values[clip].mean(0)).astype(stored),
+            tokens=None if values.ndim == 2 else values[clip].astype(stored),
+        )
+        for clip in range(unit.first_clip, unit.last_clip + 1)
+        if clip not in lost
+    ]
 
 
 def video_id(name: str) -> str:
@@ -107,11 +131,12 @@ def video_id(name: str) -> str:
     return Video(f"/videos/{name}", 1, "etag").video_id
 
 
-def _unit(name: str, clips: int, recipe: Recipe) -> Unit:
+def _unit(name: str, clips: int, recipe: Recipe, only: tuple[int, int] | None) -> Unit:
+    first, last = only or (0, clips - 1)
     length = Fraction(repr(recipe.clip.stride_s)) * clips
     timeline = Timeline(1, 1000, 0, int(length * 1000), clips)
     probe = Probe("mp4", "h264", 32, 32, 0, timeline, clips, 0, 1.0, True)
-    return Unit(video_id(name), f"/videos/{name}", 1, "etag", 0, clips - 1, 1.0, probe)
+    return Unit(video_id(name), f"/videos/{name}", 1, "etag", first, last, 1.0, probe)
 
 
 def random_videos(

@@ -27,6 +27,9 @@ def classify(
         bool, typer.Option("--windows", help="Also write a row for each window.")
     ] = False,
     top_k: Annotated[int, typer.Option(help="Labels kept in a row.")] = 5,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Also keep the head's mean over time.")
+    ] = False,
     executor: flags.Executor = "ray",
     address: flags.Address = None,
     device: flags.Device = "auto",
@@ -35,6 +38,9 @@ def classify(
     breaker_first_units: flags.BreakerFirstUnits = 25,
     breaker_error_share: flags.BreakerErrorShare = 0.5,
     storage_patience_seconds: flags.StoragePatience = 120.0,
+    retry_errors: Annotated[
+        list[str] | None, typer.Option(help="Do failed videos again: a class, or `all`.")
+    ] = None,
     dry_run: flags.DryRun = False,
     json_output: flags.Json = False,
 ) -> None:
@@ -44,4 +50,5 @@ def classify(
 
     others = ("dry_run", "json_output", "head")
     job = {name: value for name, value in fields.items() if name not in others}
+    job["retry_errors"] = retry_errors or None
     carry_out(parse_job({**job, "kind": "classify", "heads": head or ()}), dry_run, json_output)

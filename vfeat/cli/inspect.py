@@ -26,6 +26,8 @@ def status(
     from rich.console import Console
 
     from vfeat.cli.report import pairs, size_text
+    from vfeat.storage.root import Root
+    from vfeat.tables.kind import FEATURES, kind_of
     from vfeat.tables.status import dataset_status, video_lines
 
     found = dataset_status(out)
@@ -45,7 +47,8 @@ def status(
     table.add_row("last run", found.last_run or "none finished yet")
     Console(soft_wrap=True).print(table)
     if found.shards_done < found.shards:
-        print("Unfinished: run the same vfeat extract command again to go on.")
+        command = "extract" if kind_of(Root(out)) is FEATURES else "classify"
+        print(f"Unfinished: run the same vfeat {command} command again to go on.")
 
 
 def _print_videos(lines: list[VideoLine]) -> None:
@@ -74,9 +77,11 @@ def verify(out: flags.Dataset, json_output: flags.Json = False) -> None:
 
     from vfeat.cli.report import pairs
     from vfeat.storage.root import Root
+    from vfeat.tables.kind import kind_of
     from vfeat.tables.verify import VerifyReport, verify_dataset
 
     report = VerifyReport()
+    noun = kind_of(Root(out)).noun
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
         task = bars.add_task("Verifying", total=None)
@@ -87,11 +92,11 @@ def verify(out: flags.Dataset, json_output: flags.Json = False) -> None:
         raise typer.Exit(report.exit_code)
     table = pairs("Verified" if not report.problems else "Problems")
     table.add_row("files read", f"{report.files:,}")
-    table.add_row("rows", f"{report.rows:,}, one for each clip" if not report.problems else "")
-    table.add_row("empty clips", f"{report.empty_clips:,}")
-    table.add_row("clips with an error", f"{report.error_clips:,}")
+    table.add_row("rows", f"{report.rows:,}, one for each {noun}" if not report.problems else "")
+    table.add_row(f"empty {noun}s", f"{report.empty_clips:,}")
+    table.add_row(f"{noun}s with an error", f"{report.error_clips:,}")
     if report.pending_shards:
-        table.add_row("not done yet", f"{report.pending_clips:,} clips")
+        table.add_row("not done yet", f"{report.pending_clips:,} {noun}s")
     Console(soft_wrap=True).print(table)
     for problem in report.problems:
         print(problem, file=sys.stderr)
@@ -115,7 +120,7 @@ def errors(
     from vfeat.tables.status import open_errors
 
     found = [e for e in open_errors(out) if error_class in (None, e["error_class"])]
-    is_features = kind_of(Root(out)) is FEATURES
+    kind = kind_of(Root(out))
     if json_output:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -123,11 +128,11 @@ def errors(
         print("No errors.")
         return
     table = Table()
-    for name in ("class", "clips", "message"):
+    for name in ("class", f"{kind.noun}s", "message"):
         table.add_column(name, overflow="fold")
     for error in found:
         clips = f"{error['first_clip']}–{error['last_clip']}"
         table.add_row(error["error_class"], clips, escape(error["message"]))
     Console().print(table)
-    if is_features:
-        print(f"Try them again with:  vfeat extract ... --retry-errors all   ({len(found)} ranges)")
+    command = "extract" if kind is FEATURES else "classify"
+    print(f"Try them again with:  vfeat {command} ... --retry-errors all   ({len(found)} ranges)")

@@ -22,7 +22,7 @@ def print_preview(preview: PlanPreview, as_json: bool) -> None:
     table.add_row("videos", f"{preview.videos:,}, {preview.new_videos:,} of them new")
     table.add_row("corpus", size_text(preview.corpus_bytes))
     table.add_row("unreadable", f"{preview.unreadable:,}")
-    table.add_row("clips", f"{preview.clips:,}")
+    table.add_row(preview.noun, f"{preview.clips:,}")
     table.add_row("shards", f"{preview.shards:,}")
     table.add_row("bytes to write", f"{size_text(preview.output_bytes)} before compression")
     workers = f"{preview.workers} worker" + "s" * (preview.workers != 1)
@@ -44,7 +44,8 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     table.add_row("videos", videos)
     table.add_row(f"{totals.noun} written", f"{totals.rows:,}")
     if totals.empty_clips:
-        table.add_row("empty clips", f"{totals.empty_clips:,} (gaps in the video: nothing to see)")
+        empty = f"{totals.empty_clips:,} (gaps in the video: nothing to see)"
+        table.add_row(f"empty {totals.noun}", empty)
     if totals.bad_packets:
         table.add_row("damaged packets", f"{totals.bad_packets:,} skipped")
     for error_class, count in sorted(summary.errors.items()):
@@ -53,7 +54,7 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     table.add_row("time", f"{time_text(summary.wall_s)}, {rate:.2f} {totals.noun}/s overall")
     if summary.encode_s:
         model = summary.encoded_clips / summary.encode_s
-        table.add_row("model", f"{time_text(summary.encode_s)}, {model:.2f} clips/s")
+        table.add_row("model", f"{time_text(summary.encode_s)}, {model:.2f} {totals.noun}/s")
     table.add_row("dataset", summary.out)
     console.print(table)
     if summary.errors:

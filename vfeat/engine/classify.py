@@ -9,6 +9,7 @@ from itertools import islice
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.default_head import default_head
 from vfeat.engine.flow import Flow, FlowSettings
+from vfeat.engine.outdated import again_leases, failed_videos, gained, is_mended
 from vfeat.engine.planning import PLAN_VIDEOS, known_videos
 from vfeat.engine.run import make_executor
 from vfeat.engine.summary import PlanPreview
@@ -18,7 +19,7 @@ from vfeat.job.spec import ClassifyJob
 from vfeat.models.weights import weights_digest
 from vfeat.plan.sequence import SequenceRef
 from vfeat.plan.shards import ShardLimits, pack
-from vfeat.plan.unit import Unit
+from vfeat.plan.unit import Lease, Unit
 from vfeat.sequences.head import Head, load_heads
 from vfeat.sequences.reader import SequenceReader
 from vfeat.stages.classify_spec import ClassifySpec, count_predictions
@@ -44,29 +45,34 @@ class ClassifyRun(Flow):
         for head in self.heads:
             head.check(self.features)
         settings = FlowSettings(
-            "predictions", job.executor, job.breaker_first_units, job.breaker_error_share
-        )
+            "predictions", job.executor, job.breaker_first_units, job.breaker_error_share,
+            retries=job.retry_errors is not None,
+        )  # fmt: skip
         root = Root(job.out, patience_s=job.storage_patience_seconds)
         super().__init__(root, make_executor(job), settings, watch)
         self.spec = ClassifySpec(
             root.uri, self.features.root.uri, self.heads,
             tuple(weights_digest(head.uri) for head in self.heads),
-            job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.device,
-            job.storage_patience_seconds,
+            job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.embedding,
+            job.device, job.storage_patience_seconds,
         )  # fmt: skip
+        self.again: dict[str, SequenceRef] = {}
 
     def plan(self) -> IsGone:
         recipe = self.spec.recipe()
         if not check_dataset(self.root, recipe, PREDICTIONS):
             create_dataset(self.root, recipe, PREDICTIONS)
         self.watch.phase("listing")
-        while True:
-            plans = plan_list(self.root)
-            refs = self._fresh(known_videos(self.root, plans))
-            chunk = list(islice(refs, PLAN_VIDEOS))
-            if not chunk:
-                return _nothing_gone
-            publish_plan(self.root, len(plans) + 1, plan_table(self._shards(chunk), {}))
+        refs = self._fresh()
+        while chunk := list(islice(refs, PLAN_VIDEOS)):
+            self._publish_plan(chunk)
+        if self.again:
+            self.watch.note(f"Videos to be classified again: {len(self.again):,}")
+        return _nothing_gone
+
+    def pending(self) -> Iterator[Lease]:
+        yield from super().pending()
+        yield from again_leases(self.root, self.again)
 
     def worker_spec(self) -> ClassifySpec:
         return self.spec
@@ -74,12 +80,13 @@ class ClassifyRun(Flow):
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         from vfeat.stages.classifier import publish_predictions
 
-        return publish_predictions(self.root, shard, results, self.spec)
+        again = any(result.outcome.video_id in self.again for result in results)
+        return publish_predictions(self.root, shard, results, self.spec, again=again)
 
     def preview(self) -> PlanPreview:
         """What a run would do; writes nothing."""
         check_dataset(self.root, self.spec.recipe(), PREDICTIONS)
-        refs = list(self._fresh(known_videos(self.root, plan_list(self.root))))
+        refs = list(self._fresh())
         shards = self._shards(refs)
         pending = list(self.pending())
         units = [unit for shard in shards for unit in shard]
@@ -99,14 +106,34 @@ class ClassifyRun(Flow):
             estimated_s=sum(unit.cost_s for unit in units) / workers,
             workers=workers,
             basis="a built-in figure for a ViS4mer head on a CPU core (not measured here)",
+            noun="predictions",
         )
 
-    def _fresh(self, known: set[bytes]) -> Iterator[SequenceRef]:
-        """Videos whose every clip is settled and that no plan has."""
-        reader = SequenceReader(self.features)
-        for ref in reader.refs():
+    def _fresh(self) -> Iterator[SequenceRef]:
+        """Videos whose every clip is settled and that no plan has; at its end `again` is known."""
+        known = known_videos(self.root, plan_list(self.root))
+        classes = self.job.retry_errors
+        failed = failed_videos(self.root, classes) if classes and known else set()
+        mended: dict[str, SequenceRef] = {}
+        for ref in SequenceReader(self.features).refs(with_damaged=True):
             if bytes.fromhex(ref.video_id) not in known:
                 yield ref
+            elif ref.video_id in failed:
+                self.again[ref.video_id] = ref
+            elif is_mended(ref):
+                mended[ref.video_id] = ref
+        self.again |= {video_id: mended[video_id] for video_id in gained(self.root, mended)}
+
+    def _publish_plan(self, refs: list[SequenceRef]) -> None:
+        """Plan these videos once, whatever other drivers do meanwhile (see `Planner`)."""
+        while refs:
+            plans = plan_list(self.root)
+            known = known_videos(self.root, plans)
+            refs = [ref for ref in refs if bytes.fromhex(ref.video_id) not in known]
+            if refs:
+                table = plan_table(self._shards(refs), {})
+                if publish_plan(self.root, len(plans) + 1, table) is not None:
+                    return
 
     def _shards(self, refs: list[SequenceRef]) -> list[list[Unit]]:
         limits = ShardLimits(SHARD_S, SHARD_ROWS)

@@ -22,7 +22,7 @@ class PlanPreview:
     """The answer of `--dry-run`.
 
     Attributes:
-        clips: planned clips not committed yet, empty ones included.
+        clips: planned clips (or predictions) not committed yet, empty ones included.
         output_bytes: vectors and columns before compression.
         estimated_s: wall seconds with `workers`; `basis` says where the figure is from.
     """
@@ -38,6 +38,7 @@ class PlanPreview:
     estimated_s: float
     workers: int
     basis: str
+    noun: str = "clips"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vfeat.errors import JobError
+from vfeat.errors import ErrorClass, JobError
 from vfeat.job.recipe import (
     ClipSpec,
     DecodeLimits,
@@ -26,6 +26,7 @@ from vfeat.job.train_encoder import TrainEncoderJob
 
 Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
+Retried = ErrorClass | Literal["all"]
 
 
 class Placement(BaseModel):
@@ -114,7 +115,7 @@ class ExtractJob(Placement):
     decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
     max_frame_pixels: int = Field(8192 * 8192, ge=1, description="Larger frames are refused")
     child_memory_megabytes: int = Field(6144, ge=512, description="Address space of a decoder")
-    retry_errors: tuple[str, ...] | None = Field(
+    retry_errors: tuple[Retried, ...] | None = Field(
         None, description="Plan failed units again: error classes, or `all`"
     )
 
@@ -172,6 +173,12 @@ class ClassifyJob(Placement):
     )
     windows: bool = Field(False, description="Also write a row for each window")
     top_k: int = Field(5, ge=1, le=1000, description="Labels kept in a row")
+    embedding: bool = Field(
+        False, description="Also keep the head's mean over time, before its last layer"
+    )
+    retry_errors: tuple[Retried, ...] | None = Field(
+        None, description="Do failed videos again: error classes, or `all`"
+    )
 
     @model_validator(mode="after")
     def _hop_needs_a_window(self) -> ClassifyJob:

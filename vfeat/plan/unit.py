@@ -55,11 +55,14 @@ class Lease:
         shard: `<plan>-<number>`, the name of the file to publish.
         alone: the unit at this place runs by itself and nothing is published: the shard has
             killed workers, and the engine wants to know which unit does.
+        again: the shard is committed, and these of its units are done again: the file is
+            replaced in one step by one with the same keys.
     """
 
     shard: str
     units: tuple[Unit, ...]
     alone: int | None = None
+    again: bool = False
 
     @property
     def cost_s(self) -> float:

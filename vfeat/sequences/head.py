@@ -125,21 +125,27 @@ def load_head(uri: str) -> Head:
             f"Head {uri} is of version {fields.get('version')!r}, this vfeat reads version "
             f"{HEAD_VERSION}; train it again, or use the vfeat that wrote it"
         )
-    if fields["kind"] not in KINDS:
-        raise JobError(f"Head {uri}: kind is one of {', '.join(KINDS)}, not {fields['kind']!r}")
-    return Head(
-        uri=uri,
-        task=fields["task"],
-        kind=fields["kind"],
-        classes=tuple(fields["classes"]),
-        recipe=Recipe.from_json(fields["recipe"]),
-        width=fields["width"],
-        level=fields["level"],
-        window_s=fields["window_s"],
-        hop_s=fields["hop_s"],
-        centre=fields["centre"],
-        scale=fields["scale"],
-    )
+    if fields.get("kind") not in KINDS:
+        raise JobError(f"Head {uri}: kind is one of {', '.join(KINDS)}, not {fields.get('kind')!r}")
+    try:
+        return Head(
+            uri=uri,
+            task=fields["task"],
+            kind=fields["kind"],
+            classes=tuple(fields["classes"]),
+            recipe=Recipe.from_json(fields["recipe"]),
+            width=fields["width"],
+            level=fields["level"],
+            window_s=fields["window_s"],
+            hop_s=fields["hop_s"],
+            centre=fields["centre"],
+            scale=fields["scale"],
+        )
+    except (KeyError, TypeError) as error:
+        raise JobError(
+            f"Head {uri}: {HEAD_FILE} is not as `vfeat train head` wrote it ({error!r}); train "
+            "the head again"
+        ) from None
 
 
 def load_heads(uri: str) -> tuple[Head, ...]:
@@ -147,7 +153,9 @@ def load_heads(uri: str) -> tuple[Head, ...]:
     root = Root(open_box(uri))
     if root.exists(HEAD_FILE) or not root.exists(HEADS_FILE):
         return (load_head(uri),)
-    names = _read_json(uri, HEADS_FILE)["heads"]
+    names = _read_json(uri, HEADS_FILE).get("heads")
+    if not names:
+        raise JobError(f"{root.url(HEADS_FILE)} names no heads; train them again")
     return tuple(load_head(f"{uri.rstrip('/')}/{name}") for name in names)
 
 
@@ -179,7 +187,10 @@ def _read_json(uri: str, name: str) -> dict[str, Any]:
     root = Root(open_box(uri))
     if not root.exists(name):
         raise JobError(f"{uri} is not a head: it has no {name}; `vfeat train head` writes one")
-    fields = json.loads(root.read_bytes(name))
+    try:
+        fields = json.loads(root.read_bytes(name))
+    except ValueError:
+        fields = None
     if not isinstance(fields, dict):
         raise JobError(f"{root.url(name)} holds no object; expected what `vfeat train head` wrote")
     return fields

@@ -7,6 +7,7 @@ patch token, as asked.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vfeat.errors import JobError
+from vfeat.errors import JobError, StorageError
 from vfeat.plan.sequence import SequenceRef
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.ledger import PlanState, plan_states
+from vfeat.tables.outcome import OUTCOMES_KEY, load_outcomes, row_spans, subtract
 from vfeat.tables.plans import parse_probe
 
 Level = Literal["clip", "frame", "patch"]
@@ -38,11 +40,13 @@ class FeatureSequence:
         values_LD: float32; zeros where nothing is.
         mask_L: True where a step is there.
         first_clip: clip of step 0.
+        steps_per_clip: steps of one clip; all of them are there or none.
     """
 
     values_LD: npt.NDArray[np.float32]
     mask_L: npt.NDArray[np.bool_]
     first_clip: int
+    steps_per_clip: int
 
 
 class SequenceReader:
@@ -68,11 +72,17 @@ class SequenceReader:
         self._root = dataset.root
         self._open_key: str | None = None
         self._open_file: pq.ParquetFile | None = None
+        self._spans: dict[str, tuple[int, int]] = {}  # of each video in the open file
         self._held: tuple[str, int, pa.Table] | None = None
 
-    def refs(self) -> Iterator[SequenceRef]:
-        """Videos that have rows and wait for none, in plan order."""
-        for state in plan_states(self._root):
+    def refs(self, *, with_damaged: bool = False) -> Iterator[SequenceRef]:
+        """Videos that have rows and wait for none, in plan order.
+
+        Args:
+            with_damaged: a video whose file cannot be read is named too; `read` says then what
+                is wrong. Otherwise such a file is a StorageError.
+        """
+        for state in plan_states(self._root, pass_damaged=with_damaged):
             yield from _settled(state)
 
     def width(self) -> int:
@@ -93,30 +103,40 @@ class SequenceReader:
     def read(
         self, ref: SequenceRef, first_clip: int = 0, last_clip: int | None = None
     ) -> FeatureSequence:
-        """Clips first_clip..last_clip (inclusive) of a video; only their row groups are read."""
+        """Clips first_clip..last_clip (inclusive) of a video; only their row groups are read.
+
+        Raises:
+            StorageError: a file is not there, or its bytes are not what was written.
+        """
         last = ref.clips - 1 if last_clip is None else last_clip
         count, steps, width = last - first_clip + 1, self.steps_per_clip(), self.width()
         values = np.zeros((count, steps, width), np.float32)
         mask = np.zeros(count, np.bool_)
         for key, first_row, rows in ref.pieces:
-            for table in self._rows(key, first_row, rows):
-                index = table.column("clip_index").to_numpy()
-                inside = (index >= first_clip) & (index <= last)
-                if not inside.any():
+            for table in self._rows(ref, key, first_row, rows):
+                index = table.column("clip_index").to_numpy()  # a video's rows are in order
+                begin, end = np.searchsorted(index, [first_clip, last + 1]).tolist()
+                if begin == end:
                     continue
-                place = index[inside] - first_clip
-                # pyarrow's filter of a sliced, nested fixed-size list takes other rows' values:
-                # choose rows in numpy.
-                vectors = self._vectors(table).reshape(len(index), steps, width)
-                values[place] = vectors[inside]
+                place = index[begin:end] - first_clip
+                # Slices only: pyarrow's filter of a sliced, nested fixed-size list takes other
+                # rows' values.
+                wanted = self._vectors(table.slice(begin, end - begin))
+                values[place] = wanted.reshape(end - begin, steps, width)
                 mask[place] = True
         return FeatureSequence(
-            values.reshape(count * steps, width), np.repeat(mask, steps), first_clip
+            values.reshape(count * steps, width), np.repeat(mask, steps), first_clip, steps
         )
 
-    def _rows(self, key: str, first: int, rows: int) -> Iterator[pa.Table]:
-        """Rows of one file, one row group at a time."""
+    def _rows(self, ref: SequenceRef, key: str, first: int, rows: int) -> Iterator[pa.Table]:
+        """The video's rows of one file, one row group at a time."""
         file = self._file(key)
+        if self._spans.get(ref.video_id) != (first, rows):
+            raise StorageError(
+                f"{self._root.url(key)} was written anew since this work was planned: its rows of "
+                f"{ref.uri} are others now. Run the same command again (vfeat classify: with "
+                "--retry-errors all)"
+            )
         start = 0
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
@@ -129,7 +149,9 @@ class SequenceReader:
         """The last one is kept: neighbours in a file are read one after the other."""
         if self._held is None or self._held[:2] != (key, group):
             columns = ["clip_index", COLUMNS[self.level]]
-            self._held = (key, group, self._file(key).read_row_group(group, columns=columns))
+            file = self._file(key)
+            with self._reading(key):
+                self._held = (key, group, file.read_row_group(group, columns=columns))
         return self._held[2]
 
     def _vectors(self, table: pa.Table) -> npt.NDArray[np.float32]:
@@ -141,19 +163,33 @@ class SequenceReader:
 
     def _file(self, key: str) -> pq.ParquetFile:
         if self._open_key != key or self._open_file is None:
-            self._open_file = pq.ParquetFile(self._root.open_input(key))
-            self._open_key = key
+            with self._reading(key):
+                file = pq.ParquetFile(self._root.open_input(key), page_checksum_verification=True)
+                self._spans = row_spans(load_outcomes(file.metadata.metadata[OUTCOMES_KEY]))
+            self._open_key, self._open_file = key, file
         return self._open_file
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """What pyarrow says of damaged bytes, as a sentence."""
+        try:
+            yield
+        except (OSError, ValueError, KeyError) as error:
+            raise StorageError(
+                f"{self._root.url(key)} cannot be read ({error}); delete the file and run the "
+                "vfeat extract command again to have it redone"
+            ) from None
 
     def _schema(self) -> pa.Schema:
         keys = self.dataset.files()
         if not keys:
             raise JobError(f"{self._root.uri} holds no committed rows yet; see `vfeat status`")
-        return (
-            self._file(keys[0]).schema_arrow
-            if self._open_file is None
-            else self._open_file.schema_arrow
-        )
+        if self._open_file is not None:
+            return self._open_file.schema_arrow
+        for key in keys[:-1]:
+            with suppress(StorageError):  # all files have one schema: any readable one tells it
+                return self._file(key).schema_arrow
+        return self._file(keys[-1]).schema_arrow
 
     def _vector_type(self) -> pa.FixedSizeListType:
         kind = self._schema().field(COLUMNS[self.level]).type
@@ -163,19 +199,27 @@ class SequenceReader:
 
 
 def _settled(state: PlanState) -> Iterator[SequenceRef]:
-    """Videos of one plan whose every clip is a row, empty or failed."""
+    """Videos of one plan whose every clip is a row, empty or failed, or in a damaged file."""
     columns = state.units.select(["video_id", "uri", "probe"]).to_pylist()
     shown: set[str] = set()
     for unit in columns:
+        if unit["video_id"] in shown:
+            continue
+        probe = parse_probe(unit["probe"]) if unit["probe"] else None
+        if probe and (key := state.damaged.get(unit["video_id"])) is not None:
+            shown.add(unit["video_id"])
+            yield SequenceRef(
+                unit["video_id"], unit["uri"], probe.n_clips, 0, probe.duration_s, ((key, 0, 0),)
+            )
+            continue
         video = state.videos.get(unit["video_id"])
-        if video is None or unit["video_id"] in shown or not video.rows:
+        if video is None or not video.rows:
             continue
         shown.add(unit["video_id"])
-        probe = parse_probe(unit["probe"]) if unit["probe"] else None
-        settled = sum(outcome.planned for outcome in video.outcomes)
         clips = max(o.last_clip for o in video.outcomes) + 1
         clips = max(clips, probe.n_clips if probe else 0)
-        if settled >= clips:
+        settled = ((outcome.first_clip, outcome.last_clip) for outcome in video.outcomes)
+        if not subtract([(0, clips - 1)], settled):  # a retry settles some clips twice
             yield SequenceRef(
                 unit["video_id"], unit["uri"], clips, video.rows,
                 probe.duration_s if probe else None, tuple(video.pieces),

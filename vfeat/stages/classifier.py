@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from vfeat.errors import StorageError, UnitError, VfeatError
+from vfeat.models.vis4mer import ViS4mer
 from vfeat.plan.sequence import SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.sequences.head import Head, load_head_model
@@ -29,17 +30,31 @@ from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.outcome import Outcome, RangeError
-from vfeat.tables.predictions import PredictionRow, predictions_table, write_predictions
+from vfeat.tables.predictions import (
+    PredictionRow,
+    predictions_table,
+    replaced_rows,
+    write_predictions,
+)
 
 BATCH_BYTES = 64 << 20  # of float32 inputs in one forward pass
 
 
 @dataclass(frozen=True)
 class _Said:
-    """What a head says of one stretch: scores [K] in the labels' terms, and logits [K]."""
+    """What a head says of one stretch.
+
+    Attributes:
+        scores: [K], in the labels' terms.
+        logits: [K].
+        embedding: [W], what the head's last layer saw.
+        clips: those that were there.
+    """
 
     scores: np.ndarray
     logits: np.ndarray
+    embedding: np.ndarray
+    clips: int
 
 
 class ClassifyWorker:
@@ -74,7 +89,7 @@ class ClassifyWorker:
         outcomes = tuple(result.outcome for result in results)
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
-        ours = publish_predictions(self.root, lease.shard, results, self.spec)
+        ours = publish_predictions(self.root, lease.shard, results, self.spec, again=lease.again)
         return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
 
     def _unit(self, unit: Unit) -> UnitResult:
@@ -98,13 +113,8 @@ class ClassifyWorker:
         for head, model in zip(self.spec.heads, self.models, strict=True):
             stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
             said = self._say(head, model, ref, stretches)
-            heard = [one for one in said if one is not None]
-            whole = _Said(
-                np.mean([one.scores for one in heard], axis=0),
-                np.mean([one.logits for one in heard], axis=0),
-            )
             span = SequenceWindow(0, ref.clips - 1, 0.0, stretches[-1].end_s)
-            yield self._row(ref, head, index, None, span, whole)
+            yield self._row(ref, head, index, None, span, _mean(ref, said))
             index += 1
             if self.spec.windows:
                 for number, (window, one) in enumerate(zip(stretches, said, strict=True)):
@@ -112,7 +122,7 @@ class ClassifyWorker:
                     index += 1
 
     def _say(
-        self, head: Head, model: torch.nn.Module, ref: SequenceRef, windows: list[SequenceWindow]
+        self, head: Head, model: ViS4mer, ref: SequenceRef, windows: list[SequenceWindow]
     ) -> list[_Said | None]:
         """What the head says of each stretch, in order; equal lengths share a batch."""
         said: list[_Said | None] = []
@@ -135,22 +145,22 @@ class ClassifyWorker:
         return said + (self._forward(head, model, batch) if batch else [])
 
     @torch.inference_mode()
-    def _forward(
-        self, head: Head, model: torch.nn.Module, batch: list[FeatureSequence]
-    ) -> list[_Said]:
+    def _forward(self, head: Head, model: ViS4mer, batch: list[FeatureSequence]) -> list[_Said]:
         began = time.monotonic()
         values_BLD = torch.from_numpy(np.stack([one.values_LD for one in batch])).to(self.device)
         mask_BL = torch.from_numpy(np.stack([one.mask_L for one in batch])).to(self.device)
-        logits_BK = model(values_BLD, mask_BL).float()
+        features_BW = model.forward_features(values_BLD, mask_BL)
+        logits_BK = model.decoder(features_BW).float()
         if head.kind == "classification":
             scores_BK = logits_BK.softmax(-1)
         elif head.kind == "multilabel":
             scores_BK = logits_BK.sigmoid()
         else:
             scores_BK = logits_BK * head.scale + head.centre
+        arrays = [t.float().cpu().numpy() for t in (scores_BK, logits_BK, features_BW)]
         self.counters.encode_s += time.monotonic() - began
-        pairs = zip(scores_BK.cpu().numpy(), logits_BK.cpu().numpy(), strict=True)
-        return [_Said(scores, logits) for scores, logits in pairs]
+        clips = [int(one.mask_L.sum()) // one.steps_per_clip for one in batch]
+        return [_Said(*parts) for parts in zip(*arrays, clips, strict=True)]
 
     def _row(
         self,
@@ -165,22 +175,44 @@ class ClassifyWorker:
         order = np.argsort(-said.scores, kind="stable")[: self.spec.top_k]
         return PredictionRow(
             ref.video_id, ref.uri, index, head.task, number, window.start_s, window.end_s,
+            said.clips,
             tuple((names[k], float(said.scores[k])) for k in order),
             tuple(float(value) for value in said.logits),
+            said.embedding if self.spec.embedding else None,
         )  # fmt: skip
 
 
 def publish_predictions(
-    root: Root, shard: str, results: list[UnitResult], spec: ClassifySpec
+    root: Root, shard: str, results: list[UnitResult], spec: ClassifySpec, *, again: bool = False
 ) -> bool:
-    """Commit a shard of predictions; False when another attempt was first."""
+    """Commit a shard of predictions; False when another attempt was first.
+
+    Args:
+        again: the shard is committed already; the results take the place of the same videos'.
+    """
+    key = PREDICTIONS.key(shard)
     rows = [row for result in results for row in result.rows if isinstance(row, PredictionRow)]
-    table = predictions_table(rows, shard)
+    table = predictions_table(rows, shard, embedding=spec.embedding)
     outcomes = [result.outcome for result in results]
+    if again:
+        with root.open_input(key) as file:
+            table, outcomes = replaced_rows(table, file, outcomes)
     recipe = spec.recipe().to_json()
     return publish_file(
-        root, PREDICTIONS.key(shard), lambda path: write_predictions(path, table, outcomes, recipe)
+        root, key, lambda path: write_predictions(path, table, outcomes, recipe), again=again
     )
+
+
+def _mean(ref: SequenceRef, said: list[_Said | None]) -> _Said:
+    """What the head says of the video: the mean over its windows, or its only stretch."""
+    heard = [one for one in said if one is not None]
+    if not heard:
+        raise UnitError("unreadable", f"{ref.uri}: none of its {ref.clips} clips is stored")
+    scores, logits, embedding = (
+        np.mean([getattr(one, name) for one in heard], axis=0)
+        for name in ("scores", "logits", "embedding")
+    )
+    return _Said(scores, logits, embedding, ref.rows)
 
 
 def _check_finite(ref: SequenceRef, sequence: FeatureSequence) -> None:

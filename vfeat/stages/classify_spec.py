@@ -29,6 +29,7 @@ class ClassifyRecipe:
     hop_s: float | None
     windows: bool
     top_k: int
+    embedding: bool
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class ClassifyRecipe:
             "hop_s": self.hop_s,
             "windows": self.windows,
             "top_k": self.top_k,
+            "embedding": self.embedding,
             "schema_version": self.schema_version,
         }
 
@@ -54,6 +56,7 @@ class ClassifySpec:
         digests: of the heads' networks, in the order of `heads`.
         window_s, hop_s: instead of the heads' own; None keeps those.
         windows: also a row for each window.
+        embedding: also what the head's last layer sees.
     """
 
     root: str
@@ -64,6 +67,7 @@ class ClassifySpec:
     hop_s: float | None
     windows: bool
     top_k: int
+    embedding: bool
     device: str
     patience_s: float
 
@@ -72,7 +76,7 @@ class ClassifySpec:
         tasks = [head.task for head in self.heads]
         return ClassifyRecipe(
             tuple(zip(tasks, self.digests, strict=True)), self.heads[0].fingerprint,
-            self.window_s, self.hop_s, self.windows, self.top_k,
+            self.window_s, self.hop_s, self.windows, self.top_k, self.embedding,
         )  # fmt: skip
 
     def build(self) -> ClassifyWorker:

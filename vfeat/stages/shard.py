@@ -118,12 +118,21 @@ def publish_shard(
     )
 
 
-def publish_file(root: Root, key: str, write: Callable[[str], None]) -> bool:
-    """Have a file written in a local temporary place, and publish it in one step."""
+def publish_file(
+    root: Root, key: str, write: Callable[[str], None], *, again: bool = False
+) -> bool:
+    """Have a file written in a local temporary place, and publish it in one step.
+
+    Args:
+        again: in place of the file that is there; otherwise that one stands.
+    """
     handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
     os.close(handle)
     try:
         write(path)
+        if again:
+            root.replace_file(key, path)
+            return True
         return root.create_file(key, path)
     except OSError as error:
         raise StorageError(

@@ -18,20 +18,24 @@ class TableKind:
         folder: where its committed files stand.
         index: the column that, with `video_id`, is a row's key.
         vector: the column of numbers that must be finite.
+        noun: what a row is of, for people.
     """
 
     format: str
     folder: str
     index: str
     vector: str
+    noun: str
 
     def key(self, shard: str) -> str:
         """Key of a shard's file."""
         return f"{self.folder}/{shard}.parquet"
 
 
-FEATURES = TableKind("vfeat-features", layout.FEATURES, "clip_index", "embedding")
-PREDICTIONS = TableKind("vfeat-predictions", layout.PREDICTIONS, "prediction_index", "logits")
+FEATURES = TableKind("vfeat-features", layout.FEATURES, "clip_index", "embedding", "clip")
+PREDICTIONS = TableKind(
+    "vfeat-predictions", layout.PREDICTIONS, "prediction_index", "logits", "prediction"
+)
 
 
 def kind_of(root: Root) -> TableKind:

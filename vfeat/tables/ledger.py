@@ -20,7 +20,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
 from vfeat.tables.kind import TableKind, kind_of
-from vfeat.tables.outcome import Outcome, RangeError, subtract
+from vfeat.tables.outcome import Outcome, RangeError, row_spans, subtract
 from vfeat.tables.plans import plan_list, read_plan
 
 READERS = 8
@@ -68,11 +68,13 @@ class PlanState:
     Attributes:
         units: the plan's table.
         videos: by video_id; a video that no commit names yet is missing here.
+        damaged: key of an unreadable file that should hold clips of the video, by video_id.
     """
 
     plan: str
     units: pa.Table
     videos: dict[str, VideoState]
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 def without(error: RangeError, ranges: Iterable[tuple[int, int]]) -> list[RangeError]:
@@ -86,29 +88,47 @@ def committed_shards(root: Root) -> set[str]:
     return set(layout.shard_names(root.list(kind_of(root).folder)))
 
 
-def read_footers(root: Root, shards: Iterable[str]) -> Iterator[tuple[str, Footer]]:
-    """Footers of committed shards, in name order, read in parallel."""
+def read_footers(
+    root: Root, shards: Iterable[str], damaged: set[str] | None = None
+) -> Iterator[tuple[str, Footer]]:
+    """Footers of committed shards, in name order, read in parallel.
+
+    Args:
+        damaged: takes the shards whose files cannot be read, instead of an error.
+
+    Raises:
+        StorageError: naming such a file, where nobody takes it.
+    """
 
     kind = kind_of(root)
 
-    def read(shard: str) -> tuple[str, Footer]:
+    def read(shard: str) -> tuple[str, Footer] | None:
         key = kind.key(shard)
         try:
             with root.open_input(key) as file:
                 return shard, read_footer(file)
         except (ValueError, KeyError, OSError) as error:
+            if damaged is not None:
+                damaged.add(shard)
+                return None
             raise StorageError(
                 f"{root.url(key)} is not a readable file of this dataset ({error}); "
                 "`vfeat verify` tells what else is wrong; delete the file to have its shard redone"
             ) from None
 
     with ThreadPoolExecutor(READERS) as pool:
-        yield from pool.map(read, sorted(shards))
+        yield from filter(None, pool.map(read, sorted(shards)))
 
 
-def plan_states(root: Root) -> Iterator[PlanState]:
-    """Fold the footers plan by plan; a video planned again stands with its first plan, whole."""
+def plan_states(root: Root, *, pass_damaged: bool = False) -> Iterator[PlanState]:
+    """Fold the footers plan by plan; a video planned again stands with its first plan, whole.
+
+    Args:
+        pass_damaged: say which videos unreadable files should hold, instead of an error.
+    """
     kind = kind_of(root)
+    damaged: set[str] | None = set() if pass_damaged else None
+    lost: dict[str, str] = {}
     committed = committed_shards(root)
     plans = plan_list(root)
     again = _planned_again(root, plans)
@@ -116,17 +136,31 @@ def plan_states(root: Root) -> Iterator[PlanState]:
     if again:
         for plan in plans:
             shards = _shards_of(root, plan, again) & committed
-            _fold(kind, read_footers(root, shards), merged, lambda video_id: video_id in again)
+            footers = read_footers(root, shards, damaged)
+            _fold(kind, footers, merged, lambda video_id: video_id in again)
+            lost |= _lost(kind, plan, read_plan(root, plan, ["video_id", "shard"]), damaged)
     shown: set[str] = set()
     for plan in plans:
         videos: dict[str, VideoState] = {}
         mine = {shard for shard in committed if layout.plan_of(shard) == plan}
-        _fold(kind, read_footers(root, mine), videos, lambda video_id: video_id not in again)
+        footers = read_footers(root, mine, damaged)
+        _fold(kind, footers, videos, lambda video_id: video_id not in again)
         units = read_plan(root, plan)
+        lost |= _lost(kind, plan, units, damaged)
         first = (set(units.column("video_id").unique().to_pylist()) & again) - shown
         shown |= first
         videos |= {video_id: merged[video_id] for video_id in first & merged.keys()}
-        yield PlanState(plan, units, videos)
+        yield PlanState(plan, units, videos, lost)
+
+
+def _lost(kind: TableKind, plan: str, units: pa.Table, damaged: set[str] | None) -> dict[str, str]:
+    """Videos of a plan's damaged shards, each with the file's key."""
+    names = {shard for shard in damaged or () if layout.plan_of(shard) == plan}
+    if not names:
+        return {}
+    pairs = units.select(["video_id", "shard"]).to_pylist()
+    named = ((pair["video_id"], layout.shard_name(plan, pair["shard"])) for pair in pairs)
+    return {video_id: kind.key(shard) for video_id, shard in named if shard in names}
 
 
 def _planned_again(root: Root, plans: list[str]) -> set[str]:
@@ -157,13 +191,11 @@ def _fold(
         groups: dict[str, list[Outcome]] = defaultdict(list)
         for outcome in footer.outcomes:
             groups[outcome.video_id].append(outcome)
-        place = 0
-        for video_id in sorted(groups):  # the file's own order
+        for video_id, (place, rows) in row_spans(footer.outcomes).items():
+            if not wanted(video_id):
+                continue
             outcomes = sorted(groups[video_id], key=lambda outcome: outcome.first_clip)
-            rows = sum(outcome.rows for outcome in outcomes)
-            if wanted(video_id):
-                state = states.setdefault(video_id, VideoState(outcomes[0].uri))
-                state.outcomes.extend(outcomes)
-                if rows:
-                    state.pieces.append((file, place, rows))
-            place += rows
+            state = states.setdefault(video_id, VideoState(outcomes[0].uri))
+            state.outcomes.extend(outcomes)
+            if rows:
+                state.pieces.append((file, place, rows))

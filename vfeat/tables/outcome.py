@@ -91,6 +91,18 @@ class Outcome:
         return bool(self.errors) and self.rows == 0
 
 
+def row_spans(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
+    """First row and number of rows of each video in a file, which is sorted by video."""
+    rows: dict[str, int] = {}
+    for outcome in outcomes:
+        rows[outcome.video_id] = rows.get(outcome.video_id, 0) + outcome.rows
+    spans, place = {}, 0
+    for video_id in sorted(rows):
+        spans[video_id] = (place, rows[video_id])
+        place += rows[video_id]
+    return spans
+
+
 def dump_outcomes(outcomes: Iterable[Outcome]) -> bytes:
     return json.dumps([dataclasses.asdict(o) for o in outcomes], ensure_ascii=False).encode()
 

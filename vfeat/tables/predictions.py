@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vfeat.tables.features import footer_metadata
-from vfeat.tables.outcome import Outcome
-from vfeat.tables.schema import LABELS, PREDICTIONS_SCHEMA
+from vfeat.tables.outcome import OUTCOMES_KEY, Outcome, load_outcomes
+from vfeat.tables.schema import LABELS, predictions_schema
 
 _UNITS = {"start_s": "second", "end_s": "second", "labels.score": "probability or value"}
 
@@ -25,7 +28,9 @@ class PredictionRow:
         prediction_index: with video_id the row's key: heads in order, and for each head the
             whole video first, then its windows.
         window_index: None for the whole video.
+        clips: those that were there, of the video or the window.
         logits: what the head put out; the mean over windows where the head sees windows.
+        embedding: float32 [W], what the head's last layer sees, likewise; None unless asked for.
     """
 
     video_id: str
@@ -35,26 +40,52 @@ class PredictionRow:
     window_index: int | None
     start_s: float
     end_s: float
+    clips: int
     labels: tuple[tuple[str, float], ...]
     logits: tuple[float, ...]
+    embedding: npt.NDArray[np.float32] | None = None
 
 
-def predictions_table(rows: Sequence[PredictionRow], shard: str) -> pa.Table:
+def predictions_table(
+    rows: Sequence[PredictionRow], shard: str, *, embedding: bool = False
+) -> pa.Table:
     """Rows as a table sorted by (video_id, prediction_index)."""
+    schema = predictions_schema(embedding=embedding)
     rows = sorted(rows, key=lambda row: (row.video_id, row.prediction_index))
     labels = [[{"label": name, "score": score} for name, score in row.labels] for row in rows]
     columns: dict[str, Any] = {
         name: [getattr(row, name) for row in rows]
-        for name in PREDICTIONS_SCHEMA.names
+        for name in schema.names
         if name not in ("labels", "shard")
     }
     columns |= {"labels": pa.array(labels, LABELS), "shard": [shard] * len(rows)}
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
-        for field in PREDICTIONS_SCHEMA
+        for field in schema
         for column in (columns[field.name],)
     ]
-    return pa.Table.from_arrays(arrays, schema=PREDICTIONS_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def replaced_rows(
+    table: pa.Table, file: Any, redone: Iterable[Outcome]
+) -> tuple[pa.Table, list[Outcome]]:
+    """A shard's new content: videos done again as they are now, the others as they were.
+
+    Args:
+        table: rows of the videos that were done again.
+        file: the shard's file as it is, open.
+        redone: the new outcomes.
+    """
+    new = {outcome.video_id: outcome for outcome in redone}
+    stored = pq.ParquetFile(file, page_checksum_verification=True)
+    pairs = stored.schema_arrow.metadata
+    outcomes = [new.get(old.video_id, old) for old in load_outcomes(pairs[OUTCOMES_KEY])]
+    rows = stored.read()
+    kept = rows.filter(pc.invert(pc.is_in(rows.column("video_id"), pa.array(list(new)))))
+    merged = pa.concat_tables([kept.cast(table.schema), table])
+    order = [("video_id", "ascending"), ("prediction_index", "ascending")]
+    return merged.sort_by(order), outcomes
 
 
 def write_predictions(

@@ -72,8 +72,25 @@ def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
     return pa.schema(described, metadata={"vfeat.schema_version": str(SCHEMA_VERSION)})
 
 
-PREDICTIONS_SCHEMA = pa.schema(
-    [
+PREDICTION_NOTES = {
+    **{name: COLUMN_NOTES[name] for name in ("video_id", "uri", "shard")},
+    "prediction_index": "with video_id the key: heads in order, the video, then its windows",
+    "head": "task of the head, as named when it was trained",
+    "window_index": "null in the row of the whole video",
+    "start_s": "start of what was read, seconds after the first presented frame",
+    "end_s": "its end, seconds",
+    "clips": "clips that were there; the others (empty or failed) were masked",
+    "labels": "best classes with their probabilities, best first; of a regression its one value",
+    "logits": "what the head put out; of a video read by windows their mean",
+    "embedding": "only with --embedding: the head's mean over time before its last layer; of a "
+    "video read by windows their mean",
+}
+
+
+def predictions_schema(*, embedding: bool = False) -> pa.Schema:
+    """Schema of `predictions/*.parquet`; heads differ in their widths, so lists have no size."""
+    floats = pa.list_(pa.float32())
+    fields = [
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("uri", pa.string(), nullable=False),
         pa.field("prediction_index", pa.int32(), nullable=False),
@@ -81,11 +98,16 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("window_index", pa.int32()),
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("end_s", pa.float64(), nullable=False),
+        pa.field("clips", pa.int32(), nullable=False),
         pa.field("labels", LABELS, nullable=False),
-        pa.field("logits", pa.list_(pa.float32()), nullable=False),
-        pa.field("shard", pa.string(), nullable=False),
+        pa.field("logits", floats, nullable=False),
     ]
-)
+    if embedding:
+        fields.append(pa.field("embedding", floats, nullable=False))
+    fields.append(pa.field("shard", pa.string(), nullable=False))
+    described = [f.with_metadata({"description": PREDICTION_NOTES[f.name]}) for f in fields]
+    return pa.schema(described, metadata={"vfeat.schema_version": str(SCHEMA_VERSION)})
+
 
 ERRORS = pa.schema(
     [

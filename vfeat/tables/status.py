@@ -124,8 +124,8 @@ def _made_by(about: dict[str, Any]) -> str:
 
 
 def _last_run(run: dict[str, Any]) -> str:
-    rows, wall_s = run["totals"]["rows"], run["wall_s"]
-    return f"{run['run']}: {rows:,} clips in {wall_s:.1f} s, {rows / wall_s:.2f} clips/s"
+    rows, noun, wall_s = run["totals"]["rows"], run["totals"]["noun"], run["wall_s"]
+    return f"{run['run']}: {rows:,} {noun} in {wall_s:.1f} s, {rows / wall_s:.2f} {noun}/s"
 
 
 def _sum(column: Any) -> int:

@@ -121,10 +121,13 @@ def _rows(table: pa.Table, outcomes: list[Outcome], kind: TableKind) -> Iterator
     if keys != sorted(keys):
         yield f"rows are not sorted by (video_id, {kind.index})"
     if len(set(keys)) != len(keys):
-        yield f"{len(keys) - len(set(keys))} rows double a clip"
+        yield f"{len(keys) - len(set(keys))} rows double a {kind.noun}"
     if sorted(set(keys)) != expected:
         missing, extra = set(expected) - set(keys), set(keys) - set(expected)
-        yield f"{len(missing)} clips have neither row nor error, {len(extra)} rows no clip"
+        yield (
+            f"{len(missing)} {kind.noun}s have neither row nor error, {len(extra)} rows no "
+            f"{kind.noun}"
+        )
     vectors = table.column(kind.vector).combine_chunks()
     values = vectors.flatten().to_numpy(zero_copy_only=False)
     broken = int((~np.isfinite(values)).sum())
