@@ -12,7 +12,7 @@ from tests.models.conftest import SMALL
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.models import VideoMamba, box, create_model, save_model
-from vfeat.models.registry import MOTION
+from vfeat.models.registry import MODELS, MOTION, own_config
 from vfeat.models.trained_on import trained_on
 from vfeat.models.weights import read_beside, stored_config, weights_digest
 
@@ -49,6 +49,14 @@ def test_the_uri_is_the_folder(packaged: Path) -> None:
     assert stored_config(uri) == stored_config(str(packaged))
     assert read_beside(uri, "train.json") == (packaged / "train.json").read_bytes()
     assert read_beside(uri, "no.json") is None
+
+
+def test_its_sizes_are_listed_where_it_is(
+    packaged: Path, trained: VideoMamba, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert own_config(MODELS[MOTION]) == trained.config
+    monkeypatch.setattr(box, "BOX", packaged)
+    assert own_config(MODELS[MOTION]) is None
 
 
 def test_other_weights_may_be_named(packaged: Path) -> None:

@@ -48,6 +48,17 @@ def test_what_the_user_asks_for_comes_first(folder: Path, tmp_path: Path) -> Non
     assert found is not None and found.names == tuple("abcde")
 
 
+def test_lists_on_a_remote_store() -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/class_names/mine.txt", "\n".join(FIVE).encode())
+    assert read_class_names("memory://class_names/mine.txt") == FIVE
+    for name, content in (("config.json", "{}"), ("labels.json", json.dumps(FIVE))):
+        memory.pipe(f"/class_names/encoder/{name}", content.encode())
+    found = find_class_names(None, "memory://class_names/encoder", 5)
+    assert found is not None and found.names == FIVE
+    assert read_class_names(found.source) == FIVE
+
+
 @pytest.mark.parametrize(("classes", "name"), [(400, "k400"), (174, "ssv2"), (1000, "imagenet")])
 def test_published_checkpoints_are_known_by_their_size(classes: int, name: str) -> None:
     found = find_class_names(None, "w.pth", classes, published=classes)

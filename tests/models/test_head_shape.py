@@ -50,6 +50,13 @@ def test_safetensors_and_folders_of_ours(tmp_path: Path) -> None:
     assert head_classes(str(tmp_path / "folder")) == 9
 
 
+def test_on_a_remote_store(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    torch.save({"state_dict": state(31)}, tmp_path / "w.pth")
+    fsspec.filesystem("memory").pipe("/head_shape/w.pth", (tmp_path / "w.pth").read_bytes())
+    assert head_classes("memory://head_shape/w.pth") == 31
+
+
 @pytest.mark.parametrize("name", ["classify", "image", "inflate", "resize"])
 def test_official_checkpoints(name: str) -> None:
     path = str(golden_folder(f"videomamba/{name}") / "checkpoint.pth")
