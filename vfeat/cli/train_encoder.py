@@ -61,6 +61,20 @@ def encoder(
         bool, Option("--square-pixels", help="Apply the pixel aspect ratio.")
     ] = False,
     decoder: Annotated[str, Option(help="pyav, decord, torchcodec, module:object.")] = "pyav",
+    objective: Annotated[
+        str, Option(help="classification, distillation, or masked: pre-training without labels.")
+    ] = "classification",
+    teacher: Annotated[
+        str | None, Option(help="Weights of the frozen teacher of distillation and masked.")
+    ] = None,
+    teacher_model: Annotated[
+        str, Option(help="What it is: a VideoMamba, vit:FOLDER or vit:owner/repo.")
+    ] = "videomamba",
+    distill_weight: Annotated[float, Option(help="Of the distance from the teacher.")] = 1.0,
+    mask_ratio: Annotated[float, Option(help="Share of the tokens that is hidden.")] = 0.8,
+    mask_kind: Annotated[
+        str, Option(help="tube, random, or attention (of a vit: teacher).")
+    ] = "tube",
     epochs: Annotated[int, Option(help="Passes over the training clips.")] = 30,
     batch_size: Annotated[int, Option(help="Clips in a step, all workers together.")] = 32,
     repeats: Annotated[int, Option(help="Times a video comes in an epoch.")] = 1,
@@ -119,7 +133,7 @@ def encoder(
     dry_run: flags.DryRun = False,
     json_output: flags.Json = False,
 ) -> None:
-    """Fine-tune a VideoMamba on labelled clips; the same command again goes on or is done."""
+    """Train a VideoMamba on a list of clips; the same command again goes on or is done."""
     given = {name: value for name, value in ctx.params.items() if name not in NOT_FIELDS}
     is_job = source is not None and source.lower().endswith(JOB_SUFFIXES)
     if is_job:  # a flag counts on top of the file where it was really given

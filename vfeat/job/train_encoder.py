@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, Resize, Sampling
 
+Goal = Literal["classification", "distillation", "masked"]
+MaskKind = Literal["tube", "random", "attention"]
 Flip = Literal["horizontal", "vertical", "reverse"]
 
 # These say where, how fast and how often, never what a finished step computes.
@@ -64,6 +66,27 @@ class TrainEncoderJob(BaseModel):
     square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
     decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
 
+    objective: Goal = Field(
+        "classification",
+        description="classification; distillation: beside it, the tokens of a smaller teacher; "
+        "masked: pre-training without labels, from few tokens to a teacher's",
+    )
+    teacher: str | None = Field(
+        None, description="Weights of the frozen teacher of distillation and masked"
+    )
+    teacher_model: str = Field(
+        "videomamba", description="What the teacher is: a VideoMamba, vit:FOLDER or vit:owner/repo"
+    )
+    distill_weight: float = Field(
+        1.0, gt=0, description="Of the distance from the teacher, beside the classification"
+    )
+    mask_ratio: float = Field(0.8, ge=0, lt=1, description="Share of the tokens that is hidden")
+    mask_kind: MaskKind = Field(
+        "tube",
+        description="Which: the same patches all the time (tube), any (random), or rather those "
+        "that a vit: teacher does not attend to (attention)",
+    )
+
     epochs: int = Field(30, ge=1, description="Passes over the training clips")
     batch_size: int = Field(32, ge=1, description="Clips in a step, all workers together")
     repeats: int = Field(1, ge=1, le=64, description="Times a video comes in an epoch")
@@ -111,11 +134,32 @@ class TrainEncoderJob(BaseModel):
     def _fields_agree(self) -> TrainEncoderJob:
         if (self.source is None) == (self.generate is None):
             raise ValueError("give either a list of clips as source, or generate")
+        if why_not := self._wrong_teacher():
+            raise ValueError(why_not)
         if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
             raise ValueError("label_swaps.horizontal mirrors already: leave out hflip")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}")
         return self
+
+    def _wrong_teacher(self) -> str | None:
+        is_vit = self.teacher_model.startswith("vit:")
+        if self.objective == "classification":
+            if self.teacher is None and not is_vit:
+                return None
+            return "a teacher is for objective distillation or masked"
+        if self.teacher is None and not is_vit:
+            return f"objective {self.objective} needs teacher (weights), or teacher_model vit:..."
+        if self.teacher is not None and is_vit:
+            return f"teacher_model {self.teacher_model} has its own weights: leave out teacher"
+        if self.objective == "masked" and self.mask_kind == "attention" and not is_vit:
+            return "mask_kind attention needs a teacher with attention: teacher_model vit:..."
+        return None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the list must have labels."""
+        return self.objective != "masked"
 
     @property
     def clip_spec(self) -> ClipSpec:

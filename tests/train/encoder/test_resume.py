@@ -60,7 +60,7 @@ def test_going_on_after_any_step(
     clips: Path, whole: list[dict[str, Any]], tmp_path: Path, steps: int
 ) -> None:
     job = tiny_job(clips, tmp_path / "out", **FIELDS)
-    with pytest.raises(Interrupted, match="checkpoint is kept|stopped after"):
+    with pytest.raises(Interrupted, match=r"checkpoint is kept|stopped after"):
         train_encoder(job, StopAfter(steps))
     assert losses(train_encoder(job)) == whole
     assert not (tmp_path / "out" / "checkpoint.pt").exists()

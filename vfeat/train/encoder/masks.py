@@ -11,12 +11,8 @@ Source: the official `masking_generator.py` and `engine_for_pretraining_videomam
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-MaskKind = Literal["tube", "random", "attention"]
 
 
 def tube_mask(

@@ -5,10 +5,11 @@ turns a batch into named losses. The trainer knows nothing else: it calls the mo
 down `losses["loss"]`, and writes the means of all of them down. Being a module, it is what
 DistributedDataParallel wraps; what must not learn has `requires_grad_(False)`.
 
-To add one: subclass `Objective`, and build it in `make_objective` by the job's fields.
+To add one: subclass `Objective`, and build it in `make_objective` (`objectives.py`) by the job's
+fields.
 
-    model            the network that is trained, averaged (EMA) and saved: its state dict is
-                     the encoder's folder
+    model            the network that is trained, averaged (EMA), checkpointed and saved: its state
+                     dict is the encoder's folder, and nothing outside it learns
     classifies       whether `model(video)` gives logits; validation then counts right answers,
                      and the best epoch is the one with most of them; otherwise the one with the
                      lowest mean of `losses["loss"]` over the validation clips
@@ -28,7 +29,6 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models import VideoMamba
 from vfeat.models.videomamba import Trunk
 
@@ -74,8 +74,3 @@ class Classification(Objective):
         logits_BK = self.model(batch.video_BCTSS).float()
         loss = F.cross_entropy(logits_BK, batch.target_BK, label_smoothing=self.label_smoothing)
         return {"loss": loss}
-
-
-def make_objective(job: TrainEncoderJob, model: VideoMamba) -> Objective:
-    """The objective that the job asks for, around its network."""
-    return Classification(model, job.label_smoothing)

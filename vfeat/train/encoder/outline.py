@@ -41,7 +41,9 @@ def outline(job: TrainEncoderJob) -> Outline:
     Raises:
         JobError: as `train_encoder` would.
     """
-    listing = None if job.source is None else read_listing(job.source, job.seed)
+    listing = (
+        None if job.source is None else read_listing(job.source, job.seed, labelled=job.labelled)
+    )
     classes = 0 if listing is None else len(listing.classes)
     config = check_shape(job, classes)
     gflops = clip_gflops(config)
@@ -59,6 +61,13 @@ def _work(
     return steps, job.epochs * clips * TRAINING_PASSES * gflops / 1e6
 
 
+def model_fields(job: TrainEncoderJob, classes: int) -> dict[str, int]:
+    """What the job says of the network; without a head where nothing is classified."""
+    outputs = 0 if job.objective == "masked" else classes
+    fields = {"num_frames": job.num_frames, "img_size": job.size, "num_classes": outputs}
+    return {**fields, **job.model_options}
+
+
 def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
     """The network's configuration.
 
@@ -66,8 +75,7 @@ def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
         JobError: an unknown model or option, or a size that its patches do not divide.
     """
     stored = stored_config(job.weights) if job.weights not in (None, RANDOM) else None
-    options = {"num_frames": job.num_frames, "img_size": job.size, "num_classes": classes}
-    config = resolve_config(job.model, {**options, **job.model_options}, stored)
+    config = resolve_config(job.model, model_fields(job, classes), stored)
     if job.size % config.patch_size or job.num_frames % config.tubelet_size:
         raise JobError(
             f"{job.model} cuts frames into patches of {config.patch_size} pixels and tubelets of "

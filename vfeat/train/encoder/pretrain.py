@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from vfeat.errors import JobError
+from vfeat.job.train_encoder import MaskKind
 from vfeat.models.masked import MaskedVideoMamba, visible
 from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.masks import MaskKind, attention_mask, random_mask, tube_mask
+from vfeat.train.encoder.masks import attention_mask, random_mask, tube_mask
 from vfeat.train.encoder.objective import Objective, TrainBatch
 from vfeat.train.encoder.teacher import Teacher, View
 
@@ -39,14 +39,13 @@ class MaskedPretraining(Objective):
         return {"loss": alignment_loss(tokens_YBVC, visible(view.tokens_BLC, mask_BL))}
 
     def _mask(self, view: View) -> Tensor:
-        """Drawn anew in each step; in validation the same ones every time, to be compared."""
-        generator = None if self.training else torch.Generator().manual_seed(0)
+        """Drawn anew each time, from torch's random state."""
         config = self.model.config
         batch, steps, patches = len(view.tokens_BLC), config.tubelets, config.grid**2
         if self.kind == "attention":
             if view.importance_BTP is None:
                 raise JobError("mask_kind attention needs a teacher that gives its attention")
-            return attention_mask(view.importance_BTP, self.ratio, generator)
+            return attention_mask(view.importance_BTP, self.ratio)
         draw = tube_mask if self.kind == "tube" else random_mask
-        mask_BL = draw(batch, steps, patches, self.ratio, generator)
+        mask_BL = draw(batch, steps, patches, self.ratio)
         return mask_BL.to(view.tokens_BLC.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -13,7 +14,6 @@ import torch
 from vfeat import ops
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
-from vfeat.models import create_model
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.broken import BrokenSamples
@@ -24,7 +24,8 @@ from vfeat.train.encoder.feed import ClipFeed
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.listing import Listing, read_listing
 from vfeat.train.encoder.loop import Keepers, Loop
-from vfeat.train.encoder.objective import make_objective
+from vfeat.train.encoder.objective import Objective
+from vfeat.train.encoder.objectives import make_objective
 from vfeat.train.encoder.outline import check_shape
 from vfeat.train.encoder.probing import Footage, check_parts, probe_samples
 from vfeat.train.encoder.result import EncoderResult
@@ -36,6 +37,7 @@ from vfeat.train.task import SPLITS, Split
 from vfeat.train.trainer import seeded
 
 CURVES_FILE = "curves.png"
+DRAW_EVERY_S = 60.0
 
 
 def train_encoder(job: TrainEncoderJob, watch: EncoderWatch | None = None) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def train_encoder(job: TrainEncoderJob, watch: EncoderWatch | None = None) -> di
         Interrupted: the watch asked to stop; the same call goes on.
     """
     watch = watch or EncoderWatch()
-    listing = read_listing(list_of(job, watch), job.seed)
+    listing = read_listing(list_of(job, watch), job.seed, labelled=job.labelled)
     check_shape(job, len(listing.classes))
     for note in listing.notes:
         watch.note(note)
@@ -88,6 +90,7 @@ class _Training:
         samples = [s for split in SPLITS for s in listing.splits[split]]
         self.samples = sorted(samples, key=lambda sample: sample.row)
         self.broken = BrokenSamples(len(samples), job.max_broken_share)
+        self._drawn_s = time.monotonic()
 
     def run(self) -> dict[str, Any]:
         job = self.job
@@ -104,7 +107,7 @@ class _Training:
             train = self.listing.splits["train"]
             steps = -(-len(train) * job.repeats // job.batch_size)
             trainer = EncoderTrainer(objective, augment, job, steps, self.device)
-            self.store.begin(job, self.listing.classes, kernel)
+            self.store.begin(job, self.listing.classes if objective.classifies else (), kernel)
             progress = self.store.load_checkpoint(trainer)
             if progress is None:
                 progress = Progress()
@@ -119,21 +122,11 @@ class _Training:
         self.store.end()
         return result
 
-    def _objective(self) -> Any:
-        job = self.job
-        with seeded(draw(job.seed, "init"), self.device), warnings.catch_warnings():
+    def _objective(self) -> Objective:
+        seed = draw(self.job.seed, "init")
+        with seeded(seed, self.device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*The head is untrained.*")
-            model = create_model(
-                job.model,
-                weights=job.weights,
-                **{
-                    "num_frames": job.num_frames,
-                    "img_size": job.size,
-                    "num_classes": len(self.listing.classes),
-                    **job.model_options,
-                },
-            )
-            return make_objective(job, model).to(self.device)
+            return make_objective(self.job, len(self.listing.classes)).to(self.device)
 
     def _probe(self, feed: ClipFeed, workers: int) -> dict[int, Footage]:
         footage, broken = probe_samples(
@@ -193,11 +186,8 @@ class _Training:
         """All files but weights and checkpoint, as things stand."""
         if len(self.broken):
             self.store.write_file(ERRORS_FILE, self.broken.to_csv())
-        try:
-            self.store.write_file(CURVES_FILE, draw_curves(progress.history))
-        except EnvironmentMissing as error:
-            if finished:
-                self.watch.note(str(error))
+        if finished or time.monotonic() - self._drawn_s > DRAW_EVERY_S:
+            self._draw(progress)
         result = EncoderResult(
             self.store.root.uri, self.listing.classes, self.listing.counts(), progress,
             len(self.broken), metrics, finished,
@@ -205,6 +195,14 @@ class _Training:
         content = result.to_json()
         self.store.write_metrics(content)
         return content
+
+    def _draw(self, progress: Progress) -> None:
+        """A picture takes a second, which short epochs would notice."""
+        try:
+            self.store.write_file(CURVES_FILE, draw_curves(progress.history))
+        except EnvironmentMissing as error:
+            self.watch.note(str(error))
+        self._drawn_s = time.monotonic()
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -79,8 +79,9 @@ class EncoderStore:
         return metrics if metrics["finished"] else None
 
     def begin(self, job: TrainEncoderJob, classes: Sequence[str], kernel: str) -> None:
-        """Say what is trained here."""
-        self.root.replace_bytes(LABELS_FILE, _json(list(classes)))
+        """Say what is trained here; `classes` is empty where nothing is classified."""
+        if classes:
+            self.root.replace_bytes(LABELS_FILE, _json(list(classes)))
         content = {
             "job": job.model_dump(mode="json"),
             "clip": asdict(job.clip_spec),

@@ -102,14 +102,14 @@ class EncoderTrainer:
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on: tensors and plain data."""
         return {
-            "objective": self.objective.state_dict(),
+            "model": self.objective.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
-        self.objective.load_state_dict(state["objective"])
+        self.objective.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])

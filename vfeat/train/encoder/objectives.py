@@ -1,0 +1,45 @@
+"""The objective that a job asks for, around its network."""
+
+from __future__ import annotations
+
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models import create_model
+from vfeat.models.factory import create_masked, create_student
+from vfeat.models.masked import MaskedVideoMamba
+from vfeat.train.encoder.distill import Distillation
+from vfeat.train.encoder.objective import Classification, Objective
+from vfeat.train.encoder.outline import check_shape, model_fields
+from vfeat.train.encoder.pretrain import MaskedPretraining
+from vfeat.train.encoder.teacher import Teacher
+from vfeat.train.encoder.teachers import load_teacher
+
+
+def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
+    """With a network of fresh values from torch's random state, or the job's weights; on the CPU.
+
+    Raises:
+        JobError: weights that do not fit, or a teacher that cannot teach this network.
+        EnvironmentMissing, StorageError: weights that are not there or cannot be read.
+    """
+    fields = model_fields(job, classes)
+    if job.objective == "classification":
+        model = create_model(job.model, weights=job.weights, **fields)
+        return Classification(model, job.label_smoothing)
+    teacher = _teacher(job, classes)
+    if job.objective == "distillation":
+        student = create_student(job.model, teacher.width, weights=job.weights, **fields)
+        return Distillation(student, teacher, job.distill_weight, job.label_smoothing)
+    return MaskedPretraining(_masked(job, teacher, fields), teacher, job.mask_kind, job.mask_ratio)
+
+
+def _teacher(job: TrainEncoderJob, classes: int) -> Teacher:
+    attends = job.objective == "masked" and job.mask_kind == "attention"
+    student = check_shape(job, classes)
+    return load_teacher(job.teacher_model, job.teacher, student, attends=attends)
+
+
+def _masked(job: TrainEncoderJob, teacher: Teacher, fields: dict[str, int]) -> MaskedVideoMamba:
+    """Its last layer is compared behind the final norm, so that all of it learns."""
+    return create_masked(
+        job.model, teacher.width, last_layer="normalised", weights=job.weights, **fields
+    )
