@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Any
 
 from vfeat.errors import JobError, StorageError, VfeatError
+from vfeat.storage.failures import MissingObject
 from vfeat.storage.listing import Listed, list_objects
 from vfeat.storage.source import is_local, open_source
 
@@ -89,7 +90,7 @@ def _list_rows(source: str) -> Iterator[dict[str, Any]]:
         with open_source(source) as file:
             is_csv = source.lower().endswith(".csv")
             table = csv.read_csv(file) if is_csv else parquet.read_table(file)
-    except FileNotFoundError:
+    except MissingObject:
         raise JobError(f"{source}: no such list") from None
     except ArrowInvalid as error:
         raise JobError(f"{source}: not a readable list: {error}") from None
@@ -100,13 +101,20 @@ def _list_rows(source: str) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
+def _beside(source: str, uri: str) -> str:
+    """A relative name counts from the list's folder, or from here where only that is there."""
+    if not is_local(source):
+        return f"{source.rpartition('/')[0]}/{uri}"
+    beside = os.path.join(os.path.dirname(os.path.abspath(source)), uri)
+    return beside if os.path.exists(beside) else os.path.abspath(uri)
+
+
 def _stat(source: str, row: dict[str, Any]) -> Video:
     uri = str(row.pop("uri") or "").strip()
     if not uri:
         return Video("", 0, "", row, f"a row of {source} has no uri")
-    if is_local(uri) and is_local(source) and not os.path.isabs(uri):
-        beside = os.path.join(os.path.dirname(os.path.abspath(source)), uri)
-        uri = beside if os.path.exists(beside) else os.path.abspath(uri)
+    if is_local(uri) and not uri.startswith("file://") and not os.path.isabs(uri):
+        uri = _beside(source, uri)
     try:
         return next(_video(item, row) for item in list_objects(uri))
     except (StorageError, VfeatError, StopIteration) as error:
