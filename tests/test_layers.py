@@ -13,7 +13,7 @@ ROWS = [
     {"errors"},
     {"job", "kernels", "labels"},
     {"storage", "ops"},
-    {"media", "models"},
+    {"media", "models", "synthetic"},
     {"corpus", "plan"},
     {"tables"},
     {"sequences"},
@@ -25,8 +25,9 @@ ROWS = [
 OWNERS = {
     "fsspec": {"storage"},
     "s3fs": {"storage"},
-    "av": {"media"},
-    "cv2": {"media"},
+    "av": {"media", "synthetic"},  # reading; writing generated clips
+    "cv2": {"media", "synthetic"},
+    "skimage": {"synthetic"},
     "decord": {"media"},
     "torchcodec": {"media"},
     "ray": {"engine"},

@@ -55,6 +55,11 @@ class TrainEncoderJob(BaseModel):
     model_options: dict[str, int] = Field(
         default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
     )
+    initial: Literal["fresh", "motion_energy"] = Field(
+        "fresh",
+        description="Values to start from without weights: the model's own, or tubelet filters "
+        "and a first block that see directed motion",
+    )
     num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
     clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
     stride_seconds: float | None = Field(
@@ -97,6 +102,9 @@ class TrainEncoderJob(BaseModel):
     layer_decay: float = Field(1.0, gt=0, le=1, description="Factor of lr from layer to layer")
     drop_path: float = Field(0.0, ge=0, lt=1, description="Share of clips that skip the last block")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share given to all classes")
+    token_loss: float = Field(
+        0.0, ge=0, description="Weight of the same loss from the mean of all tokens"
+    )
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="Of averaged weights; 0 keeps none")
     bf16: bool = Field(True, description="bfloat16 autocast on a GPU")

@@ -62,15 +62,28 @@ class Objective(nn.Module):
 
 
 class Classification(Objective):
-    """Cross-entropy with smoothed labels."""
+    """Cross-entropy with smoothed labels.
+
+    The class token alone decides. With `token_loss` the mean of the other tokens goes through
+    the same head too: a network of fresh values learns what to see before it has learnt to
+    carry it through the scan to the class token.
+    """
 
     model: VideoMamba
 
-    def __init__(self, model: VideoMamba, label_smoothing: float) -> None:
+    def __init__(self, model: VideoMamba, label_smoothing: float, token_loss: float = 0.0) -> None:
         super().__init__(model)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.token_loss = label_smoothing, token_loss
 
     def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
-        logits_BK = self.model(batch.video_BCTSS).float()
-        loss = F.cross_entropy(logits_BK, batch.target_BK, label_smoothing=self.label_smoothing)
-        return {"loss": loss}
+        if not self.token_loss:
+            return {"loss": self._loss(self.model(batch.video_BCTSS), batch)}
+        tokens_BLD = self.model.forward_tokens(batch.video_BCTSS)
+        class_loss = self._loss(self.model.head(tokens_BLD[:, 0]), batch)
+        mean_loss = self._loss(self.model.head(tokens_BLD[:, 1:].mean(dim=1)), batch)
+        loss = class_loss + self.token_loss * mean_loss
+        return {"loss": loss, "class_token": class_loss, "mean_of_tokens": mean_loss}
+
+    def _loss(self, logits_BK: Tensor, batch: TrainBatch) -> Tensor:
+        logits_BK = logits_BK.float()
+        return F.cross_entropy(logits_BK, batch.target_BK, label_smoothing=self.label_smoothing)

@@ -6,6 +6,7 @@ from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models import create_model
 from vfeat.models.factory import create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
+from vfeat.models.motion_energy import see_motion
 from vfeat.train.encoder.distill import Distillation
 from vfeat.train.encoder.objective import Classification, Objective
 from vfeat.train.encoder.outline import check_shape, model_fields
@@ -24,7 +25,9 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
     fields = model_fields(job, classes)
     if job.objective == "classification":
         model = create_model(job.model, weights=job.weights, **fields)
-        return Classification(model, job.label_smoothing)
+        if job.initial == "motion_energy":
+            see_motion(model)
+        return Classification(model, job.label_smoothing, job.token_loss)
     teacher = _teacher(job, classes)
     if job.objective == "distillation":
         student = create_student(job.model, teacher.width, weights=job.weights, **fields)

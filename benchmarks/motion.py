@@ -1,0 +1,184 @@
+"""What `videomamba_motion` recognises in clips it never saw, by the command that users run.
+
+    python -m benchmarks.motion FOOTAGE... [--still STILL...] [--weights ENCODER] [--json OUT]
+
+Three tables, each with the share of clips that are called right:
+
+* generated: fresh seeds of the generator it was trained with;
+* virtual camera: the generator's camera paths and transitions, looking at windows of the
+  real videos FOOTAGE, which play on underneath, people and all; windows with a cut of their
+  own are left out;
+* still: the real videos STILL as they are: shots whose camera stands, whatever moves in them.
+
+Clips are compressed, then read by `vfeat extract`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+import vfeat
+from vfeat.synthetic.camera import F64
+from vfeat.synthetic.encode import write_video
+from vfeat.synthetic.labels import LABELS
+from vfeat.synthetic.scenes import U8
+from vfeat.synthetic.script import CLIP_S, Background, Footage, make_clip
+from vfeat.synthetic.wear import worn
+
+FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
+CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
+
+
+@dataclass(frozen=True)
+class Film:
+    """Real footage in memory.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3].
+        times_s: of the frames, from 0.
+    """
+
+    frames: U8
+    times_s: F64
+
+    @property
+    def cuts_s(self) -> F64:
+        """When it cuts by itself."""
+        small = np.stack([cv2.resize(frame, (32, 32)) for frame in self.frames])
+        steps = np.abs(np.diff(small.astype(np.float32), axis=0)).mean((1, 2, 3))
+        return np.asarray(self.times_s[1:][steps > CUT])
+
+
+def main() -> None:
+    """Print the tables; write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("footage", nargs="*", help="real videos for the virtual camera")
+    parser.add_argument("--still", nargs="*", default=[], help="real videos of standing cameras")
+    parser.add_argument("--weights", help="an encoder's folder; default: the one in the package")
+    parser.add_argument("--clips", type=int, default=40, help="of each label")
+    parser.add_argument("--seed", type=int, default=2**31)
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    films = [film for path in args.footage if (film := read_film(path)) is not None]
+    tables = {"generated": made(None, args.clips, args.seed, args.weights)}
+    if films:
+        tables["virtual camera"] = made(real(films), args.clips, args.seed, args.weights)
+    if args.still:
+        tables["still"] = {"static": called(args.still, args.weights)}
+    for title, table in tables.items():
+        print_table(title, table)
+    if args.json:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        counts = {title: {k: dict(v) for k, v in table.items()} for title, table in tables.items()}
+        Path(args.json).write_text(json.dumps({"date": now, "called": counts}, indent=1) + "\n")
+
+
+def made(
+    footage: Footage | None, clips: int, seed: int, weights: str | None
+) -> dict[str, Counter[str]]:
+    """For each label, what freshly made clips of it were called."""
+    with tempfile.TemporaryDirectory() as folder:
+        for label in LABELS:
+            (Path(folder) / label).mkdir()
+            for index in range(clips):
+                clip = make_clip(label, (seed, index), footage)
+                rng = np.random.default_rng((seed, index))
+                path = f"{folder}/{label}/{index:04d}.mp4"
+                write_video(rng, path, worn(rng, clip.frames), clip.rate_fps)
+        rows = extracted([folder], weights)
+        found: dict[str, Counter[str]] = {label: Counter() for label in LABELS}
+        for uri, start_s, name in rows:
+            if start_s == 0:
+                found[Path(uri).parent.name][name] += 1
+    return found
+
+
+def called(paths: Sequence[str], weights: str | None) -> Counter[str]:
+    """What the clips of real videos were called."""
+    return Counter(name for _, _, name in extracted(paths, weights))
+
+
+def extracted(sources: Sequence[str], weights: str | None) -> list[tuple[str, float, str]]:
+    """URI, start and best label of each clip, by `vfeat extract`."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [sys.executable, "-m", "vfeat", "extract", *sources, "--out", out]
+        command += ["--executor", "inline"]
+        if weights:
+            command += [*encoder_flags(weights)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 3):
+            sys.exit(done.stderr)
+        rows = vfeat.open(out).to_arrow().select(["uri", "start_s", "labels"]).to_pylist()
+    return [(row["uri"], row["start_s"], row["labels"][0]["label"]) for row in rows]
+
+
+def encoder_flags(weights: str) -> list[str]:
+    """How a trained encoder's folder is used."""
+    return ["--model", "videomamba", "--weights", weights]
+
+
+def read_film(path: str) -> Film | None:
+    """A video's frames, made smaller; None if it is too short for a clip."""
+    frames, times_s = [], []
+    with av.open(path) as container:
+        for frame in container.decode(video=0):
+            width = min(FOOTAGE_WIDTH, frame.width)
+            height = round(frame.height * width / frame.width)
+            small = frame.reformat(width, height, "rgb24", interpolation="AREA")
+            frames.append(small.to_ndarray())
+            times_s.append(float(frame.time or 0))
+    film = Film(np.stack(frames), np.array(times_s) - times_s[0])
+    return film if film.times_s[-1] >= CLIP_S else None
+
+
+def real(films: Sequence[Film]) -> Footage:
+    """A random window without a cut, seen at the size that leaves the camera room to move."""
+    starts = [starts_without_cut(film) for film in films]
+    usable = [n for n, found in enumerate(starts) if len(found)]
+
+    def pick(
+        rng: np.random.Generator, times_s: F64, width: int, height: int
+    ) -> tuple[Background, float]:
+        which = usable[rng.integers(len(usable))]
+        film, start_s = films[which], float(rng.choice(starts[which]))
+        index = np.searchsorted(film.times_s, start_s + times_s, side="right") - 1
+        tall, wide = film.frames.shape[1:3]
+        density = min(wide / width, tall / height) * rng.uniform(0.45, 0.85)
+        return (lambda moment: film.frames[index[moment]]), float(density)
+
+    return pick
+
+
+def starts_without_cut(film: Film) -> F64:
+    """Moments from which a clip's length runs without a cut."""
+    candidates = film.times_s[film.times_s <= film.times_s[-1] - CLIP_S]
+    cuts_s = film.cuts_s
+    clean = [not ((cuts_s > start) & (cuts_s <= start + CLIP_S)).any() for start in candidates]
+    return np.asarray(candidates[np.array(clean, dtype=bool)])
+
+
+def print_table(title: str, table: dict[str, Counter[str]]) -> None:
+    """One line for each label: the share called right, and what the others were called."""
+    total = sum(counter.total() for counter in table.values())
+    right = sum(counter[label] for label, counter in table.items())
+    print(f"\n{title}: {right} of {total} right, {100 * right / max(1, total):.1f} %")
+    for label, counter in table.items():
+        others = ", ".join(f"{n} {name}" for name, n in counter.most_common() if name != label)
+        print(f"  {label:10} {counter[label]:4} of {counter.total():4}   {others}")
+
+
+if __name__ == "__main__":
+    main()
