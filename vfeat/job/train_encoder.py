@@ -142,6 +142,10 @@ class TrainEncoderJob(BaseModel):
     def _fields_agree(self) -> TrainEncoderJob:
         if (self.source is None) == (self.generate is None):
             raise ValueError("give either a list of clips as source, or generate")
+        if self.initial != "fresh" and self.weights is not None:
+            raise ValueError(f"initial {self.initial} would overwrite the weights: leave one out")
+        if self.token_loss and self.objective != "classification":
+            raise ValueError(f"token_loss is for objective classification, not {self.objective}")
         if why_not := self._wrong_teacher():
             raise ValueError(why_not)
         if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:

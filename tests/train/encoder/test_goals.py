@@ -161,6 +161,8 @@ def test_a_vision_transformer_teaches_where_it_attends(unlabelled: Path, tmp_pat
             "teacher_model vit:",
         ),
         ({"objective": "masked", "teacher": "folder", "mask_ratio": 1.0}, "mask_ratio"),
+        ({"objective": "masked", "teacher": "folder", "token_loss": 1.0}, "token_loss is for"),
+        ({"initial": "motion_energy", "weights": "folder"}, "would overwrite the weights"),
     ],
     ids=str,
 )

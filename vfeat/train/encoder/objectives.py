@@ -22,11 +22,16 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
         JobError: weights that do not fit, or a teacher that cannot teach this network.
         EnvironmentMissing, StorageError: weights that are not there or cannot be read.
     """
+    objective = _objective(job, classes)
+    if job.initial == "motion_energy":
+        see_motion(objective.model)
+    return objective
+
+
+def _objective(job: TrainEncoderJob, classes: int) -> Objective:
     fields = model_fields(job, classes)
     if job.objective == "classification":
         model = create_model(job.model, weights=job.weights, **fields)
-        if job.initial == "motion_energy":
-            see_motion(model)
         return Classification(model, job.label_smoothing, job.token_loss)
     teacher = _teacher(job, classes)
     if job.objective == "distillation":
