@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
-from vfeat.synthetic.styles import LONGEST, SHORTEST, STYLES, Style, random_length, style_sequence
+from vfeat.synthetic.styles import (
+    LONGEST,
+    SHORT,
+    SHORTEST,
+    STYLES,
+    Style,
+    random_length,
+    style_sequence,
+)
 
 MOVING: set[Motion] = set(LABELS) - {"static", "shake", *TRANSITIONS}
 # What most of a video's clips show.
@@ -24,7 +32,7 @@ def test_most_clips_are_typical(style: Style) -> None:
     shares = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        sequence = style_sequence(rng, style, random_length(rng))
+        sequence = style_sequence(rng, style, random_length(rng, style))
         shares.append(np.mean([label in TYPICAL[style] for label in sequence]))
     assert np.median(shares) > 0.55
 
@@ -38,6 +46,10 @@ def test_sequences_have_the_length_asked_for_and_known_labels(style: Style) -> N
 
 
 def test_lengths_span_the_range() -> None:
-    lengths = [random_length(np.random.default_rng(seed)) for seed in range(300)]
-    assert min(lengths) >= SHORTEST and max(lengths) <= LONGEST
-    assert min(lengths) < 30 and max(lengths) > 1400
+    def lengths(style: Style) -> list[int]:
+        return [random_length(np.random.default_rng(seed), style) for seed in range(300)]
+
+    found = lengths("handheld")
+    assert SHORTEST <= min(found) < 8 and 1400 < max(found) <= LONGEST
+    assert sum(length >= SHORT for length in found) > 200
+    assert min(lengths("mixed")) >= SHORT

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, surroundings, train
+from vfeat.cli import classify, extract, inspect, show, surroundings, train
 
 app = typer.Typer(
     name="vfeat",
@@ -39,6 +39,7 @@ app.command("classify")(classify.classify)
 app.command("plan")(extract.plan)
 app.command("run")(extract.run)
 app.command("status")(inspect.status)
+app.command("show")(show.show)
 app.command("verify")(inspect.verify)
 app.command("errors")(inspect.errors)
 app.command("models")(surroundings.models)

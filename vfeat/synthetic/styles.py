@@ -17,8 +17,9 @@ from vfeat.synthetic.labels import TRANSITIONS, Motion
 
 Style = Literal["locked_off", "handheld", "sweeping", "slideshow", "fast_cut", "mixed"]
 STYLES: tuple[Style, ...] = get_args(Style)
-SHORTEST, LONGEST = 20, 2000
-"""Clips of a video."""
+SHORTEST, SHORT, LONGEST = 4, 20, 2000
+"""Clips of a video; below `SHORT` nobody could call a video mixed."""
+SHORT_SHARE = 0.25
 
 _PANS: tuple[Motion, ...] = ("pan_left", "pan_right")
 _TILTS: tuple[Motion, ...] = ("tilt_up", "tilt_down")
@@ -104,9 +105,11 @@ def style_sequence(rng: np.random.Generator, style: Style, clips: int) -> list[M
     return sequence
 
 
-def random_length(rng: np.random.Generator) -> int:
-    """From 20 to 2,000 clips, log-uniform."""
-    return round(float(np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST)))))
+def random_length(rng: np.random.Generator, style: Style) -> int:
+    """From 20 to 2,000 clips, log-uniform; a quarter is shorter, but for `mixed`."""
+    is_short = rng.random() < SHORT_SHARE and style != "mixed"
+    low, high = (SHORTEST, SHORT) if is_short else (SHORT, LONGEST)
+    return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 
 def _shots(rng: np.random.Generator, manner: _Manner, clips: int) -> list[Motion]:

@@ -112,7 +112,7 @@ class _Told:
         self.rng = np.random.default_rng((seed, number))
         self.style: Style = STYLES[number % len(STYLES)]
         self.split = SPLITS[number // len(STYLES) % len(SPLITS)]
-        self.sequence = style_sequence(self.rng, self.style, random_length(self.rng))
+        self.sequence = style_sequence(self.rng, self.style, random_length(self.rng, self.style))
         self.video = Video(f"style:{seed}/{number:05d}_{self.style}", 1, "generated")
 
     def unit(self, stride_s: Fraction) -> Unit:
