@@ -88,6 +88,7 @@ def test_pre_training_reads_no_label(pretrained: tuple[str, dict[str, Any]]) -> 
     assert last["val_losses"]["loss"] < first["val_losses"]["loss"]
     assert last["val"] is None and result["metrics"] == {}
     assert result["best_epoch"] == 2
+    assert result["videos"] == {"unlabelled": {"train": 16, "val": 8, "test": 0}}
     assert not (Path(folder) / "labels.json").exists()
 
 

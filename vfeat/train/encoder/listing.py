@@ -14,6 +14,8 @@ from vfeat.train.labels import listed
 from vfeat.train.splits import drawn_splits
 from vfeat.train.task import SPLITS, LabelRow, Split, TaskLabels
 
+UNLABELLED = "unlabelled"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -22,7 +24,7 @@ class Sample:
     Attributes:
         row: its number in the list, from 0; its random numbers are drawn by it, so that a list
             that moved with its videos trains the same.
-        label: index of its class; 0 where the list has no labels.
+        label: index of its class.
         start_s, end_s: the part of the video that is meant, seconds from the first presented
             frame; None to its beginning or end.
     """
@@ -60,7 +62,8 @@ def read_listing(source: str, seed: int, *, labelled: bool = True) -> Listing:
     """Read a CSV or Parquet list; relative URIs count from its folder.
 
     Args:
-        labelled: the column `label` must be there.
+        labelled: every row must have a label, and every class a clip to learn from; otherwise
+            those without are a class of their own.
 
     Raises:
         JobError: not a list, or lines that cannot be used, by their numbers.
@@ -75,13 +78,15 @@ def read_listing(source: str, seed: int, *, labelled: bool = True) -> Listing:
         raise JobError(f"{source}: a list of clips needs a column named label; found: {found}")
     names = [_text(video.extra.get("label")) for video in videos]
     _refuse(source, "no label", [n for n, name in enumerate(names) if labelled and not name])
+    names = [name or UNLABELLED for name in names]
     classes = _ordered(set(names))
     place = {name: number for number, name in enumerate(classes)}
     samples = [_sample(source, n, v, place[names[n]]) for n, v in enumerate(videos)]
     drawn, held_out = _split(source, classes, samples, seed)
     notes = [f"No split is called val: {held_out} training clips validate."] if held_out else []
     splits = {split: tuple(samples[n] for n in drawn[split]) for split in SPLITS}
-    _check_train(source, classes, splits["train"])
+    if labelled or not splits["train"]:
+        _check_train(source, classes, splits["train"])
     return Listing(classes, splits, tuple(notes))
 
 

@@ -136,7 +136,7 @@ class _Training:
         self.broken.add(broken)
         there = {f.sample.label for f in self._split("train", footage)}
         for place, name in enumerate(self.listing.classes):
-            if place not in there:
+            if place not in there and self.job.labelled:
                 raise JobError(f"no training video of class {name} can be read")
         return footage
 
