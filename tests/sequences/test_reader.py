@@ -66,6 +66,26 @@ def test_a_range_is_a_slice_of_the_whole(
         np.testing.assert_array_equal(part.mask_L, everything.mask_L[middle:])
 
 
+def test_files_are_listed_once_however_much_is_read(
+    dataset: vfeat.FeatureDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing is a request to the store: never one for each window."""
+    reader = SequenceReader(dataset)
+    refs = list(reader.refs())
+    listed: list[str] = []
+    list_files = vfeat.FeatureDataset.files
+
+    def counted(self: vfeat.FeatureDataset) -> list[str]:
+        listed.append(self.root.uri)
+        return list_files(self)
+
+    monkeypatch.setattr(vfeat.FeatureDataset, "files", counted)
+    for ref in refs:
+        for clip in range(ref.clips):
+            reader.read(ref, clip, clip)
+    assert len(listed) == 1
+
+
 def test_many_row_groups_read_like_one(
     own_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

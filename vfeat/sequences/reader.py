@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -91,14 +92,11 @@ class SequenceReader:
         Raises:
             JobError: nothing is committed yet.
         """
-        return int(self._vector_type().list_size)
+        return self._shape[1]
 
     def steps_per_clip(self) -> int:
         """L of one clip: 1, its frame steps, or all its patch tokens."""
-        if self.level == "clip":
-            return 1
-        schema = self._schema()
-        return int(schema.field(COLUMNS[self.level]).type.list_size)
+        return self._shape[0]
 
     def read(
         self, ref: SequenceRef, first_clip: int = 0, last_clip: int | None = None
@@ -191,11 +189,13 @@ class SequenceReader:
                 return self._file(key).schema_arrow
         return self._file(keys[-1]).schema_arrow
 
-    def _vector_type(self) -> pa.FixedSizeListType:
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        """Steps of a clip and their width: one for the dataset, so it is looked up once."""
         kind = self._schema().field(COLUMNS[self.level]).type
-        while pa.types.is_fixed_size_list(kind.value_type):
-            kind = kind.value_type
-        return kind
+        if self.level == "clip":
+            return 1, int(kind.list_size)
+        return int(kind.list_size), int(kind.value_type.list_size)
 
 
 def _settled(state: PlanState) -> Iterator[SequenceRef]:
