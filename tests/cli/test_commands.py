@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -14,10 +15,10 @@ import pytest
 import yaml
 
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, run
-from vfeat.cli import extract
+from vfeat.cli import classify, extract
 from vfeat.cli.app import app
 from vfeat.job.load import load_job
-from vfeat.job.spec import ExtractJob, parse_job
+from vfeat.job.spec import ClassifyJob, ExtractJob, Placement, parse_job
 from vfeat.schema import published_schemas
 
 COMMANDS = [c.name for c in app.registered_commands if c.name]
@@ -37,13 +38,21 @@ def test_every_command_has_help_and_is_documented(command: str) -> None:
     assert f"vfeat {command}" in readme, f"README.md does not mention `vfeat {command}`"
 
 
-def test_flags_are_the_fields_of_the_job() -> None:
-    flags = set(inspect.signature(extract.extract).parameters)
-    flags -= {"dry_run", "json_output"}
-    flags = {"model_options" if f == "model_option" else f for f in flags}
-    assert flags == set(ExtractJob.model_fields) - {"kind"}
-    for name, parameter in inspect.signature(extract.extract).parameters.items():
-        field = ExtractJob.model_fields.get(name)
+@pytest.mark.parametrize(
+    ("command", "job", "renamed"),
+    [
+        (extract.extract, ExtractJob, {"model_option": "model_options"}),
+        (classify.classify, ClassifyJob, {"head": "heads"}),
+    ],
+)
+def test_flags_are_the_fields_of_the_job(
+    command: Callable[..., None], job: type[Placement], renamed: dict[str, str]
+) -> None:
+    parameters = inspect.signature(command).parameters
+    flags = {renamed.get(name, name) for name in parameters} - {"dry_run", "json_output"}
+    assert flags == set(job.model_fields) - {"kind"}
+    for name, parameter in parameters.items():
+        field = job.model_fields.get(name)
         if field is not None and not field.is_required():
             assert parameter.default == field.default, name
 

@@ -38,6 +38,7 @@ def classify(
     breaker_first_units: flags.BreakerFirstUnits = 25,
     breaker_error_share: flags.BreakerErrorShare = 0.5,
     storage_patience_seconds: flags.StoragePatience = 120.0,
+    shard_minutes: flags.ShardMinutes = 5.0,
     retry_errors: Annotated[
         list[str] | None, typer.Option(help="Do failed videos again: a class, or `all`.")
     ] = None,

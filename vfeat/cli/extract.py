@@ -80,7 +80,7 @@ def extract(
     batch_size: Annotated[
         int | None, typer.Option(help="Clips in a batch; default by memory.")
     ] = None,
-    shard_minutes: Annotated[float, typer.Option(help="Estimated work in a shard.")] = 5.0,
+    shard_minutes: flags.ShardMinutes = 5.0,
     shard_megabytes: Annotated[int, typer.Option(help="Largest size of a shard.")] = 256,
     decode_timeout_seconds: Annotated[
         float, typer.Option(help="Longest decode without progress.")

@@ -9,6 +9,7 @@ import typer
 Out = Annotated[
     str, typer.Option(help="Dataset root: a folder or an s3:// prefix.", show_default=False)
 ]
+ShardMinutes = Annotated[float, typer.Option(help="Estimated work in a shard.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and write nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Dataset = Annotated[str, typer.Argument(metavar="OUT", help="Dataset root.")]

@@ -31,7 +31,6 @@ from vfeat.tables.plans import plan_list, plan_table, publish_plan
 from vfeat.tables.snapshot import IsGone
 
 STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
-SHARD_S = 300.0
 SHARD_ROWS = 1_000_000
 
 
@@ -57,6 +56,7 @@ class ClassifyRun(Flow):
             job.device, job.storage_patience_seconds,
         )  # fmt: skip
         self.again: dict[str, SequenceRef] = {}
+        self._made_of = self.heads[0].fingerprint
 
     def plan(self) -> IsGone:
         recipe = self.spec.recipe()
@@ -136,7 +136,7 @@ class ClassifyRun(Flow):
                     return
 
     def _shards(self, refs: list[SequenceRef]) -> list[list[Unit]]:
-        limits = ShardLimits(SHARD_S, SHARD_ROWS)
+        limits = ShardLimits(self.job.shard_minutes * 60, SHARD_ROWS)
         units = [self._unit(ref) for ref in refs]
         spread = limits.spread(sum(unit.cost_s for unit in units), self.executor.workers())
         return list(pack(units, spread))
@@ -146,7 +146,7 @@ class ClassifyRun(Flow):
         rows = count_predictions(ref, self.spec, clip.stride_s, clip.clip_s)
         cost_s = ref.clips * len(self.heads) * STEP_S
         return Unit(
-            ref.video_id, ref.uri, ref.rows, self.heads[0].fingerprint, 0, rows - 1, cost_s,
+            ref.video_id, ref.uri, ref.rows, self._made_of, 0, rows - 1, cost_s,
             None, sequence=ref,
         )  # fmt: skip
 

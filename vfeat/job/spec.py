@@ -176,6 +176,7 @@ class ClassifyJob(Placement):
     embedding: bool = Field(
         False, description="Also keep the head's mean over time, before its last layer"
     )
+    shard_minutes: float = Field(5.0, gt=0, le=120, description="Estimated work in a shard")
     retry_errors: tuple[Retried, ...] | None = Field(
         None, description="Do failed videos again: error classes, or `all`"
     )
