@@ -114,6 +114,11 @@ def encoder(
     crops: Annotated[int, Option(help="1 centre crop in an evaluation, or 3 averaged.")] = 1,
     seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,
     device: flags.Device = "auto",
+    workers: Annotated[int, Option(help="Processes that share each batch; one a GPU.")] = 1,
+    executor: Annotated[
+        str, Option(help="inline: on this machine; ray: Ray Train, perhaps on a cluster.")
+    ] = "inline",
+    address: flags.Address = None,
     decode_workers: Annotated[
         int | None, Option(help="Decoder children; default by cores.")
     ] = None,

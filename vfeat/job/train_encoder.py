@@ -21,6 +21,7 @@ NOT_NUMBERS = frozenset(
     {
         "kind", "source", "generate", "out", "device", "decode_workers", "decode_timeout_seconds",
         "cache_megabytes", "scratch_megabytes", "checkpoint_minutes", "max_broken_share",
+        "workers", "executor", "address",
     }
 )  # fmt: skip
 
@@ -129,6 +130,11 @@ class TrainEncoderJob(BaseModel):
 
     seed: int = Field(0, description="Of everything that is drawn")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
+    workers: int = Field(1, ge=1, description="Processes that share each batch, one for each GPU")
+    executor: Literal["inline", "ray"] = Field(
+        "inline", description="inline: on this machine; ray: workers of Ray Train on a cluster"
+    )
+    address: str | None = Field(None, description="Ray cluster address; default: a local one")
     decode_workers: int | None = Field(None, ge=1, description="Decoder children; by cores")
     decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
     cache_megabytes: int = Field(2048, ge=0, description="Clips kept in memory between epochs")
@@ -193,3 +199,9 @@ class TrainEncoderJob(BaseModel):
         """The fields that decide the numbers, for a comparison with an earlier run."""
         fields = self.model_dump(mode="json")
         return {name: value for name, value in fields.items() if name not in NOT_NUMBERS}
+
+
+def default_numbers() -> dict[str, Any]:
+    """Fields that decide the numbers, at their defaults."""
+    job = TrainEncoderJob(source="", out="")
+    return job.numbers()

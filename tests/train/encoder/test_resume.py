@@ -90,6 +90,17 @@ def test_a_command_that_was_cut_goes_on(
     assert "Nothing to do" in done.stderr and json.loads(done.stdout) == json.loads(again.stdout)
 
 
+def test_a_field_that_is_new_since_then_is_no_other_setting(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train_encoder(tiny_job(clips, tmp_path, **FIELDS), StopAfter(1))
+    path = tmp_path / "train.json"
+    content = json.loads(path.read_text())
+    del content["identity"]["layer_decay"], content["identity"]["lr"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(JobError, match=r"lr: there 0\.001, asked for 0\.002$"):
+        train_encoder(tiny_job(clips, tmp_path, **FIELDS))
+
+
 def test_other_settings_in_the_same_folder_are_refused(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train_encoder(tiny_job(clips, tmp_path, **FIELDS), StopAfter(1))

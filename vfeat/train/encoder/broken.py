@@ -55,6 +55,11 @@ class BrokenSamples:
                 f"{example.sample.video.uri}: {example.message}"
             )
 
+    def everyone(self, parts: Iterable[BrokenSamples]) -> None:
+        """Note what the peers have found; raises as `add` does."""
+        for part in parts:
+            self.add(part._found.values())
+
     def to_csv(self) -> bytes:
         """For `errors.csv`, by row of the list."""
         text = io.StringIO()

@@ -6,8 +6,10 @@ Shape legend: B clips, V crops, T frames, S side in pixels, K classes, N videos.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,12 +21,26 @@ from vfeat.train.encoder.feed import ClipFeed, RawBatch
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.objective import Objective, TrainBatch
 from vfeat.train.encoder.order import evaluation_groups
+from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.prefetch import Prefetch
 from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.trainer import autocast
 from vfeat.train.encoder.watch import EncoderWatch, Phase
 from vfeat.train.metrics import Metrics, measure
 from vfeat.train.trainer import seeded
+
+
+@dataclass
+class _Scores:
+    """Of one video: its class, and the sum of the probabilities K of `count` clips."""
+
+    label: int
+    sum_K: npt.NDArray[np.float64] | float = 0.0
+    count: int = 0
+
+    def add(self, scores_K: npt.NDArray[np.float64]) -> None:
+        self.sum_K = self.sum_K + scores_K
+        self.count += 1
 
 
 class Evaluator:
@@ -35,9 +51,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, job: TrainEncoderJob, feed: ClipFeed, classes: int, device: torch.device
+        self,
+        job: TrainEncoderJob,
+        feed: ClipFeed,
+        classes: int,
+        device: torch.device,
+        peers: Peers,
     ) -> None:
         self._job, self._feed, self._classes, self._device = job, feed, classes, device
+        self._peers = peers
 
     def metrics(
         self, model: torch.nn.Module, footage: Sequence[Footage], phase: Phase, epoch: int,
@@ -45,22 +67,14 @@ class Evaluator:
     ) -> Metrics | None:  # fmt: skip
         """Of a network that classifies; None when no video gives a clip."""
         model.eval()
-        sums: dict[int, Tensor] = {}
-        labels: dict[int, int] = {}
-        counts: dict[int, int] = {}
+        sums: dict[int, _Scores] = {}
         for raw, video_BCTSS in self._batches(footage, phase, epoch, watch):
             with torch.inference_mode(), autocast(self._job, self._device):
                 scores = model(video_BCTSS).double().softmax(-1)
             scores_BK = scores.view(len(raw.picks), -1, self._classes).mean(1).cpu()
             for pick, scores_K in zip(raw.picks, scores_BK, strict=True):
-                row = pick.row
-                sums[row] = sums[row] + scores_K if row in sums else scores_K
-                counts[row] = counts.get(row, 0) + 1
-                labels[row] = pick.label
-        if not sums:
-            return None
-        means_NK = np.stack([sums[row].numpy() / counts[row] for row in sorted(sums)])
-        return measure("classification", means_NK, [labels[row] for row in sorted(sums)])
+                sums.setdefault(pick.row, _Scores(pick.label)).add(scores_K.numpy())
+        return _measured(self._peers.every(sums))
 
     def losses(
         self, objective: Objective, footage: Sequence[Footage], phase: Phase, epoch: int,
@@ -78,7 +92,12 @@ class Evaluator:
             with torch.no_grad(), seeded(seed, self._device), autocast(self._job, self._device):
                 found = objective(batch)
             total.add({name: float(value) for name, value in found.items()}, len(raw.picks))
-        return total.means()
+        everywhere = Progress()
+        for part in self._peers.every(total):
+            everywhere.clips += part.clips
+            for name, value in part.sums.items():
+                everywhere.sums[name] = everywhere.sums.get(name, 0.0) + value
+        return everywhere.means()
 
     def _batches(
         self, footage: Sequence[Footage], phase: Phase, epoch: int, watch: EncoderWatch
@@ -86,12 +105,26 @@ class Evaluator:
         """Batches that hold a clip, and their pixels as the network takes them."""
         groups = evaluation_groups(footage, self._job)
         total, done = sum(map(len, groups)), 0
-        with Prefetch(self._feed.batches(groups, self._job.crops)) as batches:
+        mine = [self._peers.share(group) for group in groups]
+        with Prefetch(self._feed.batches(mine, self._job.crops)) as batches:
             for group, raw in zip(groups, batches, strict=True):
                 if raw.picks:
                     frames = raw.frames_BVTSSC.to(self._device, non_blocking=True).flatten(0, 1)
                     yield raw, normalised(channels_first(frames))
                 done += len(group)
-                if watch.stopping():
+                if self._peers.any(watch.stopping()):
                     raise Interrupted(f"stopped after {done} of {total} clips of {phase}")
                 watch.advanced(phase, epoch, done, total, 0.0)
+
+
+def _measured(parts: Sequence[dict[int, _Scores]]) -> Metrics | None:
+    """Of the videos of all peers; one whose clips went to several counts once."""
+    videos: dict[int, list[_Scores]] = {}
+    for part in parts:
+        for row, scores in part.items():
+            videos.setdefault(row, []).append(scores)
+    if not videos:
+        return None
+    rows = sorted(videos)
+    means = [sum(s.sum_K for s in videos[r]) / sum(s.count for s in videos[r]) for r in rows]
+    return measure("classification", np.stack(means), [videos[row][0].label for row in rows])

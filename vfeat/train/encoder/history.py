@@ -81,10 +81,6 @@ class Progress:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * clips
 
-    def skip(self) -> None:
-        """A step had no clip."""
-        self.step += 1
-
     def means(self) -> dict[str, float]:
         """Losses of the epoch so far."""
         return {name: value / max(1, self.clips) for name, value in self.sums.items()}

@@ -57,6 +57,7 @@ class Loop:
     ) -> None:
         self.job, self.trainer, self.feed, self.evaluator = job, trainer, feed, evaluator
         self.train, self.val, self.footage, self.watch = train, val, footage, watch
+        self.peers = trainer.peers
 
     def run(self, progress: Progress, keep: Keepers) -> None:
         """Learn all epochs that are left.
@@ -85,22 +86,20 @@ class Loop:
         total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))
         began_s = saved_s = time.monotonic()
         seconds, waited_s = progress.seconds, progress.waited_s
-        with Prefetch(self.feed.batches(groups[progress.step :])) as batches:
+        mine = [self.peers.share(group) for group in groups[progress.step :]]
+        with Prefetch(self.feed.batches(mine)) as batches:
             for raw in batches:
-                if raw.picks:
-                    frames = raw.frames_BVTSSC[:, 0]
-                    place = (progress.epoch, progress.step)
-                    losses = self.trainer.step(frames, raw.picks, *place)
-                    progress.add(losses, len(raw.picks))
-                else:
-                    progress.skip()
-                done += len(raw.picks)
+                taken = self.trainer.step(
+                    raw.frames_BVTSSC[:, 0], raw.picks, progress.epoch, progress.step
+                )
+                progress.add(taken.losses, taken.clips)
+                done += taken.clips
                 now_s = time.monotonic()
                 progress.seconds = seconds + now_s - began_s
                 progress.waited_s = waited_s + batches.waited_s
                 loss = progress.means().get("loss", 0.0)
                 self.watch.advanced("train", progress.epoch, done, total, loss)
-                if self.watch.stopping():
+                if self.peers.any(self.watch.stopping()):
                     keep.checkpoint(progress)
                     raise Interrupted(
                         f"stopped in epoch {progress.epoch}, after step {progress.step} of "

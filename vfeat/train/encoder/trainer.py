@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.objective import Objective
 from vfeat.train.encoder.order import Pick
+from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.recipe import (
     averaged,
     learning_rate,
@@ -24,12 +26,26 @@ from vfeat.train.encoder.recipe import (
 from vfeat.train.trainer import seeded
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A step that was taken.
+
+    Attributes:
+        losses: by name; means over the whole batch.
+        clips: of the whole batch; 0 where none could be had, and nothing was done.
+    """
+
+    losses: dict[str, float]
+    clips: int
+
+
 class EncoderTrainer:
     """Takes steps.
 
     Args:
         objective: on its device.
         steps_per_epoch: of the schedule.
+        peers: the processes that take each step together.
     """
 
     def __init__(
@@ -39,9 +55,12 @@ class EncoderTrainer:
         job: TrainEncoderJob,
         steps_per_epoch: int,
         device: torch.device,
+        peers: Peers,
     ) -> None:
         self.objective, self.augment, self.job, self.device = objective, augment, job, device
+        self.peers, self._wrapped = peers, peers.wrap(objective)
         self.steps_per_epoch = steps_per_epoch
+        self._shape = (1, job.num_frames, job.size, job.size, 3)
         depth = regularise(objective.model, job)
         self.optimizer = torch.optim.AdamW(parameter_groups(objective, job, depth), lr=job.lr)
         self.average = averaged(objective.model, job.ema_decay) if job.ema_decay else None
@@ -53,41 +72,46 @@ class EncoderTrainer:
             return self.objective.model
         return cast(Trunk, self.average.module)
 
-    def step(
-        self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int
-    ) -> dict[str, float]:
-        """One step; its losses by name.
+    def step(self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int) -> Taken:
+        """One step of all peers together.
 
         Its randomness and its learning rate depend on its place only.
 
         Args:
-            frames_BTSSC: uint8.
+            frames_BTSSC: uint8; this process's part of the batch, perhaps none.
             epoch, step: from 1, and from 0 within the epoch.
 
         Raises:
             JobError: the loss or the gradient is not a finite number; the weights are as they
                 were before the step.
         """
+        clips = round(self.peers.total([len(picks)])[0])
+        if not clips:
+            return Taken({}, 0)
+        # The mean over the batch, whatever the parts' sizes: peers' gradients are averaged.
+        weight = len(picks) / clips
+        labels, seeds = [pick.label for pick in picks], [pick.seed for pick in picks]
+        if not picks:  # the others wait for this one's gradients: of a black clip, times zero
+            frames_BTSSC, labels, seeds = frames_BTSSC.new_zeros(self._shape), [0], [0]
         self.objective.train()
         place = (epoch - 1) * self.steps_per_epoch + step
         set_learning_rate(self.optimizer, learning_rate(self.job, place, self.steps_per_epoch))
-        with seeded(draw(self.job.seed, "step", epoch, step), self.device):
-            frames_BTSSC = frames_BTSSC.to(self.device, non_blocking=True)
-            batch = self.augment(
-                frames_BTSSC, [pick.label for pick in picks], [pick.seed for pick in picks]
-            )
+        name = (self.job.seed, "step", epoch, step, *([self.peers.rank] if self.peers.rank else []))
+        with seeded(draw(*name), self.device):
+            batch = self.augment(frames_BTSSC.to(self.device, non_blocking=True), labels, seeds)
             with autocast(self.job, self.device):
-                losses = self.objective(batch)
+                losses = self._wrapped(batch)
             self.optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()
+            (losses["loss"] * weight * self.peers.count).backward()
         parameters = [p for p in self.objective.parameters() if p.requires_grad]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm)
-        told = {name: float(loss.detach()) for name, loss in losses.items()}
-        self._check(told["loss"], float(norm), epoch, step)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm))
+        sums = self.peers.total([float(loss.detach()) * weight for loss in losses.values()])
+        told = dict(zip(losses, sums, strict=True))
+        self._check(told["loss"], norm, epoch, step)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.objective.model)
-        return {**told, "gradient_norm": float(norm)}
+        return Taken({**told, "gradient_norm": norm}, clips)
 
     def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
         for what, value in (("loss", loss), ("norm of the gradient", norm)):

@@ -1,0 +1,102 @@
+"""The processes of one training: each takes its part of every batch, and all learn the same.
+
+Rank 0 alone writes files and talks to a person. All collective calls must be made by every
+process, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vfeat.train.encoder.objective import Objective
+from vfeat.train.encoder.order import Group, Pick
+
+Item = TypeVar("Item")
+
+
+class Peers:
+    """A training in one process.
+
+    Attributes:
+        rank: which of the processes this one is, from 0.
+        count: how many there are.
+    """
+
+    rank = 0
+    count = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def share(self, group: Group) -> Group:
+        """This process's part of a batch."""
+        return shares(group, self.count)[self.rank]
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Sums over the processes."""
+        return list(values)
+
+    def every(self, item: Item) -> list[Item]:
+        """Each process's item, by rank. The items are pickled."""
+        return [item]
+
+    def wrap(self, objective: Objective) -> nn.Module:
+        """The objective, its gradients averaged over the processes."""
+        return objective
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so in some process."""
+        return self.total([float(flag)])[0] > 0
+
+
+class Distributed(Peers):
+    """One of several processes; torch's process group has been set up.
+
+    Args:
+        device: of this process.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self._device = device
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        sums = torch.tensor(values, dtype=torch.float64, device=self._device)
+        dist.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    def every(self, item: Item) -> list[Item]:
+        found: list[Any] = [None] * self.count
+        dist.all_gather_object(found, item)
+        return found
+
+    def wrap(self, objective: Objective) -> nn.Module:
+        # Pre-training need not use all of its network in every step.
+        unused = not objective.classifies
+        return DistributedDataParallel(objective, find_unused_parameters=unused)
+
+
+def shares(group: Group, count: int) -> list[Group]:
+    """A batch dealt out to processes in equal parts.
+
+    A video goes to the same process in each epoch, where its clips are kept, as far as the
+    parts stay equal.
+    """
+    most = -(-len(group) // count)
+    parts: list[list[Pick]] = [[] for _ in range(count)]
+    homeless: list[Pick] = []
+    for pick in group:
+        home = parts[pick.row % count]
+        (home if len(home) < most else homeless).append(pick)
+    for pick in homeless:
+        min(parts, key=len).append(pick)
+    return [tuple(part) for part in parts]

@@ -1,0 +1,46 @@
+"""Where the processes of a training run: device, threads and decoder children of each."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from vfeat.errors import EnvironmentMissing
+from vfeat.job.train_encoder import TrainEncoderJob
+
+
+@dataclass(frozen=True)
+class Place:
+    """Of one process.
+
+    Attributes:
+        decoders: children that decode.
+        threads: of torch; None leaves them as they are.
+    """
+
+    device: torch.device
+    decoders: int
+    threads: int | None = None
+
+
+def find_place(job: TrainEncoderJob, rank: int = 0, here: int = 1) -> Place:
+    """For process `rank` of the `here` ones on this machine.
+
+    Raises:
+        EnvironmentMissing: there is no GPU, or not one for each process.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if job.device == "cuda" and not gpus:
+        raise EnvironmentMissing("--device cuda: torch sees no GPU here; use --device cpu")
+    cores = max(1, len(os.sched_getaffinity(0)) // here)
+    if gpus and job.device != "cpu":
+        if here > gpus:
+            raise EnvironmentMissing(
+                f"--workers {here}: each needs a GPU of its own, and torch sees {gpus} here"
+            )
+        return Place(torch.device("cuda", rank), job.decode_workers or cores)
+    # The network needs some of the cores.
+    decoders = job.decode_workers or max(1, cores // 2)
+    return Place(torch.device("cpu"), decoders, cores if here > 1 else None)

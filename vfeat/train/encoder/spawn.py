@@ -1,0 +1,97 @@
+"""Several processes on this machine: this one leads, the others are its children."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import tempfile
+import traceback
+from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+
+from vfeat.errors import VfeatError
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.listing import Listing
+from vfeat.train.encoder.peers import Distributed
+from vfeat.train.encoder.place import find_place
+from vfeat.train.encoder.training import Training
+from vfeat.train.encoder.watch import EncoderWatch
+
+LAST_WORDS_S = 5.0  # what a child that died had to say is waited for so long
+
+
+def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict[str, Any]:
+    """A training by `job.workers` processes; what `metrics.json` holds.
+
+    Raises:
+        VfeatError: whatever ended one of them.
+    """
+    find_place(job, 0, job.workers)  # refused here, before anything starts
+    context = multiprocessing.get_context("spawn")
+    errors: SimpleQueue[VfeatError] = context.SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="vfeat-peers-") as folder:
+        meeting = f"file://{Path(folder) / 'meeting'}"
+        children = [
+            context.Process(target=_child, args=(job, listing, rank, meeting, errors), daemon=True)
+            for rank in range(1, job.workers)
+        ]
+        for child in children:
+            child.start()
+        try:
+            return _take_part(job, listing, 0, meeting, watch)
+        except VfeatError:
+            raise
+        except RuntimeError as error:  # torch's, when a peer is gone
+            raise _last_words(children, errors) or error from None
+        finally:
+            for child in children:
+                child.terminate()
+                child.join()
+
+
+def _take_part(
+    job: TrainEncoderJob, listing: Listing, rank: int, meeting: str, watch: EncoderWatch
+) -> dict[str, Any]:
+    place = find_place(job, rank, job.workers)
+    backend = "nccl" if place.device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=job.workers)
+    try:
+        return Training(job, listing, Distributed(place.device), place, watch).run()
+    finally:
+        dist.destroy_process_group()
+
+
+def _child(
+    job: TrainEncoderJob, listing: Listing, rank: int, meeting: str,
+    errors: SimpleQueue[VfeatError],
+) -> None:  # fmt: skip
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all; the leader decides
+    try:
+        _take_part(job, listing, rank, meeting, EncoderWatch())
+    except VfeatError as error:
+        errors.put(error)
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        errors.put(VfeatError(f"worker {rank} of the training failed:\n{trace}"))
+
+
+def _last_words(
+    children: Sequence[BaseProcess], errors: SimpleQueue[VfeatError]
+) -> VfeatError | None:
+    """What ended the first child that died; None when all live."""
+    for child in children:
+        child.join(LAST_WORDS_S / len(children))
+    if not errors.empty():
+        return errors.get()
+    dead = [child for child in children if child.exitcode]
+    if not dead:
+        return None
+    return VfeatError(
+        f"worker {children.index(dead[0]) + 1} of the training died with exit code "
+        f"{dead[0].exitcode}; the last checkpoint is kept, and the same command goes on from it"
+    )

@@ -1,0 +1,174 @@
+"""One process of a training: everything that lives from the first probe to the last file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from vfeat import ops
+from vfeat.errors import JobError
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.draw import draw
+from vfeat.train.encoder.augment import Augment
+from vfeat.train.encoder.broken import BrokenSamples
+from vfeat.train.encoder.evaluate import Evaluator
+from vfeat.train.encoder.feed import ClipFeed
+from vfeat.train.encoder.history import Progress
+from vfeat.train.encoder.listing import Listing
+from vfeat.train.encoder.loop import Keepers, Loop
+from vfeat.train.encoder.objective import Objective
+from vfeat.train.encoder.objectives import make_objective
+from vfeat.train.encoder.peers import Peers
+from vfeat.train.encoder.place import Place
+from vfeat.train.encoder.probing import Footage, check_parts, probe_samples
+from vfeat.train.encoder.records import Records
+from vfeat.train.encoder.store import EncoderStore, Identity
+from vfeat.train.encoder.trainer import EncoderTrainer
+from vfeat.train.encoder.watch import EncoderWatch
+from vfeat.train.metrics import Metrics
+from vfeat.train.task import SPLITS, Split
+from vfeat.train.trainer import seeded
+
+
+class Training:
+    """Made in every process of a training, with the same job and list.
+
+    Args:
+        watch: of the process that leads; the others say nothing.
+    """
+
+    def __init__(
+        self, job: TrainEncoderJob, listing: Listing, peers: Peers, place: Place,
+        watch: EncoderWatch,
+    ) -> None:  # fmt: skip
+        self.job, self.listing, self.peers, self.place = job, listing, peers, place
+        self.watch = watch if peers.leads else EncoderWatch()
+        self.store = EncoderStore(job.out, Identity.of(job, listing))
+        samples = [s for split in SPLITS for s in listing.splits[split]]
+        self.samples = sorted(samples, key=lambda sample: sample.row)
+        self.broken = BrokenSamples(len(samples), job.max_broken_share)
+        if place.threads is not None:
+            torch.set_num_threads(place.threads)
+
+    def run(self) -> dict[str, Any]:
+        """From the checkpoint, or the start, to the end; what `metrics.json` holds.
+
+        Raises:
+            JobError: the list or its videos cannot be used, or the loss is no number any more.
+            Interrupted: the watch asked to stop; a checkpoint is kept.
+        """
+        if why_not := check_parts(self.job.clip_spec, self.samples):
+            raise JobError(why_not)
+        device = self.place.device
+        objective = self._objective()
+        kernel = ops.choose(device.type, torch.float32).name
+        self.watch.note(f"Training on {self._where()}, kernels: {kernel}.")
+        pin = device.type == "cuda"
+        with ClipFeed(self.job, self.broken, self.place.decoders, pin) as feed:
+            footage = self._probe(feed)
+            trainer = self._trainer(objective)
+            if self.peers.leads:
+                classes = self.listing.classes if objective.classifies else ()
+                self.store.begin(self.job, classes, kernel)
+            progress = self.store.load_checkpoint(trainer) or Progress()
+            if progress.step or progress.history:
+                self.watch.note(f"Going on in epoch {progress.epoch}, step {progress.step}.")
+            classes_K = len(self.listing.classes)
+            evaluator = Evaluator(self.job, feed, classes_K, device, self.peers)
+            return self._carry_out(trainer, feed, evaluator, footage, progress)
+
+    def _carry_out(
+        self, trainer: EncoderTrainer, feed: ClipFeed, evaluator: Evaluator,
+        footage: Mapping[int, Footage], progress: Progress,
+    ) -> dict[str, Any]:  # fmt: skip
+        records = Records(self.store, self.listing, self.broken, self.watch, progress.epoch)
+        train, val = self.listing.splits["train"], self._split("val", footage)
+        try:
+            loop = Loop(self.job, trainer, feed, evaluator, train, val, footage, self.watch)
+            loop.run(progress, self._keepers(trainer, records))
+            metrics = {}
+            if trainer.objective.classifies:
+                metrics = self._measure(evaluator, footage)
+            if not self.peers.leads:
+                return {}
+            result = records.end(progress, metrics)
+            self.store.end()
+            return result
+        finally:
+            records.close()
+
+    def _objective(self) -> Objective:
+        seed = draw(self.job.seed, "init")
+        with seeded(seed, self.place.device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*The head is untrained.*")
+            objective = make_objective(self.job, len(self.listing.classes))
+        return objective.to(self.place.device)
+
+    def _trainer(self, objective: Objective) -> EncoderTrainer:
+        clips = len(self.listing.splits["train"]) * self.job.repeats
+        steps = -(-clips // self.job.batch_size)
+        augment = Augment(self.job, self.listing.classes)
+        return EncoderTrainer(objective, augment, self.job, steps, self.place.device, self.peers)
+
+    def _where(self) -> str:
+        several = f"{self.peers.count} workers, " if self.peers.count > 1 else ""
+        return several + self.place.device.type
+
+    def _probe(self, feed: ClipFeed) -> dict[int, Footage]:
+        """Footage of all samples by row; each process looks at its part of them."""
+        mine = self.samples[self.peers.rank :: self.peers.count]
+        found, broken = probe_samples(
+            feed.pool(1), mine, self.job.clip_spec, self.place.decoders,
+            lambda done, total: self.watch.advanced("probe", 0, done, total, 0.0),
+        )  # fmt: skip
+        footage: dict[int, Footage] = {}
+        for theirs, broken_there in self.peers.every((found, broken)):
+            footage |= theirs
+            self.broken.add(broken_there)
+        there = {f.sample.label for f in self._split("train", footage)}
+        for place, name in enumerate(self.listing.classes):
+            if place not in there and self.job.labelled:
+                raise JobError(f"no training video of class {name} can be read")
+        return footage
+
+    def _split(self, split: Split, footage: Mapping[int, Footage]) -> Sequence[Footage]:
+        rows = [sample.row for sample in self.listing.splits[split]]
+        return [footage[row] for row in rows if row in footage]
+
+    def _keepers(self, trainer: EncoderTrainer, records: Records) -> Keepers:
+        """The leader writes; the others take part in what must be gathered."""
+
+        def epoch(progress: Progress) -> None:
+            self.broken.everyone(self.peers.every(self.broken))
+            if self.peers.leads:
+                records.epoch(progress)
+
+        def nothing(*_: object) -> None:
+            pass
+
+        if not self.peers.leads:
+            return Keepers(nothing, nothing, epoch)
+        return Keepers(
+            lambda progress: self.store.save_checkpoint(trainer, progress),
+            lambda: self.store.save_best(trainer.model),
+            epoch,
+        )
+
+    def _measure(
+        self, evaluator: Evaluator, footage: Mapping[int, Footage]
+    ) -> dict[Split, Metrics]:
+        """The published weights on what they were not trained with."""
+        self.peers.any(False)  # nobody reads them before the leader has written them
+        model = self.store.load_best().to(self.place.device)
+        found: dict[Split, Metrics] = {}
+        for split in SPLITS:
+            part = self._split(split, footage)
+            if split == "train" or not part:
+                continue
+            metrics = evaluator.metrics(model, part, split, self.job.epochs, self.watch)
+            if metrics is not None:
+                found[split] = metrics
+        return found
