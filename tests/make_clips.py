@@ -224,6 +224,12 @@ def demo() -> None:
         frames = 25 * length_s
         path = DEMO_CLIPS / f"{scene.__name__}.mp4"
         write_clip(path, scene(480, 270, frames), steady(frames), coding)
+    # Longer ones, for their style as a whole.
+    small = replace(coding, options={**coding.options, "crf": "28"})
+    for scene in (scenes.handheld, scenes.sweeping, scenes.slideshow, scenes.fast_cut):
+        frames = 25 * 24
+        path = DEMO_CLIPS / f"{scene.__name__}.mp4"
+        write_clip(path, scene(320, 180, frames), steady(frames), small)
 
 
 def main() -> None:

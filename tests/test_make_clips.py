@@ -32,7 +32,7 @@ def test_every_file_is_described_and_all_are_small(demo_clips: Path) -> None:
     assert files.keys() == {truth["file"] for truth in TRUTHS} | {"clips.json"}
     assert sum(files.values()) < 1_500_000
     demo = [path.stat().st_size for path in demo_clips.glob("*.mp4")]
-    assert len(demo) == 6
+    assert len(demo) == 10
     assert sum(demo) < 1_500_000
 
 

@@ -140,3 +140,41 @@ def passer_by(width: int, height: int, frames: int) -> Iterator[Frame]:
         cv2.ellipse(frame, (x, y), (14, 30), 0, 0, 360, (250, 140, 40), -1, cv2.LINE_AA)
         cv2.circle(frame, (x, y - 40), 12, (255, 215, 170), -1, cv2.LINE_AA)
         yield frame
+
+
+def handheld(width: int, height: int, frames: int) -> Iterator[Frame]:
+    """One place, a camera that trembles in the hand and never rests."""
+    place = dead_leaves(width + 80, height + 80, seed=21, leaves=800)
+    rng = np.random.default_rng(5)
+    hertz, phases = rng.uniform(1.5, 5, (2, 4)), rng.uniform(0, 6.28, (2, 4))
+    for number in range(frames):
+        x, y = (np.sin(2 * np.pi * hertz * number / 25 + phases) @ (3, 2.5, 2, 1.5)).tolist()
+        yield _window(place, width, height, 40 + x, 40 + y, 1)
+
+
+def sweeping(width: int, height: int, frames: int) -> Iterator[Frame]:
+    """The camera turns right, then looks down, turns back left, looks up, without a pause."""
+    place = dead_leaves(width * 3, height * 3, seed=22, leaves=2500)
+    corners = np.array([[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]) * (width, height)
+    for number in range(frames):
+        leg, share = divmod(4 * number / frames, 1)
+        x, y = corners[int(leg)] * (1 - share) + corners[int(leg) + 1] * share
+        yield _window(place, width, height, x, y, 1)
+
+
+def slideshow(width: int, height: int, frames: int) -> Iterator[Frame]:
+    """Seven still pictures, each dissolving into the next."""
+    pictures = [dead_leaves(width, height, seed=30 + n, leaves=250 + 60 * n) for n in range(7)]
+    for number in range(frames):
+        which, share = divmod(6 * number / (frames - 1), 1)
+        before, after = pictures[int(which)], pictures[min(int(which) + 1, 6)]
+        mix = min(max((share - 0.6) / 0.3, 0.0), 1.0)  # rests, then dissolves
+        yield ((1 - mix) * before + mix * after).astype(np.uint8)
+
+
+def fast_cut(width: int, height: int, frames: int) -> Iterator[Frame]:
+    """Another place every 0.8 seconds."""
+    for number in range(frames):
+        if number % 20 == 0:
+            place = dead_leaves(width, height, seed=50 + number // 20, leaves=300)
+        yield place

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -113,9 +111,7 @@ def test_a_corpus_is_balanced_and_finished_by_a_second_call(tmp_path: Path) -> N
     lost.unlink()
     told.clear()
     write_corpus(tmp_path, clips=count, seed=3, progress=lambda *at: told.append(at))
-    assert told == [(count, count)]
-    with av.open(str(lost)) as again, av.open(io.BytesIO(before)) as first:
-        assert len(list(again.decode(video=0))) == len(list(first.decode(video=0)))
+    assert told == [(count, count)] and lost.read_bytes() == before
     with pytest.raises(JobError, match="another folder"):
         write_corpus(tmp_path, clips=count, seed=4)
 

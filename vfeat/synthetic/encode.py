@@ -26,8 +26,11 @@ def write_video(rng: np.random.Generator, path: str, frames_THWC: U8, rate_fps: 
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
         if codec == "libx264":
-            stream.options = {"preset": "veryfast", "crf": str(int(rng.integers(16, 36)))}
-            stream.options["threads"] = "1"
+            crf = int(rng.integers(16, 36))
+            # x264's macroblock tree is not the same twice.
+            stream.options = {
+                "preset": "veryfast", "crf": str(crf), "threads": "1", "x264-params": "mbtree=0",
+            }  # fmt: skip
         else:
             stream.options = {"qscale": str(int(rng.integers(3, 14)))}
             stream.codec_context.flags |= av.codec.context.Flags.qscale
