@@ -81,6 +81,21 @@ def test_distillation(clips: Path, teacher: str, tmp_path: Path) -> None:
     assert type(create_model("videomamba", weights=str(tmp_path))) is VideoMamba
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["distillation", "masked"])
+def test_several_workers_share_a_teacher(
+    clips: Path, teacher: str, tmp_path: Path, objective: str
+) -> None:
+    """The same losses; masks are each worker's own, and with nothing hidden there are none."""
+    fields = {**FIELDS, "objective": objective, "teacher": teacher, "mask_ratio": 0.0}
+    one, two = (
+        train_encoder(tiny_job(clips, tmp_path / f"{workers}", **fields, workers=workers))
+        for workers in (1, 2)
+    )
+    for line, other in zip(one["history"], two["history"], strict=True):
+        assert line["losses"] == pytest.approx(other["losses"], abs=1e-4)
+
+
 def test_pre_training_reads_no_label(pretrained: tuple[str, dict[str, Any]]) -> None:
     folder, result = pretrained
     first, last = result["history"]
