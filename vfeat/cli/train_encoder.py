@@ -14,6 +14,7 @@ from vfeat.cli import flags
 
 if TYPE_CHECKING:
     from vfeat.job.train_encoder import TrainEncoderJob
+    from vfeat.train.encoder.watch import EncoderWatch
 
 NOT_FIELDS = {"ctx", "set_", "dry_run", "json_output"}
 JOB_SUFFIXES = (".yaml", ".yml")
@@ -213,6 +214,16 @@ def _swaps(words: list[str]) -> dict[str, dict[str, str]]:
     return swaps
 
 
+def _train(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
+    if job.executor == "ray":
+        from vfeat.engine.cluster_training import train_on_ray
+
+        return train_on_ray(job, watch)
+    from vfeat.train.encoder.run import train_encoder
+
+    return train_encoder(job, watch)
+
+
 def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
     """Train or preview, and leave with the exit code."""
     # Read when torch is imported: its idle threads would spin and steal from the decoders.
@@ -225,12 +236,10 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
 
         print_outline(outline(job), json_output)
         return
-    from vfeat.train.encoder.run import train_encoder
-
     again = shlex.join(["vfeat", *sys.argv[1:]])
     try:
         with make_encoder_watch(again) as watch:
-            result = train_encoder(job, watch)
+            result = _train(job, watch)
     except (Interrupted, KeyboardInterrupt) as stop:
         print(f"{stop or 'Stopped'}; go on with:\n  {again}", file=sys.stderr)
         raise typer.Exit(130) from None

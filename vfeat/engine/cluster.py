@@ -6,9 +6,7 @@ by itself: a death is the ledger's to judge, and a fresh actor takes its place.
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,14 +17,14 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from vfeat.corpus import Video
+from vfeat.engine.cluster_connection import connect
 from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.inline import probe_here
 from vfeat.engine.ledger import Ledger, WorkersLost
-from vfeat.errors import EnvironmentMissing, VfeatError
+from vfeat.errors import VfeatError
 from vfeat.plan.unit import Lease, Planned
 from vfeat.stages.report import Progress, ShardReport
 
-CONNECT_S = 5.0
 TICK_S = 0.5
 BEAT_S = 1.0
 LEASES = 2  # one in flight, one prefetched
@@ -93,24 +91,7 @@ class RayExecutor:
     def _start(self) -> None:
         if self._started:
             return
-        # Without these, torch's threads spin while they wait and steal from the decoders.
-        # Credentials are not passed on: Ray logs a job's environment. A local cluster inherits
-        # them; the nodes of another one bring their own.
-        env = {"OMP_WAIT_POLICY": "PASSIVE"}
-        passed = {key: value for key, value in os.environ.items() if key.startswith("VFEAT_")}
-        _check_address(self.cluster.address)
-        try:
-            ray.init(
-                address=self.cluster.address,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=True,
-                runtime_env={"env_vars": {**env, **passed}},
-            )
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            where = self.cluster.address or "this machine"
-            raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
+        connect(self.cluster.address)
         self._started = True
 
     def workers(self) -> int:
@@ -273,20 +254,6 @@ class RayExecutor:
         if self._started:
             ray.shutdown()
             self._started = False
-
-
-def _check_address(address: str | None) -> None:
-    """Ray itself retries an address where nobody answers for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
-            "correct --address, or leave it out to run on this machine"
-        ) from None
 
 
 def _probe(spec: ProbeSpec, videos: list[Video]) -> list[Planned]:

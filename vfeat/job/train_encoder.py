@@ -203,5 +203,4 @@ class TrainEncoderJob(BaseModel):
 
 def default_numbers() -> dict[str, Any]:
     """Fields that decide the numbers, at their defaults."""
-    job = TrainEncoderJob(source="", out="")
-    return job.numbers()
+    return TrainEncoderJob.model_validate({"source": "", "out": ""}).numbers()
