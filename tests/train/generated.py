@@ -49,6 +49,7 @@ def write_dataset(
     recipe: Recipe | None = None,
     failed: Mapping[str, Sequence[int]] | None = None,
     videos_per_shard: int = 50,
+    extras: Mapping[str, dict[str, str]] | None = None,
 ) -> Path:
     """A finished dataset of one plan.
 
@@ -56,6 +57,7 @@ def write_dataset(
         videos: file name and [clips, width] of each, or with frame tokens (of a recipe that
             keeps them) [clips, 4, width]; its uri is `/videos/<name>`.
         failed: clips of a video that are errors instead of rows.
+        extras: further columns of the list, by file name.
     """
     recipe = recipe or recipe_of(width)
     content = {
@@ -65,7 +67,7 @@ def write_dataset(
         "recipe": recipe.to_json(),
     }
     assert Root(str(out)).create_bytes(layout.DATASET, json.dumps(content).encode())
-    write_plan(out, 1, videos, recipe, failed, videos_per_shard)
+    write_plan(out, 1, videos, recipe, failed, videos_per_shard, extras=extras)
     return out
 
 
@@ -77,6 +79,7 @@ def write_plan(
     failed: Mapping[str, Sequence[int]] | None = None,
     videos_per_shard: int = 50,
     only: tuple[int, int] | None = None,
+    extras: Mapping[str, dict[str, str]] | None = None,
 ) -> None:
     """A further plan of a dataset, worked empty: a night's new videos, or a retry.
 
@@ -89,7 +92,8 @@ def write_plan(
         named[start : start + videos_per_shard] for start in range(0, len(named), videos_per_shard)
     ]
     units = [[_unit(name, len(values), recipe, only) for name, values in group] for group in groups]
-    plan = publish_plan(root, number, plan_table(units, {}))
+    columns = {video_id(name): fields for name, fields in (extras or {}).items()}
+    plan = publish_plan(root, number, plan_table(units, columns))
     assert plan is not None
     (out / "features").mkdir(parents=True, exist_ok=True)
     for place, (group, planned) in enumerate(zip(groups, units, strict=True)):
