@@ -228,11 +228,14 @@ def parse_job(fields: dict[str, Any]) -> Job:
 
 
 def _sentence(error: Any, model: type[BaseModel]) -> str:
-    name = ".".join(str(part) for part in error["loc"]) or "job"
+    name = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if not name:  # fields that do not go together
+        return str(message)
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, model.model_fields, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{name}: unknown field{hint}"
     if error["type"] == "missing":
         return f"{name}: required"
-    return f"{name}: {error['msg']} (given: {error['input']!r})"
+    return f"{name}: {message} (given: {error['input']!r})"
