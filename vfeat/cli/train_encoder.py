@@ -50,6 +50,9 @@ def encoder(
         list[str] | None,
         Option("--model-option", help="Free configuration: key=value, repeatable."),
     ] = None,
+    initial: Annotated[
+        str, Option(help="Without weights: fresh values, or motion_energy, which sees motion.")
+    ] = "fresh",
     num_frames: Annotated[int, Option(help="Frames in a clip.")] = 8,
     clip_seconds: Annotated[float, Option(help="Length of a clip's window, s.")] = 2.0,
     stride_seconds: Annotated[
@@ -86,6 +89,9 @@ def encoder(
     layer_decay: Annotated[float, Option(help="Factor of the rate from layer to layer.")] = 1.0,
     drop_path: Annotated[float, Option(help="Share of clips that skip the last block.")] = 0.0,
     label_smoothing: Annotated[float, Option(help="Share given to all classes.")] = 0.0,
+    token_loss: Annotated[
+        float, Option(help="Weight of the same loss from the mean of all tokens.")
+    ] = 0.0,
     clip_norm: Annotated[float, Option(help="Largest norm of the gradient.")] = 1.0,
     ema_decay: Annotated[float, Option(help="Of averaged weights; 0 keeps none.")] = 0.0,
     bf16: Annotated[bool, Option(help="bfloat16 on a GPU.")] = True,

@@ -93,9 +93,9 @@ def test_self_distillation_beats_the_same_network_without_it(
 ) -> None:
     """A smaller network that was trained on 1600 clips helps a larger one that has 300.
 
-    Measured: 39 % alone (34, 46, 38), 92 % taught (97, 86, 93); the teacher itself 95 %. A teacher
-    that has learned from the same few clips is no better than its student, and helps little
-    or not at all: what it has seen more of is what it passes on.
+    Measured: 39 % alone (34, 46, 38), 92 % taught (97, 86, 93); the teacher itself 95 %. What it
+    has seen more of is what it passes on: a teacher of the same 400 clips as its student gained
+    10 points on the mean of five seeds, and not in each.
     """
     teacher = train(0, draw_clips(1600, seed=500), steps=300, width=32, lr=3e-3)
     save_model(teacher.model, tmp_path)
