@@ -140,6 +140,17 @@ def test_fine_tuning_drops_the_decoders(tmp_path: Path) -> None:
         assert torch.equal(model.state_dict()[key], state[key])
 
 
+def test_fine_tuning_takes_an_official_pre_training() -> None:
+    golden = Golden.read("mask_pretrain")
+    shape = {k: v for k, v in golden.config.items() if not k.startswith("clip_")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = create_model("videomamba", weights=golden.weights, num_classes=0, **shape)
+    published = torch.load(golden.weights, weights_only=True)["model"]
+    assert torch.equal(model.norm_f.weight, published["norm.weight"])
+    assert torch.equal(model.layers[2].mixer.A_b_log, published["layers.2.mixer.A_b_log"])
+
+
 def test_without_a_head_nothing_needs_a_warning(tmp_path: Path) -> None:
     save_model(fresh(), tmp_path)
     with warnings.catch_warnings():
