@@ -22,6 +22,6 @@ SWAPS = {
 }
 
 
-def tiny_job(source: Path | str, out: Path, **fields: Any) -> TrainEncoderJob:
+def tiny_job(source: Path | str, out: Path | str, **fields: Any) -> TrainEncoderJob:
     """A job of the smallest network."""
     return parse_train_encoder({**TINY, "source": str(source), "out": str(out), **fields})

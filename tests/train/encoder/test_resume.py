@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from torch import Tensor
 
 from tests.train.encoder.jobs import SWAPS, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
+from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.run import train_encoder
 from vfeat.train.encoder.watch import EncoderWatch
 
@@ -88,6 +91,24 @@ def test_a_command_that_was_cut_goes_on(
     assert "Going on in epoch" in again.stderr
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Nothing to do" in done.stderr and json.loads(done.stdout) == json.loads(again.stdout)
+
+
+def test_a_loss_that_is_no_number_leaves_the_checkpoint_before_it(
+    clips: Path, whole: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny_job(clips, tmp_path, **FIELDS)
+    forward, calls = Classification.forward, count(1)
+
+    def broken(self: Classification, batch: TrainBatch) -> dict[str, Tensor]:
+        losses = forward(self, batch)
+        return {"loss": losses["loss"] * float("inf")} if next(calls) == 6 else losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classification, "forward", broken)
+        with pytest.raises(JobError, match=r"became inf in epoch 2, step 2 of 4\..*lower --lr"):
+            train_encoder(job)
+    assert (tmp_path / "checkpoint.pt").exists()
+    assert losses(train_encoder(job)) == whole
 
 
 def test_a_field_that_is_new_since_then_is_no_other_setting(clips: Path, tmp_path: Path) -> None:

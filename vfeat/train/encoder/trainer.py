@@ -118,7 +118,7 @@ class EncoderTrainer:
             if not math.isfinite(value):
                 raise JobError(
                     f"the {what} became {value} in epoch {epoch}, step {step + 1} of "
-                    f"{self.steps_per_epoch}. The last checkpoint before it is kept in "
+                    f"{self.steps_per_epoch}. What was kept before it stays in "
                     f"{self.job.out}. Try a lower --lr, more --warmup-epochs, a lower --clip-norm "
                     "or --no-bf16, in another --out"
                 )
