@@ -37,6 +37,7 @@ NAMES: dict[Phase, str] = {
     "test": "Testing",
 }
 SHOW_EVERY_S = 0.1
+LINE_EVERY_S = 60.0
 
 
 class LineEncoderWatch(EncoderWatch):
@@ -45,9 +46,19 @@ class LineEncoderWatch(EncoderWatch):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.asked_to_stop = False
+        self._told_s = time.monotonic()
 
     def stopping(self) -> bool:
         return self.asked_to_stop
+
+    def advanced(self, phase: Phase, epoch: int, done: int, total: int, loss: float) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s < LINE_EVERY_S:
+            return
+        self._told_s = now_s
+        where = NAMES[phase] if epoch == 0 else f"{NAMES[phase]}, epoch {epoch}"
+        so_far = f", loss {loss:.4f}" if phase == "train" else ""
+        self.note(f"{where}: {done:,} of {total:,}{so_far}")
 
     def epoch_ended(self, line: EpochLine) -> None:
         parts = [f"epoch {line.epoch:>3}", f"loss {line.losses.get('loss', 0.0):.4f}"]
@@ -108,7 +119,7 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
             raise KeyboardInterrupt
         watch.asked_to_stop = True
         watch.note(
-            "Stopping after this step; a checkpoint is kept. Again to leave now. Go on later "
+            "Stopping; a checkpoint is kept of what was learnt. Again to leave now. Go on later "
             f"with:\n  {again}"
         )
 

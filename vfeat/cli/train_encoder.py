@@ -247,7 +247,8 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
         with make_encoder_watch(again) as watch:
             result = _train(job, watch)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"{stop or 'Stopped'}; go on with:\n  {again}", file=sys.stderr)
+        why = str(stop) or "stopped; the last checkpoint is kept"
+        print(f"{why}; go on with:\n  {again}", file=sys.stderr)
         raise typer.Exit(130) from None
     if json_output:
         print(json.dumps(result, indent=1, ensure_ascii=False))

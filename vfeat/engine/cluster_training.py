@@ -153,11 +153,11 @@ def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str
                 calls[what](*content)
             else:
                 outcome.setdefault(what, content[0])
+        if "failed" in outcome:  # the others may wait for that worker for ever: leave at once
+            raise outcome["failed"]
         if not alive:
             break
         thread.join(LOOK_EVERY_S)
-    if "failed" in outcome:
-        raise outcome["failed"]
     if "done" in outcome:
         result: dict[str, Any] = outcome["done"]
         return result

@@ -97,10 +97,7 @@ class Augment:
         target_BK = F.one_hot(torch.tensor(labels, device=device), self._classes).float()
         video_BCTSS = channels_first(frames_BTSSC)
         video_BCTSS = self._mixing.rand_augment(video_BCTSS)
-        maps = [self._colours(video_CTSS, g) for video_CTSS, g in zip(video_BCTSS, generators,
-                                                                      strict=True)]  # fmt: skip
-        video_BCTSS = _mapped(video_BCTSS, torch.stack([m for m, _ in maps]),
-                              torch.stack([b for _, b in maps]))  # fmt: skip
+        video_BCTSS = _mapped(video_BCTSS, *self._colours(video_BCTSS, generators))
         video_BCTSS, target_BK = self._mixing.mix(video_BCTSS, target_BK)
         return TrainBatch(self._mixing.erase(video_BCTSS), target_BK)
 
@@ -118,17 +115,21 @@ class Augment:
                 frames_BTSSC[place] = frames_BTSSC[place].flip(dimensions)
         return found
 
-    def _colours(self, video_CTSS: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """The matrix CC and the offset C of one clip, before normalisation."""
-        brightness, contrast, saturation = 1 + self._jitter * generator.uniform(-1, 1, 3)
-        saturation *= generator.random() >= self._gray
-        device = video_CTSS.device
-        identity_CC, luma_C = torch.eye(3, device=device), torch.tensor(LUMA, device=device)
-        matrix_CC = saturation * identity_CC + (1 - saturation) * luma_C.expand(3, 3)
+    def _colours(
+        self, video_BCTSS: Tensor, generators: Sequence[np.random.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """The matrix BCC and the offset BC of each clip, before normalisation."""
+        drawn = np.array([[*g.uniform(-1, 1, 3), g.random()] for g in generators], np.float32)
+        drawn_4B11 = torch.from_numpy(drawn).to(video_BCTSS.device).T[:, :, None, None]
+        brightness, contrast, saturation = 1 + self._jitter * drawn_4B11[:3]
+        saturation = saturation * (drawn_4B11[3] >= self._gray)
+        luma_C = torch.tensor(LUMA, device=video_BCTSS.device)
+        identity_CC = torch.eye(3, device=video_BCTSS.device)
+        matrix_BCC = saturation * identity_CC + (1 - saturation) * luma_C.expand(3, 3)
         # Contrast turns around the clip's mean gray, which saturation leaves as it is.
-        middle = luma_C @ video_CTSS[:, :, ::8, ::8].mean((1, 2, 3))
-        offset_C = (1 - contrast) * middle.expand(3)
-        return brightness * contrast * matrix_CC, brightness * offset_C
+        middle_B = video_BCTSS[:, :, :, ::8, ::8].mean((2, 3, 4)) @ luma_C
+        offset_B1 = brightness[:, :, 0] * (1 - contrast[:, :, 0]) * middle_B[:, None]
+        return brightness * contrast * matrix_BCC, offset_B1.expand(-1, 3)
 
 
 def channels_first(frames_BTSSC: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vfeat import ops
-from vfeat.errors import JobError
+from vfeat.errors import Interrupted, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
@@ -122,7 +122,7 @@ class Training:
         mine = self.samples[self.peers.rank :: self.peers.count]
         found, broken = probe_samples(
             feed.pool(1), mine, self.job.clip_spec, self.place.decoders,
-            lambda done, total: self.watch.advanced("probe", 0, done, total, 0.0),
+            self._probed,
         )  # fmt: skip
         footage: dict[int, Footage] = {}
         for theirs, broken_there in self.peers.every((found, broken)):
@@ -133,6 +133,11 @@ class Training:
             if place not in there and self.job.labelled:
                 raise JobError(f"no training video of class {name} can be read")
         return footage
+
+    def _probed(self, done: int, total: int) -> None:
+        self.watch.advanced("probe", 0, done, total, 0.0)
+        if self.watch.stopping():
+            raise Interrupted(f"stopped after the headers of {done} of {total} videos")
 
     def _split(self, split: Split, footage: Mapping[int, Footage]) -> Sequence[Footage]:
         rows = [sample.row for sample in self.listing.splits[split]]
