@@ -20,6 +20,8 @@ OPTIONAL = {
     "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",
     "huggingface_hub": "hf:// weights (pip install 'vfeat[hub]')",
     "transformers": "--model vit:... (pip install 'vfeat[vit]')",
+    "kornia": "train encoder --mixup, --rand-augment, ... (pip install 'vfeat[train]')",
+    "tensorboardX": "train encoder: TensorBoard events (pip install 'vfeat[train]')",
     "pandas": "to_pandas() (pip install 'vfeat[pandas]')",
 }
 STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")

@@ -131,7 +131,7 @@ def test_every_job_file_of_the_repository_is_valid() -> None:
     schema = json.loads(published_schemas()["job"])
     files = sorted((REPOSITORY / "jobs").glob("*.yaml"))
     jobs = [yaml.safe_load(f.read_text()) for f in files]
-    extracts = [job for job in jobs if job.get("kind") in ("extract", "classify")]
+    extracts = [job for job in jobs if job.get("kind") in ("extract", "classify", "train-encoder")]
     assert len(extracts) >= 4
     for job in extracts:
         parse_job(job)

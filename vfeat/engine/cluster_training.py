@@ -7,15 +7,17 @@ encoder's folder must be one that every node reaches: s3://, or a shared disk.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import ray
 import ray.train
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from vfeat.engine.cluster_connection import connect
 from vfeat.errors import EnvironmentMissing, VfeatError
@@ -45,7 +47,11 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
     connect(job.address)
     try:
         board = ray.remote(_Board).options(num_cpus=0).remote()
-        with tempfile.TemporaryDirectory(prefix="vfeat-ray-") as storage:
+        # Ray prints what it has to say of workers that die to stdout, where the result belongs.
+        with (
+            redirect_stdout(sys.stderr),
+            tempfile.TemporaryDirectory(prefix="vfeat-ray-") as storage,
+        ):
             trainer = _trainer(job, prepared.listing, board, storage)
             return _watched(trainer, board, watch)
     finally:
@@ -77,11 +83,17 @@ class _Board:
     def __init__(self) -> None:
         self.news: list[tuple[str, tuple[Any, ...]]] = []
         self.wish = False
+        self.over = False
 
     def tell(self, what: str, *content: Any) -> bool:
         """News; the answer is whether to stop."""
         self.news.append((what, content))
+        self.over = self.over or what == "failed"
         return self.wish
+
+    def is_over(self) -> bool:
+        """Whether a worker has ended the training by an error of ours."""
+        return self.over
 
     def take(self, stop: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """All news since the last call."""
@@ -118,14 +130,18 @@ class _Far(EncoderWatch):
 def _work(config: dict[str, Any]) -> None:
     """One worker; Ray Train has set up torch's process group."""
     job, board = config["job"], config["board"]
+    if ray.get(board.is_over.remote()):  # started again, and the same would come again
+        return
     context = ray.train.get_context()
     try:
-        place = find_place(job, context.get_local_rank(), context.get_local_world_size())
+        given = None if job.device == "cpu" else get_device()
+        here = context.get_local_world_size()
+        place = find_place(job, context.get_local_rank(), here, given)
         peers = Distributed(place.device)
         result = Training(job, config["listing"], peers, place, _Far(board)).run()
-    except VfeatError as error:  # ours would come again after any restart
+    except VfeatError as error:
         ray.get(board.tell.remote("failed", error))
-        return
+        raise  # so that Ray Train ends the others, which may wait for this one
     if peers.leads:
         ray.get(board.tell.remote("done", result))
 
@@ -146,18 +162,18 @@ def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str
     calls: dict[str, Callable[..., None]] = {
         "advanced": watch.advanced, "epoch_ended": watch.epoch_ended, "note": watch.note,
     }  # fmt: skip
-    while thread.is_alive() or not outcome:
+    while True:
         alive = thread.is_alive()
         for what, content in ray.get(board.take.remote(watch.stopping())):
             if what in calls:
                 calls[what](*content)
             else:
                 outcome.setdefault(what, content[0])
-        if "failed" in outcome:  # the others may wait for that worker for ever: leave at once
-            raise outcome["failed"]
         if not alive:
             break
         thread.join(LOOK_EVERY_S)
+    if "failed" in outcome:
+        raise outcome["failed"]
     if "done" in outcome:
         result: dict[str, Any] = outcome["done"]
         return result

@@ -67,6 +67,8 @@ class Distributed(Peers):
     def __init__(self, device: torch.device) -> None:
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self._device = device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # where objects are gathered
 
     def total(self, values: Sequence[float]) -> list[float]:
         sums = torch.tensor(values, dtype=torch.float64, device=self._device)

@@ -25,22 +25,34 @@ class Place:
     threads: int | None = None
 
 
-def find_place(job: TrainEncoderJob, rank: int = 0, here: int = 1) -> Place:
+def find_place(
+    job: TrainEncoderJob, rank: int = 0, here: int = 1, given: torch.device | None = None
+) -> Place:
     """For process `rank` of the `here` ones on this machine.
+
+    Args:
+        given: the device that somebody has chosen for the process already.
 
     Raises:
         EnvironmentMissing: there is no GPU, or not one for each process.
     """
+    device = given or _device(job, rank, here)
+    cores = max(1, len(os.sched_getaffinity(0)) // here)
+    if device.type == "cuda":
+        return Place(device, job.decode_workers or cores)
+    # The network needs some of the cores.
+    decoders = job.decode_workers or max(1, cores // 2)
+    return Place(device, decoders, cores if here > 1 else None)
+
+
+def _device(job: TrainEncoderJob, rank: int, here: int) -> torch.device:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if job.device == "cuda" and not gpus:
         raise EnvironmentMissing("--device cuda: torch sees no GPU here; use --device cpu")
-    cores = max(1, len(os.sched_getaffinity(0)) // here)
-    if gpus and job.device != "cpu":
-        if here > gpus:
-            raise EnvironmentMissing(
-                f"--workers {here}: each needs a GPU of its own, and torch sees {gpus} here"
-            )
-        return Place(torch.device("cuda", rank), job.decode_workers or cores)
-    # The network needs some of the cores.
-    decoders = job.decode_workers or max(1, cores // 2)
-    return Place(torch.device("cpu"), decoders, cores if here > 1 else None)
+    if not gpus or job.device == "cpu":
+        return torch.device("cpu")
+    if here > gpus:
+        raise EnvironmentMissing(
+            f"--workers {here}: each needs a GPU of its own, and torch sees {gpus} here"
+        )
+    return torch.device("cuda", rank)

@@ -73,7 +73,7 @@ class Training:
             if self.peers.leads:
                 classes = self.listing.classes if objective.classifies else ()
                 self.store.begin(self.job, classes, kernel)
-            progress = self.store.load_checkpoint(trainer) or Progress()
+            progress = self._progress(trainer)
             if progress.step or progress.history:
                 self.watch.note(f"Going on in epoch {progress.epoch}, step {progress.step}.")
             classes_K = len(self.listing.classes)
@@ -112,6 +112,16 @@ class Training:
         steps = -(-clips // self.job.batch_size)
         augment = Augment(self.job, self.listing.classes)
         return EncoderTrainer(objective, augment, self.job, steps, self.place.device, self.peers)
+
+    def _progress(self, trainer: EncoderTrainer) -> Progress:
+        """Where the checkpoint was taken, or the start; the same for all peers."""
+        progress = self.store.load_checkpoint(trainer) or Progress()
+        if len(set(self.peers.every((progress.epoch, progress.step)))) > 1:
+            raise JobError(
+                f"not every worker finds the checkpoint in {self.store.root.uri}: --out must be "
+                "s3://, or a disk that all nodes share"
+            )
+        return progress
 
     def _where(self) -> str:
         several = f"{self.peers.count} workers, " if self.peers.count > 1 else ""
