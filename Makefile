@@ -11,9 +11,11 @@ $(VENV)/installed: pyproject.toml constraints.txt hatch_build.py $(wildcard kern
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: $(VENV)/installed  ## extract features on Ray from the clips in jobs/demo_clips
-	$(BIN)/vfeat run jobs/demo.yaml --set out=$(DEMO_OUT)
-	$(BIN)/vfeat status $(DEMO_OUT) --videos 20
+demo: $(VENV)/installed  ## both stages on Ray, with the weights in the package, on jobs/demo_clips
+	$(BIN)/vfeat run jobs/demo.yaml --set out=$(DEMO_OUT)/features
+	$(BIN)/vfeat run jobs/demo-styles.yaml --set features=$(DEMO_OUT)/features --set out=$(DEMO_OUT)/styles
+	$(BIN)/vfeat show $(DEMO_OUT)/features
+	$(BIN)/vfeat show $(DEMO_OUT)/styles --labels 2
 
 check: $(VENV)/installed  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .
