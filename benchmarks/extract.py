@@ -60,7 +60,9 @@ def bare(folder: str, model: str, result: str) -> None:
     waiting: list[np.ndarray] = []
     vectors: list[list[float]] = []
     for path in sorted(Path(folder).iterdir()):
-        for index, clip in enumerate(_clips(path, recipe.clip.num_frames, recipe.clip.clip_s, size)):
+        for index, clip in enumerate(
+            _clips(path, recipe.clip.num_frames, recipe.clip.clip_s, size)
+        ):
             keys.append(f"{path.name}:{index}")
             waiting.append(clip)
             if len(waiting) == encoder.batch_size:
