@@ -88,30 +88,41 @@ class EncoderTrainer:
         clips = round(self.peers.total([len(picks)])[0])
         if not clips:
             return Taken({}, 0)
-        # The mean over the batch, whatever the parts' sizes: peers' gradients are averaged.
-        weight = len(picks) / clips
-        labels, seeds = [pick.label for pick in picks], [pick.seed for pick in picks]
-        if not picks:  # the others wait for this one's gradients: of a black clip, times zero
-            frames_BTSSC, labels, seeds = frames_BTSSC.new_zeros(self._shape), [0], [0]
         self.objective.train()
         place = (epoch - 1) * self.steps_per_epoch + step
         set_learning_rate(self.optimizer, learning_rate(self.job, place, self.steps_per_epoch))
-        name = (self.job.seed, "step", epoch, step, *([self.peers.rank] if self.peers.rank else []))
+        # Peers draw other numbers for what concerns their part; the first as if it were alone.
+        name: tuple[object, ...] = (self.job.seed, "step", epoch, step)
+        name = name if self.peers.leads else (*name, self.peers.rank)
         with seeded(draw(*name), self.device):
-            batch = self.augment(frames_BTSSC.to(self.device, non_blocking=True), labels, seeds)
-            with autocast(self.job, self.device):
-                losses = self._wrapped(batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            (losses["loss"] * weight * self.peers.count).backward()
+            told = self._backward(frames_BTSSC, picks, len(picks) / clips)
         parameters = [p for p in self.objective.parameters() if p.requires_grad]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm))
-        sums = self.peers.total([float(loss.detach()) * weight for loss in losses.values()])
-        told = dict(zip(losses, sums, strict=True))
         self._check(told["loss"], norm, epoch, step)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.objective.model)
         return Taken({**told, "gradient_norm": norm}, clips)
+
+    def _backward(
+        self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], share: float
+    ) -> dict[str, float]:
+        """The batch's gradients; its losses by name.
+
+        Args:
+            share: of the batch's clips that are in this process.
+        """
+        labels, seeds = [pick.label for pick in picks], [pick.seed for pick in picks]
+        if not picks:  # the others wait for this one's gradients: of a black clip, times zero
+            frames_BTSSC, labels, seeds = frames_BTSSC.new_zeros(self._shape), [0], [0]
+        batch = self.augment(frames_BTSSC.to(self.device, non_blocking=True), labels, seeds)
+        with autocast(self.job, self.device):
+            losses = self._wrapped(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts' sizes.
+        (losses["loss"] * share * self.peers.count).backward()
+        sums = self.peers.total([float(loss.detach()) * share for loss in losses.values()])
+        return dict(zip(losses, sums, strict=True))
 
     def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
         for what, value in (("loss", loss), ("norm of the gradient", norm)):
