@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-from vfeat.errors import EnvironmentMissing
 from vfeat.train.metrics import Metrics
+from vfeat.train.picture import to_png, two_diagrams
 from vfeat.train.trainer import Epoch
 
 
@@ -18,18 +17,11 @@ def draw_curves(
     Raises:
         EnvironmentMissing: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # no pyplot: no display, no global state
-    except ImportError:
-        raise EnvironmentMissing(
-            "no picture of the curves: matplotlib is not installed. Run: pip install 'vfeat[plots]'"
-        ) from None
+    figure, losses, scores = two_diagrams()
     sign = -1 if val.mse is not None else 1
     epochs = [line.epoch for line in history]
     best = max((line for line in history if line.best), key=lambda line: line.epoch)
     name = val.headline()[0]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    losses, scores = figure.subplots(1, 2)
     losses.plot(epochs, [line.train_loss for line in history], label="training")
     losses.plot(epochs, [line.val_loss for line in history], label="validation")
     losses.set(title=f"{task}: loss", xlabel="epoch")
@@ -38,10 +30,4 @@ def draw_curves(
     if baseline is not None:
         scores.axhline(baseline.headline()[1], linestyle="--", color="grey", label="mean + linear")
     scores.set(title=f"{task}: validation {name}", xlabel="epoch")
-    for axes in (losses, scores):
-        axes.legend()
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)

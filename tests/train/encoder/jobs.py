@@ -7,6 +7,7 @@ from typing import Any
 
 from vfeat.job.spec import parse_train_encoder
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.watch import EncoderWatch
 
 TINY: dict[str, Any] = {
     "model": "videomamba",
@@ -25,3 +26,16 @@ SWAPS = {
 def tiny_job(source: Path | str, out: Path | str, **fields: Any) -> TrainEncoderJob:
     """A job of the smallest network."""
     return parse_train_encoder({**TINY, "source": str(source), "out": str(out), **fields})
+
+
+class StopAfter(EncoderWatch):
+    """Asks to stop after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def advanced(self, phase: str, epoch: int, done: int, total: int, loss: float) -> None:
+        self.left -= phase == "train"
+
+    def stopping(self) -> bool:
+        return self.left <= 0

@@ -11,27 +11,13 @@ import pytest
 import torch
 
 from tests.models.vits import save_vit
-from tests.train.encoder.jobs import tiny_job
+from tests.train.encoder.jobs import StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
 from vfeat.models import VideoMamba, create_model
 from vfeat.train.encoder.run import train_encoder
-from vfeat.train.encoder.watch import EncoderWatch
 
 FIELDS: dict[str, Any] = {"epochs": 2, "batch_size": 6, "lr": 2e-3, "seed": 3}
-
-
-class StopAfter(EncoderWatch):
-    """Asks to stop after so many advances of learning."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def advanced(self, phase: str, epoch: int, done: int, total: int, loss: float) -> None:
-        self.left -= phase == "train"
-
-    def stopping(self) -> bool:
-        return self.left <= 0
 
 
 @pytest.fixture(scope="module")

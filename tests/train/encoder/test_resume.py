@@ -15,30 +15,16 @@ import pytest
 import yaml
 from torch import Tensor
 
-from tests.train.encoder.jobs import SWAPS, tiny_job
+from tests.train.encoder.jobs import SWAPS, StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
 from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.run import train_encoder
-from vfeat.train.encoder.watch import EncoderWatch
 
 FIELDS: dict[str, Any] = {
     "epochs": 3, "batch_size": 6, "lr": 2e-3, "drop_path": 0.2, "ema_decay": 0.99, "jitter": 0.3,
     "label_swaps": SWAPS, "mixup": 0.5, "label_smoothing": 0.1, "seed": 3,
 }  # fmt: skip
-
-
-class StopAfter(EncoderWatch):
-    """Asks to stop after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def advanced(self, phase: str, epoch: int, done: int, total: int, loss: float) -> None:
-        self.left -= phase == "train"
-
-    def stopping(self) -> bool:
-        return self.left <= 0
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
-from vfeat.errors import EnvironmentMissing
 from vfeat.train.encoder.history import EpochLine
+from vfeat.train.picture import to_png, two_diagrams
 
 
 def draw_curves(history: Sequence[EpochLine]) -> bytes:
@@ -15,14 +14,7 @@ def draw_curves(history: Sequence[EpochLine]) -> bytes:
     Raises:
         EnvironmentMissing: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # no pyplot: no display, no global state
-    except ImportError:
-        raise EnvironmentMissing(
-            "no picture of the curves: matplotlib is not installed. Run: pip install 'vfeat[plots]'"
-        ) from None
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    losses, scores = figure.subplots(1, 2)
+    figure, losses, scores = two_diagrams()
     epochs = [line.epoch for line in history]
     for name in history[-1].losses:
         if name != "gradient_norm":
@@ -40,10 +32,4 @@ def draw_curves(history: Sequence[EpochLine]) -> bytes:
     )
     losses.set(title="loss", xlabel="epoch")
     scores.set(title="shares", xlabel="epoch", ylim=(0, 1))
-    for axes in (losses, scores):
-        axes.legend()
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)

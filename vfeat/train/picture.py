@@ -1,0 +1,36 @@
+"""Two diagrams side by side over epochs, as a PNG; the frame of every picture of a training."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from vfeat.errors import EnvironmentMissing
+
+
+def two_diagrams() -> tuple[Any, Any, Any]:
+    """A matplotlib figure and its two axes: losses, scores.
+
+    Raises:
+        EnvironmentMissing: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure  # no pyplot: no display, no global state
+    except ImportError:
+        raise EnvironmentMissing(
+            "no picture of the curves: matplotlib is not installed. Run: pip install 'vfeat[plots]'"
+        ) from None
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    return figure, losses, scores
+
+
+def to_png(figure: Any) -> bytes:
+    """With legends, grids and whole epochs; the same bytes for the same figure."""
+    for axes in figure.axes:
+        axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    return buffer.getvalue()
