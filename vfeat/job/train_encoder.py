@@ -16,6 +16,8 @@ Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
 Flip = Literal["horizontal", "vertical", "reverse"]
 
+FLOW_FILE = "flow.parquet"  # of generated videos, in their folder
+
 # These say where, how fast and how often, never what a finished step computes.
 NOT_NUMBERS = frozenset(
     {
@@ -106,9 +108,20 @@ class TrainEncoderJob(BaseModel):
     token_loss: float = Field(
         0.0, ge=0, description="Weight of the same loss from the mean of all tokens"
     )
+    flow: str | None = Field(
+        None,
+        description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss; "
+        "default: that of generate",
+    )
+    flow_loss: float = Field(
+        0.0, ge=0, description="Weight of reading the picture's motion from every token"
+    )
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="Of averaged weights; 0 keeps none")
     bf16: bool = Field(True, description="bfloat16 autocast on a GPU")
+    bf16_products: bool = Field(
+        False, description="bfloat16 matrix products in training on a CPU that has them"
+    )
     checkpoint_activations: bool = Field(
         False, description="Compute activations again in backward: less memory, a third slower"
     )
@@ -152,13 +165,24 @@ class TrainEncoderJob(BaseModel):
             raise ValueError(f"initial {self.initial} would overwrite the weights: leave one out")
         if self.token_loss and self.objective != "classification":
             raise ValueError(f"token_loss is for objective classification, not {self.objective}")
-        if why_not := self._wrong_teacher():
+        if why_not := self._wrong_flow() or self._wrong_teacher():
             raise ValueError(why_not)
         if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
             raise ValueError("label_swaps.horizontal mirrors already: leave out hflip")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}")
         return self
+
+    def _wrong_flow(self) -> str | None:
+        if not self.flow_loss:
+            return None if self.flow is None else "flow is for flow_loss: give its weight"
+        if self.objective != "classification":
+            return f"flow_loss is for objective classification, not {self.objective}"
+        if self.flow_table is None:
+            return "flow_loss needs flow, a table of how the pictures move"
+        if self.sampling == "sparse" or self.mixup or self.cutmix or self.rand_augment:
+            return "flow_loss goes with dense clips, without mixup, cutmix and rand_augment"
+        return None
 
     def _wrong_teacher(self) -> str | None:
         is_vit = self.teacher_model.startswith("vit:")
@@ -178,6 +202,13 @@ class TrainEncoderJob(BaseModel):
     def labelled(self) -> bool:
         """Whether the list must have labels."""
         return self.objective != "masked"
+
+    @property
+    def flow_table(self) -> str | None:
+        """Where it says how the pictures move."""
+        if self.flow is None and self.generate is not None:
+            return f"{self.generate.folder}/{FLOW_FILE}"
+        return self.flow
 
     @property
     def clip_spec(self) -> ClipSpec:

@@ -20,7 +20,7 @@ from vfeat.models.weights import RANDOM_SEED
 PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"
 HEAD = ("head.weight", "head.bias")
 # What a training adds to the network, and nobody needs afterwards.
-TRAINING_PARTS = ("distill_head.", "clip_decoder.")
+TRAINING_PARTS = ("distill_head.", "clip_decoder.", "flow_head.")
 # The final norm, as masked pre-training calls it and as all others do.
 FINAL_NORMS = ("norm.weight", "norm_f.weight")
 Shapes = Mapping[str, torch.Size]

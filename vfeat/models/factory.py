@@ -10,6 +10,7 @@ import torch
 
 from vfeat.models.adapt import TRAINING_PARTS, fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
+from vfeat.models.flow_reader import FlowReader
 from vfeat.models.heads import HEADS, resolve_head
 from vfeat.models.masked import LastLayer, MaskedConfig, MaskedVideoMamba
 from vfeat.models.registry import VideoMambaConfig, model_info, resolve_config
@@ -18,8 +19,8 @@ from vfeat.models.videomamba import VideoMamba
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import RANDOM, RANDOM_SEED
 
-Model = TypeVar("Model", VideoMamba, ViS4mer, Student, MaskedVideoMamba)
-Variant = TypeVar("Variant", Student, MaskedVideoMamba)
+Model = TypeVar("Model", VideoMamba, ViS4mer, Student, MaskedVideoMamba, FlowReader)
+Variant = TypeVar("Variant", Student, MaskedVideoMamba, FlowReader)
 
 
 @overload
@@ -92,6 +93,11 @@ def create_student(
         return Student(StudentConfig(**asdict(trunk), teacher_embed_dim=teacher_embed_dim))
 
     return _create_variant(make, name, weights, config)
+
+
+def create_flow_reader(name: str, *, weights: str | None = None, **config: Any) -> FlowReader:
+    """As `create_model`, with a reading of the picture's motion from every token."""
+    return _create_variant(FlowReader, name, weights, config)
 
 
 def create_masked(

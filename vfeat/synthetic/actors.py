@@ -15,7 +15,9 @@ import numpy as np
 from vfeat.synthetic.camera import F64
 from vfeat.synthetic.scenes import F32, U8, to_u8
 
-SPRITE_SIDE = 96  # pixels of an actor's picture
+SPRITE_SIDE, LARGE_SIDE = 96, 160  # pixels of an actor's picture
+LARGE_COVER = (0.3, 0.7)
+"""Share of the picture behind a large actor: enough of the scene must stay to judge it by."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Actor:
         growth_T: own magnification, logarithm (coming nearer).
         parallax: how much faster than the scene it passes; 1 is as far as the scene, and 0
             stands still in the view (the camera follows it, or it is printed on the picture).
+        bend: how far its outline and surface sway, in sides; 0 is rigid.
+        bend_T: phase of that sway, radians.
     """
 
     picture: U8
@@ -41,6 +45,8 @@ class Actor:
     turn_T: F64
     growth_T: F64
     parallax: float
+    bend: float = 0.0
+    bend_T: F64 | None = None
 
 
 def make_actors(
@@ -55,9 +61,11 @@ def make_actors(
     actors: list[Actor] = []
     for _ in range(count):
         parallax = 1.0 if rng.random() < 0.6 else float(rng.uniform(1.0, 1.6))
-        size = float(np.exp(rng.uniform(np.log(0.06), np.log(0.6))))
+        size = float(np.exp(rng.uniform(np.log(0.05), np.log(0.6))))
         where = rng.uniform(-0.45, 0.45, 2) * (1, aspect)
         body = Actor(*_surface(rng, texture), size, *_motion(rng, times_s, where, still), parallax)
+        if not still and rng.random() < 0.25:
+            body = _bending(rng, times_s, body)
         actors += _person(rng, texture, times_s, body) if rng.random() < 0.4 else [body]
     return actors
 
@@ -67,6 +75,23 @@ def make_followed(rng: np.random.Generator, texture: U8, times_s: F64, aspect: f
     where = rng.uniform(-0.2, 0.2, 2) * (1, aspect)
     path = _motion(rng, times_s, where, still=False, reach=0.06)
     return Actor(*_surface(rng, texture), float(rng.uniform(0.12, 0.5)), *path, 0.0)
+
+
+def make_large(rng: np.random.Generator, texture: U8, times_s: F64, aspect: float) -> Actor:
+    """Somebody near: covers much of the picture, and bends as cloth, fur or water do."""
+    slim, soft = rng.uniform(0.35, 1.0), float(rng.choice([1.5, 10.0], p=[0.7, 0.3]))
+    picture, alpha = _cut(rng, texture, str(rng.choice(["ellipse", "polygon"])), slim, soft, True)
+    covered = rng.uniform(*LARGE_COVER) * aspect  # in squared widths
+    where = rng.uniform(-0.4, 0.4, 2) * (1, aspect)
+    path = _motion(rng, times_s, where, still=False, reach=0.5)
+    size = float(np.sqrt(covered / (slim * np.pi / 4)))
+    return _bending(rng, times_s, Actor(picture, alpha, size, *path, 1.0))
+
+
+def _bending(rng: np.random.Generator, times_s: F64, actor: Actor) -> Actor:
+    hertz = np.exp(rng.uniform(np.log(0.3), np.log(2.5)))
+    phase_T = 2 * np.pi * (hertz * times_s + rng.random())
+    return replace(actor, bend=float(rng.uniform(0.01, 0.08)), bend_T=phase_T)
 
 
 def _motion(
@@ -126,23 +151,31 @@ def _surface(rng: np.random.Generator, texture: U8) -> tuple[U8, F32]:
     return _cut(rng, texture, shape, rng.uniform(0.4, 1))
 
 
-def _cut(rng: np.random.Generator, texture: U8, shape: str, slim: float) -> tuple[U8, F32]:
-    """A patch of the texture in a soft-edged shape; `slim` is its width over its height."""
-    side = SPRITE_SIDE
-    extent = int(rng.integers(side // 3, min(texture.shape[:2])))
+def _cut(
+    rng: np.random.Generator, texture: U8, shape: str, slim: float, soft: float = 1.2,
+    large: bool = False,
+) -> tuple[U8, F32]:  # fmt: skip
+    """A patch of the texture in a shape.
+
+    Args:
+        slim: width over height.
+        soft: width of the edge, pixels.
+    """
+    side = LARGE_SIDE if large else SPRITE_SIDE
+    extent = int(rng.integers(SPRITE_SIDE // 3, min(texture.shape[:2])))
     top, left = (int(rng.integers(0, s - extent + 1)) for s in texture.shape[:2])
     patch = cv2.resize(texture[top : top + extent, left : left + extent], (side, side))
     mask = np.zeros((side, side), np.float32)
-    middle, half = side // 2, side // 2 - 3
+    middle, half = side // 2, int(side // 2 - 1 - 1.5 * soft)
     if shape == "ellipse":
         cv2.ellipse(mask, (middle, middle), (int(half * slim), half), 0, 0, 360, 1.0, -1)
     elif shape == "box":
         wide = int(half * slim)
-        cv2.rectangle(mask, (middle - wide, 3), (middle + wide, side - 4), 1.0, -1)
+        cv2.rectangle(mask, (middle - wide, middle - half), (middle + wide, middle + half), 1.0, -1)
     else:
         angles = np.sort(rng.uniform(0, 2 * np.pi, 8))
         radius = half * rng.uniform(0.5, 1, 8)
         points = middle + np.stack([slim * radius * np.cos(angles), radius * np.sin(angles)], 1)
         cv2.fillPoly(mask, [points.astype(np.int32)], 1.0)
     tint = rng.uniform(0.5, 1.3) * patch.astype(np.float32) + rng.uniform(-40, 40, 3)
-    return to_u8(tint), np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.2))
+    return to_u8(tint), np.asarray(cv2.GaussianBlur(mask, (0, 0), soft))

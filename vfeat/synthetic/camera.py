@@ -18,9 +18,9 @@ F64 = npt.NDArray[np.float64]
 # Over a clip: least and greatest motion. What lies between "static" and these is left
 # out: nobody could say what to call it.
 PAN_WIDTHS = (0.06, 1.4)
-ZOOM_LOGARITHM = (0.07, 0.9)
-ROLL_RADIANS = (0.07, 1.6)
-SHAKE_WIDTHS = (0.006, 0.05)
+ZOOM_LOGARITHM = (0.09, 0.9)
+ROLL_RADIANS = (0.09, 1.6)
+SHAKE_WIDTHS = (0.008, 0.05)
 SHAKE_HERTZ = (1.2, 7.0)
 MINOR_SHARE = 0.22
 """Unnamed motions stay below this share of the named one's size."""

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vfeat.errors import JobError
+from vfeat.job.train_encoder import FLOW_FILE
 from vfeat.synthetic.encode import write_video
 from vfeat.synthetic.labels import LABELS
 from vfeat.synthetic.script import make_clip
+from vfeat.synthetic.truth import MOMENTS_PER_S
 from vfeat.synthetic.wear import worn
 
 LIST_FILE = "clips.csv"
 SETTINGS_FILE = "settings.json"
-FORMAT = 1
+FORMAT = 2
 """Changes when the same seed makes other pictures."""
 VALIDATION_SHARE, TEST_SHARE = 0.04, 0.04
 _PER_FOLDER = 1000
@@ -36,7 +40,8 @@ def write_corpus(
     """Render the clips that are not there yet; return the path of the list.
 
     The list is CSV: `uri` (relative to its folder), `label`, `split`. Labels take turns,
-    so each has the same number of clips.
+    so each has the same number of clips. Beside it lies `flow.parquet`: `uri`, `rate` and
+    `maps`, where the scene is at each moment (`truth.py`).
 
     Args:
         folder: local; made if need be. One that was begun is finished.
@@ -57,6 +62,7 @@ def write_corpus(
         done += 1
         if progress is not None:
             progress(done, clips)
+    _write_flow(root, clips)
     return str(_write_list(root, clips))
 
 
@@ -104,8 +110,27 @@ def _one_thread() -> None:
 def _render_one(job: tuple[str, int, int]) -> None:
     path, seed, index = job
     clip = make_clip(LABELS[index % len(LABELS)], (seed, index))
+    np.save(_maps_path(path), clip.maps)  # before the video: where that is, all is there
     rng = np.random.default_rng((seed, index, len(LABELS)))
     write_video(rng, path, worn(rng, clip.frames), clip.rate_fps)
+
+
+def _maps_path(video: str | os.PathLike[str]) -> str:
+    return str(Path(video).with_suffix(".npy"))
+
+
+def _write_flow(root: Path, clips: int) -> None:
+    """The truth about all clips in one table."""
+    names = [clip_name(index) for index in range(clips)]
+    maps = [np.load(_maps_path(root / name)).ravel() for name in names]
+    table = {
+        "uri": pa.array(names),
+        "rate": pa.array([MOMENTS_PER_S] * clips, pa.float32()),
+        "maps": pa.array(maps, pa.list_(pa.float32())),
+    }
+    part = root / f".{FLOW_FILE}.{os.getpid()}"
+    pq.write_table(pa.table(table), part, compression="zstd")
+    os.replace(part, root / FLOW_FILE)
 
 
 def _write_list(root: Path, clips: int) -> Path:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vfeat.synthetic.actors import SPRITE_SIDE, Actor
+from vfeat.synthetic.actors import Actor
 from vfeat.synthetic.camera import F64, CameraPath
 from vfeat.synthetic.scenes import F32, U8
 
@@ -70,10 +70,11 @@ def _draw(picture: U8, actor: Actor, moment: int, eye: F64, zoom: float, roll: f
     cos, sin = np.cos(lean), np.sin(lean)
     place = np.array([[cos, -sin], [sin, cos]]) @ offset + (width / 2, height / 2)
     side = actor.size * width * scale * float(np.exp(actor.growth_T[moment]))
-    angle, ratio = lean + float(actor.turn_T[moment]), side / SPRITE_SIDE
+    sprite = len(actor.picture)
+    angle, ratio = lean + float(actor.turn_T[moment]), side / sprite
     cos, sin = ratio * np.cos(angle), ratio * np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
-    matrix = np.concatenate([turn, (place - turn @ np.full(2, SPRITE_SIDE / 2))[:, None]], axis=1)
+    matrix = np.concatenate([turn, (place - turn @ np.full(2, sprite / 2))[:, None]], axis=1)
     reach = side * 0.75
     left, right = (int(np.clip(place[0] + s * reach, 0, width)) for s in (-1, 1))
     top, bottom = (int(np.clip(place[1] + s * reach, 0, height)) for s in (-1, 1))
@@ -81,10 +82,27 @@ def _draw(picture: U8, actor: Actor, moment: int, eye: F64, zoom: float, roll: f
         return picture
     matrix[:, 2] -= (left, top)
     window = (right - left, bottom - top)
-    alpha: F32 = cv2.warpAffine(actor.alpha, matrix, window)[..., None]
-    over = cv2.warpAffine(actor.picture, matrix, window, borderMode=cv2.BORDER_REPLICATE)
+    surface, outline = _bent(actor, moment)
+    alpha: F32 = cv2.warpAffine(outline, matrix, window)[..., None]
+    over = cv2.warpAffine(surface, matrix, window, borderMode=cv2.BORDER_REPLICATE)
     under = picture[top:bottom, left:right]
     picture[top:bottom, left:right] = (under + alpha * (over.astype(np.float32) - under)).astype(
         np.uint8
     )
     return picture
+
+
+def _bent(actor: Actor, moment: int) -> tuple[U8, F32]:
+    """Its picture and opacity, swaying: rows slide sideways, columns up and down."""
+    if actor.bend_T is None:
+        return actor.picture, actor.alpha
+    side = len(actor.picture)
+    place = np.arange(side, dtype=np.float32)
+    phase = float(actor.bend_T[moment])
+    rows = side * actor.bend * np.sin(1.5 * np.pi * place / side + phase)
+    columns = side * actor.bend * np.sin(2.5 * np.pi * place / side + 0.7 * phase)
+    x = (place[None, :] + rows[:, None]).astype(np.float32)
+    y = (place[:, None] + columns[None, :]).astype(np.float32)
+    surface = cv2.remap(actor.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    outline = cv2.remap(actor.alpha, x, y, cv2.INTER_LINEAR)
+    return np.asarray(surface, dtype=np.uint8), np.asarray(outline)

@@ -35,6 +35,18 @@ def make_scene(rng: np.random.Generator, side: int) -> U8:
     return _graded(rng, make(rng, side))
 
 
+def make_plain(rng: np.random.Generator, side: int) -> U8:
+    """A wall, a sky, a title's ground: a smooth ramp with nothing on it. It shows no motion."""
+    first, second = rng.uniform(10, 250, (2, 3))
+    if rng.random() < 0.5:
+        second = first + rng.uniform(-30, 30, 3)
+    along = rng.uniform(-1, 1, 2)
+    place = np.linspace(0, 1, side)
+    ramp = along[0] * place[:, None] + along[1] * place
+    ramp = (ramp - ramp.min()) / (np.ptp(ramp) + 1e-9)
+    return to_u8(first + ramp[..., None] * (second - first))
+
+
 def _photograph(rng: np.random.Generator, side: int) -> U8:
     """A random crop of a photograph, perhaps mirrored or turned."""
     picture = photograph(PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))])

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vfeat.synthetic.actors import make_actors, make_followed
+from vfeat.synthetic.actors import make_actors, make_followed, make_large
 from vfeat.synthetic.camera import F64, CameraPath, camera_path
 from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
 from vfeat.synthetic.render import Shot, render
-from vfeat.synthetic.scenes import F32, U8, make_scene, to_u8
+from vfeat.synthetic.scenes import F32, U8, make_plain, make_scene, to_u8
 from vfeat.synthetic.transitions import Weights, transition_weights
+from vfeat.synthetic.truth import scene_maps
 
 # Width and height; archives are mostly wide, phones stand upright.
 SIZES = ((192, 144), (208, 156), (240, 136), (256, 144), (224, 126), (160, 160), (136, 240))
@@ -36,11 +37,13 @@ class Rendered:
     Attributes:
         frames: uint8 [T, H, W, 3].
         rate_fps: frames a second.
+        maps: where the scene is at each moment, float32 [M, 2, 3]; see `truth.py`.
     """
 
     label: Motion
     frames: U8
     rate_fps: int
+    maps: F32
 
 
 def make_clip(
@@ -66,7 +69,9 @@ def make_clip(
     frames = np.empty((count, height, width, 3), np.uint8)
     for index in range(count):
         frames[index] = _frame(shots, weights, index, subframes, height, width)
-    return Rendered(label, frames, rate_fps)
+    paths = [shot.path for shot in shots]
+    maps = scene_maps(paths, weights, subframes, rate_fps, height / width)
+    return Rendered(label, frames, rate_fps, maps)
 
 
 def _shots(
@@ -98,11 +103,14 @@ def _shot(
         return Shot(background, density, path, ())
     density = float(rng.uniform(0.8, 1.6))
     side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
-    scene = make_scene(rng, side)
+    plain = motion == "static" and rng.random() < 0.12  # elsewhere nobody could see the motion
+    scene = make_plain(rng, side) if plain else make_scene(rng, side)
     count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
     moving = rng.random() < (0.85 if motion == "static" else 0.5)
-    texture = scene if rng.random() < 0.3 else make_scene(rng, 160)
+    texture = scene if rng.random() < 0.3 and not plain else make_scene(rng, 160)
     actors = make_actors(rng, texture, times_s, aspect, count, still=not moving)
+    if rng.random() < (0.3 if motion == "static" else 0.08):
+        actors.insert(0, make_large(rng, texture, times_s, aspect))
     if motion != "static" and rng.random() < 0.12:
         actors.append(make_followed(rng, texture, times_s, aspect))
     return Shot(lambda _: scene, density, path, actors)

@@ -30,6 +30,12 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as gray pictures are made
 FLIPS: tuple[Flip, ...] = ("horizontal", "vertical", "reverse")
 DIMENSION: Mapping[Flip, int] = {"horizontal": 2, "vertical": 1, "reverse": 0}  # of TSSC
 
+# What becomes of a motion (x, y). Played backwards it is the opposite one, from where it ended:
+# the difference is a share of the displacement within one tubelet.
+TURNED: Mapping[Flip, tuple[float, float]] = {
+    "horizontal": (-1.0, 1.0), "vertical": (1.0, -1.0), "reverse": (-1.0, -1.0),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Swap:
@@ -81,8 +87,9 @@ class Augment:
         self._mixing = Mixing(job, len(classes))
 
     def __call__(
-        self, frames_BTSSC: Tensor, labels: Sequence[int], seeds: Sequence[int]
-    ) -> TrainBatch:
+        self, frames_BTSSC: Tensor, labels: Sequence[int], seeds: Sequence[int],
+        flow: Tensor | None = None,
+    ) -> TrainBatch:  # fmt: skip
         """Augmented and normalised.
 
         What concerns several clips (mixup) comes from torch's generator, all else from `seeds`.
@@ -90,20 +97,23 @@ class Augment:
         Args:
             frames_BTSSC: uint8 on the network's device; overwritten.
             labels, seeds: of each clip.
+            flow: of each clip's tokens, BTSS2 (x, y) on the CPU; overwritten.
         """
         generators = [np.random.default_rng(seed) for seed in seeds]
-        labels = self._flip(frames_BTSSC, labels, generators)
+        labels = self._flip(frames_BTSSC, labels, generators, flow)
         device = frames_BTSSC.device
         target_BK = F.one_hot(torch.tensor(labels, device=device), self._classes).float()
         video_BCTSS = channels_first(frames_BTSSC)
         video_BCTSS = self._mixing.rand_augment(video_BCTSS)
         video_BCTSS = _mapped(video_BCTSS, *self._colours(video_BCTSS, generators))
         video_BCTSS, target_BK = self._mixing.mix(video_BCTSS, target_BK)
-        return TrainBatch(self._mixing.erase(video_BCTSS), target_BK)
+        flow = None if flow is None else flow.to(device)
+        return TrainBatch(self._mixing.erase(video_BCTSS), target_BK, flow)
 
     def _flip(
-        self, frames_BTSSC: Tensor, labels: Sequence[int], generators: Sequence[np.random.Generator]
-    ) -> list[int]:
+        self, frames_BTSSC: Tensor, labels: Sequence[int],
+        generators: Sequence[np.random.Generator], flow: Tensor | None,
+    ) -> list[int]:  # fmt: skip
         """Flip half of the clips by each flip, in place; the labels that they have now."""
         found = list(labels)
         for place, generator in enumerate(generators):
@@ -113,6 +123,10 @@ class Augment:
             if flips:
                 dimensions = [DIMENSION[swap.flip] for swap in flips]
                 frames_BTSSC[place] = frames_BTSSC[place].flip(dimensions)
+            if flow is not None:
+                for swap in flips:
+                    turned = flow[place].flip(DIMENSION[swap.flip])
+                    flow[place] = turned * torch.tensor(TURNED[swap.flip])
         return found
 
     def _colours(

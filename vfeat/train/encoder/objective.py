@@ -40,10 +40,13 @@ class TrainBatch:
     Attributes:
         video_BCTSS: normalised, float32, augmented in training.
         target_BK: probabilities of the classes, float32; one-hot unless clips were mixed.
+        flow: how the picture moves at each token, float32 BTSS2 over tubelets and patches, NaN
+            where nobody knows; None unless it is learnt.
     """
 
     video_BCTSS: Tensor
     target_BK: Tensor
+    flow: Tensor | None = None
 
 
 class Objective(nn.Module):
@@ -78,7 +81,10 @@ class Classification(Objective):
     def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
         if not self.token_loss:
             return {"loss": self._loss(self.model(batch.video_BCTSS), batch)}
-        tokens_BLD = self.model.forward_tokens(batch.video_BCTSS)
+        return self.of_tokens(self.model.forward_tokens(batch.video_BCTSS), batch)
+
+    def of_tokens(self, tokens_BLD: Tensor, batch: TrainBatch) -> dict[str, Tensor]:
+        """Losses of a forward pass; the class token is the first one."""
         class_loss = self._loss(self.model.head(tokens_BLD[:, 0]), batch)
         mean_loss = self._loss(self.model.head(tokens_BLD[:, 1:].mean(dim=1)), batch)
         loss = class_loss + self.token_loss * mean_loss

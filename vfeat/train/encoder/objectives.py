@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models import create_model
-from vfeat.models.factory import create_masked, create_student
+from vfeat.models.factory import create_flow_reader, create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
 from vfeat.models.motion_energy import see_motion
 from vfeat.train.encoder.distill import Distillation
+from vfeat.train.encoder.flow import FlowClassification
 from vfeat.train.encoder.objective import Classification, Objective
 from vfeat.train.encoder.outline import check_shape, model_fields
 from vfeat.train.encoder.pretrain import MaskedPretraining
@@ -30,6 +31,9 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
 
 def _objective(job: TrainEncoderJob, classes: int) -> Objective:
     fields = model_fields(job, classes)
+    if job.flow_loss:
+        reader = create_flow_reader(job.model, weights=job.weights, **fields)
+        return FlowClassification(reader, job.label_smoothing, job.token_loss, job.flow_loss)
     if job.objective == "classification":
         model = create_model(job.model, weights=job.weights, **fields)
         return Classification(model, job.label_smoothing, job.token_loss)

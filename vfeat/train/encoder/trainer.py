@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.videomamba import Block, Trunk
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
+from vfeat.train.encoder.flow import FlowTable
 from vfeat.train.encoder.objective import Objective
 from vfeat.train.encoder.order import Pick
 from vfeat.train.encoder.peers import Peers
@@ -46,6 +49,7 @@ class EncoderTrainer:
         objective: on its device.
         steps_per_epoch: of the schedule.
         peers: the processes that take each step together.
+        flow: where the objective learns how the picture moves.
     """
 
     def __init__(
@@ -56,9 +60,10 @@ class EncoderTrainer:
         steps_per_epoch: int,
         device: torch.device,
         peers: Peers,
+        flow: FlowTable | None = None,
     ) -> None:
         self.objective, self.augment, self.job, self.device = objective, augment, job, device
-        self.peers, self._wrapped = peers, peers.wrap(objective)
+        self.peers, self._wrapped, self._flow = peers, peers.wrap(objective), flow
         self.steps_per_epoch = steps_per_epoch
         self._shape = (1, job.num_frames, job.size, job.size, 3)
         depth = regularise(objective.model, job)
@@ -115,12 +120,16 @@ class EncoderTrainer:
         labels, seeds = [pick.label for pick in picks], [pick.seed for pick in picks]
         if not picks:  # the others wait for this one's gradients: of a black clip, times zero
             frames_BTSSC, labels, seeds = frames_BTSSC.new_zeros(self._shape), [0], [0]
-        batch = self.augment(frames_BTSSC.to(self.device, non_blocking=True), labels, seeds)
-        with autocast(self.job, self.device):
-            losses = self._wrapped(batch)
+        flow = None if self._flow is None else self._flow.of(picks)
+        if flow is not None and not picks:
+            flow = flow.new_full((1, *flow.shape[1:]), torch.nan)
+        batch = self.augment(frames_BTSSC.to(self.device, non_blocking=True), labels, seeds, flow)
         self.optimizer.zero_grad(set_to_none=True)
-        # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts' sizes.
-        (losses["loss"] * share * self.peers.count).backward()
+        with products(self.job, self.device):
+            with autocast(self.job, self.device):
+                losses = self._wrapped(batch)
+            # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts.
+            (losses["loss"] * share * self.peers.count).backward()
         sums = self.peers.total([float(loss.detach()) * share for loss in losses.values()])
         return dict(zip(losses, sums, strict=True))
 
@@ -157,6 +166,30 @@ def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
         block.drop_path = job.drop_path * place / max(1, len(blocks) - 1)
         block.checkpointed = job.checkpoint_activations
     return len(blocks)
+
+
+@contextmanager
+def products(job: TrainEncoderJob, device: torch.device) -> Iterator[None]:
+    """Where the job says so, float32 matrices are multiplied as bfloat16 and added up as float32,
+    forward and backward, on a CPU that has instructions for it."""
+    wanted = job.bf16_products and device.type == "cpu" and has_bf16()
+    backends: list[Any] = []
+    if wanted:  # a torch that is older than these settings has none of them
+        found = (getattr(torch.backends.mkldnn, name, None) for name in ("matmul", "conv"))
+        backends = [backend for backend in found if hasattr(backend, "fp32_precision")]
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "bf16"
+        yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
+def has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX), not by emulation."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def autocast(job: TrainEncoderJob, device: torch.device) -> torch.autocast:

@@ -16,6 +16,7 @@ from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.broken import BrokenSamples
 from vfeat.train.encoder.evaluate import Evaluator
 from vfeat.train.encoder.feed import ClipFeed
+from vfeat.train.encoder.flow import FlowTable
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.listing import Listing
 from vfeat.train.encoder.loop import Keepers, Loop
@@ -111,7 +112,10 @@ class Training:
         clips = len(self.listing.splits["train"]) * self.job.repeats
         steps = -(-clips // self.job.batch_size)
         augment = Augment(self.job, self.listing.classes)
-        return EncoderTrainer(objective, augment, self.job, steps, self.place.device, self.peers)
+        flow = FlowTable(self.job, objective.model.config) if self.job.flow_loss else None
+        return EncoderTrainer(
+            objective, augment, self.job, steps, self.place.device, self.peers, flow
+        )
 
     def _progress(self, trainer: EncoderTrainer) -> Progress:
         """Where the checkpoint was taken, or the start; the same for all peers."""
