@@ -120,7 +120,8 @@ class TrainEncoderJob(BaseModel):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="Of averaged weights; 0 keeps none")
     bf16: bool = Field(True, description="bfloat16 autocast on a GPU")
     bf16_products: bool = Field(
-        False, description="bfloat16 matrix products in training on a CPU that has them"
+        False,
+        description="Allow bfloat16 in matrix products on a CPU (AMX); faster without AMX too",
     )
     checkpoint_activations: bool = Field(
         False, description="Compute activations again in backward: less memory, a third slower"

@@ -16,7 +16,7 @@ from vfeat.train.encoder.recipe import (
     learning_rate,
     parameter_groups,
 )
-from vfeat.train.encoder.trainer import regularise
+from vfeat.train.encoder.trainer import has_bf16, products, regularise
 
 SHAPE = {**TINY["model_options"], "num_frames": 8, "img_size": 48, "num_classes": 3}
 DECAYED = {
@@ -112,3 +112,23 @@ def test_computing_activations_again_changes_no_gradient() -> None:
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient)
+
+
+def test_products_may_be_bfloat16_for_a_step_only() -> None:
+    """At most as far from the truth as bfloat16 is; and what was set before is set again."""
+    torch.manual_seed(0)
+    one, other = torch.randn(1024, 256), torch.randn(256, 512)
+    exact, cpu = one.double() @ other.double(), torch.device("cpu")
+    scale, settings = float(exact.abs().max()), _settings()
+    with products(tiny_job("clips.csv", Path("out"), bf16_products=True), cpu):
+        assert float((one @ other - exact).abs().max()) / scale < 1e-2
+        assert (_settings() != settings) == has_bf16()
+    assert _settings() == settings
+    with products(tiny_job("clips.csv", Path("out")), cpu):
+        assert _settings() == settings
+        assert float((one @ other - exact).abs().max()) / scale < 1e-5
+
+
+def _settings() -> list[str]:
+    found = (getattr(torch.backends.mkldnn, name, None) for name in ("matmul", "conv"))
+    return [str(getattr(backend, "fp32_precision", "")) for backend in found]

@@ -57,7 +57,8 @@ class FlowClassification(Classification):
         known = ~true.isnan()
         # Where nothing is known, zero that still has a gradient, which peers wait for.
         errors = F.smooth_l1_loss(read, true.where(known, read.detach()), reduction="none")
-        flow = (errors * known).sum() / known.sum().clamp(min=1)
+        flow_B = errors.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
+        flow = flow_B.mean()
         return {**losses, "loss": losses["loss"] + self.flow_loss * flow, "flow": flow}
 
 
