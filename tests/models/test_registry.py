@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vfeat.errors import JobError
 from vfeat.models import create_model
 from vfeat.models.registry import MODELS, clip_gflops, num_parameters, resolve_config
+from vfeat.ops.registry import VARIABLE
 
 
 @pytest.mark.parametrize("name", [name for name, info in MODELS.items() if info.weights is None])
@@ -22,7 +23,10 @@ def test_parameters_are_counted_right(name: str, frames: int) -> None:
 
 
 @pytest.mark.parametrize("frames", [0, 4])
-def test_work_is_that_of_the_matrix_products_and_the_scan(frames: int) -> None:
+def test_work_is_that_of_the_matrix_products_and_the_scan(
+    frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "torch")  # the counter knows torch's operations
     model = create_model("videomamba", img_size=64, depth=2, embed_dim=64, num_frames=frames)
     c = model.config
     with FlopCounterMode(display=False) as counter, torch.no_grad():

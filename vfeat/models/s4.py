@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfeat import ops
 from vfeat.kernels import s4
 from vfeat.models.spectrum_cache import SpectrumCache, weights_version
 
@@ -122,7 +123,7 @@ class ChannelMix(nn.Module):
 
     def forward(self, x_BLH: Tensor) -> Tensor:
         """(B, L, H) to (B, L, H)."""
-        return F.linear(x_BLH, self.weight, self.bias[:, 0])
+        return ops.linear(x_BLH, self.weight, self.bias[:, 0])
 
 
 class S4Layer(nn.Module):

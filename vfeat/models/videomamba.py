@@ -217,10 +217,9 @@ class BidirectionalMamba(nn.Module):
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D)."""
-        y_BLE = ops.bidirectional_mamba(
-            self.in_proj(x_BLD), self.direction(""), self.direction("_b")
-        )
-        return cast(Tensor, self.out_proj(y_BLE))
+        xz_BL2E = ops.linear(x_BLD, self.in_proj.weight)
+        y_BLE = ops.bidirectional_mamba(xz_BL2E, self.direction(""), self.direction("_b"))
+        return ops.linear(y_BLE, self.out_proj.weight)
 
     def direction(self, suffix: str) -> ops.DirectionWeights:
         """One direction's weights: `""` forward in time, `"_b"` backward."""

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfeat import ops
 from vfeat.errors import JobError
 from vfeat.models.heads import Vis4merConfig
 from vfeat.models.presence import Presence, evened, pooled, zero_missing
@@ -100,7 +101,7 @@ class ViS4mer(nn.Module):
     ) -> tuple[Tensor, Presence | None]:
         """Norm, S4, residual, pooling by two, linear to half the width, GELU."""
         layer = cast(S4Layer, self.s4_layers[index])
-        norm, linear = self.norms[index], self.linears[index]
+        norm, linear = self.norms[index], cast(nn.Linear, self.linears[index])
         prenorm, masked = self.config.prenorm, present is not None
 
         def entering(x_BLD: Tensor, *masks: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class ViS4mer(nn.Module):
                 z_BLD = self.dropout(z_BLD.mT).mT
             x_BLD = z_BLD + x_BLD
             x_BLD = x_BLD if prenorm else norm(x_BLD)
-            return F.gelu(linear(pooled(x_BLD, *masks)))
+            return F.gelu(ops.linear(pooled(x_BLD, *masks), linear.weight, linear.bias))
 
         masks: tuple[Tensor, ...] = () if present is None else (present.mask_BL,)
         u_BLD = _by_blocks(entering, x_BLD, *masks)

@@ -6,6 +6,7 @@ from vfeat.ops.functional import (
     add_rms_norm,
     bidirectional_mamba,
     causal_conv1d,
+    linear,
     selective_scan,
 )
 from vfeat.ops.registry import BackendStatus, choose, describe_backends, register
@@ -19,6 +20,7 @@ __all__ = [
     "causal_conv1d",
     "choose",
     "describe_backends",
+    "linear",
     "register",
     "selective_scan",
 ]

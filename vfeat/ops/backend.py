@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vfeat.kernels import reference, torch_ops
@@ -49,6 +50,10 @@ class Backend(Protocol):
         """y_BEL in the dtype of x."""
         ...
 
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """x W^T + b over the last dimension, in the dtype of x."""
+        ...
+
     def bidirectional_mamba(
         self, xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
     ) -> Tensor:
@@ -68,6 +73,7 @@ class TorchBackend:
     name = "torch"
     selective_scan = staticmethod(torch_ops.selective_scan)
     causal_conv1d = staticmethod(torch_ops.causal_conv1d)
+    linear = staticmethod(F.linear)
     bidirectional_mamba = staticmethod(torch_ops.bidirectional_mamba)
     add_rms_norm = staticmethod(reference.add_rms_norm)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_norm, cpu_scan
+from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_linear, cpu_norm, cpu_scan
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -15,6 +15,7 @@ class CpuBackend:
     name = "cpu"
     selective_scan = staticmethod(cpu_scan.selective_scan)
     causal_conv1d = staticmethod(cpu_conv.causal_conv1d)
+    linear = staticmethod(cpu_linear.linear)
     bidirectional_mamba = staticmethod(cpu_block.bidirectional_mamba)
     add_rms_norm = staticmethod(cpu_norm.add_rms_norm)
 

@@ -118,6 +118,15 @@ def causal_conv1d(
     return backend.causal_conv1d(x, weight, bias, activation is not None, reverse)
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + b over the last dimension, as `torch.nn.functional.linear`, in x's dtype.
+
+    Args:
+        weight: outputs x inputs.
+    """
+    return choose(x.device.type, x.dtype).linear(x, weight, bias)
+
+
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:

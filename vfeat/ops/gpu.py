@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vfeat.kernels import mamba_ssm_ops, reference, torch_ops
@@ -16,6 +17,7 @@ class TritonBackend:
     name = "triton"
     # The block has its own; alone, the convolution is one pass over memory for torch too.
     causal_conv1d = staticmethod(torch_ops.causal_conv1d)
+    linear = staticmethod(F.linear)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """No GPU, no triton, or another dtype."""
@@ -64,6 +66,7 @@ class MambaSsmBackend:
     name = "mamba_ssm"
     selective_scan = staticmethod(mamba_ssm_ops.selective_scan)
     causal_conv1d = staticmethod(mamba_ssm_ops.causal_conv1d)
+    linear = staticmethod(F.linear)
     bidirectional_mamba = staticmethod(mamba_ssm_ops.bidirectional_mamba)
     add_rms_norm = staticmethod(reference.add_rms_norm)
 
