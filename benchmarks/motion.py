@@ -7,10 +7,10 @@ Tables, each with the share of clips that are called right:
 * generated: fresh seeds of the generator it was trained with;
 * over frozen footage: the generator's camera paths and transitions, looking at single frames
   of the real videos FOOTAGE;
-* over playing footage: the same while the videos play on underneath, people and all. Windows
-  with a cut of their own are left out; but where FOOTAGE was filmed by hand its own motion
-  adds to the camera's, and the truth is wrong: name videos of standing cameras;
-* still: the real videos STILL as they are: shots whose camera stands, whatever moves in them.
+* over playing footage: the same while the videos play on underneath, people and all: windows of
+  FOOTAGE whose own camera stands (`standing.py` registers the background);
+* still: the real videos STILL as they are, every half second: windows whose camera stands,
+  whatever moves in them.
 
 Clips are compressed, then read by `vfeat extract`.
 """
@@ -33,6 +33,7 @@ import cv2
 import numpy as np
 
 import vfeat
+from benchmarks.standing import STANDS, creep
 from vfeat.synthetic.camera import F64
 from vfeat.synthetic.encode import write_video
 from vfeat.synthetic.labels import LABELS
@@ -40,7 +41,9 @@ from vfeat.synthetic.scenes import U8
 from vfeat.synthetic.script import CLIP_S, Background, Footage, make_clip
 from vfeat.synthetic.wear import worn
 
+STILL_STRIDE_S = 0.5
 FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
+EVERY = 5  # frames; at which of them a window may begin whose camera must stand
 CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
 
 
@@ -62,6 +65,13 @@ class Film:
         small = np.stack([cv2.resize(frame, (32, 32)) for frame in self.frames])
         steps = np.abs(np.diff(small.astype(np.float32), axis=0)).mean((1, 2, 3))
         return np.asarray(self.times_s[1:][steps > CUT])
+
+    def stands(self, start_s: float) -> bool:
+        """Whether its own camera stands for the length of a clip."""
+        moments_s = start_s + np.linspace(0, CLIP_S * 0.97, 5)
+        index = np.searchsorted(self.times_s, moments_s, side="right") - 1
+        found = creep([self.frames[place] for place in index])
+        return found is not None and found < STANDS
 
 
 def main() -> None:
@@ -110,15 +120,23 @@ def made(
 
 
 def called(paths: Sequence[str], weights: str | None) -> Counter[str]:
-    """What the clips of real videos were called."""
-    return Counter(name for _, _, name in extracted(paths, weights))
+    """What windows of real videos were called whose camera stands."""
+    found: Counter[str] = Counter()
+    films = {Path(path).name: read_film(path) for path in paths}
+    for uri, start_s, name in extracted(paths, weights, STILL_STRIDE_S):
+        film = films[Path(uri).name]
+        if film is not None and start_s + CLIP_S <= film.times_s[-1] and film.stands(start_s):
+            found[name] += 1
+    return found
 
 
-def extracted(sources: Sequence[str], weights: str | None) -> list[tuple[str, float, str]]:
+def extracted(
+    sources: Sequence[str], weights: str | None, stride_s: float = CLIP_S
+) -> list[tuple[str, float, str]]:
     """URI, start and best label of each clip, by `vfeat extract`."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "vfeat", "extract", *sources, "--out", out]
-        command += ["--executor", "inline"]
+        command += ["--executor", "inline", "--stride-seconds", str(stride_s)]
         if weights:
             command += [*encoder_flags(weights)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -150,6 +168,11 @@ def read_film(path: str) -> Film | None:
 def real(films: Sequence[Film], plays: bool) -> Footage:
     """A random window without a cut, seen at the size that leaves the camera room to move."""
     starts = [starts_without_cut(film) for film in films]
+    if plays:
+        starts = [
+            np.array([start for start in clean[::EVERY] if film.stands(start)])
+            for film, clean in zip(films, starts, strict=True)
+        ]
     usable = [n for n, found in enumerate(starts) if len(found)]
 
     def pick(
