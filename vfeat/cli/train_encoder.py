@@ -92,9 +92,20 @@ def encoder(
     token_loss: Annotated[
         float, Option(help="Weight of the same loss from the mean of all tokens.")
     ] = 0.0,
+    flow: Annotated[
+        str | None,
+        Option(help="Parquet table of how the pictures move (uri, rate, maps), for --flow-loss."),
+    ] = None,
+    flow_loss: Annotated[
+        float, Option(help="Weight of reading the picture's motion from every token.")
+    ] = 0.0,
     clip_norm: Annotated[float, Option(help="Largest norm of the gradient.")] = 1.0,
     ema_decay: Annotated[float, Option(help="Of averaged weights; 0 keeps none.")] = 0.0,
     bf16: Annotated[bool, Option(help="bfloat16 on a GPU.")] = True,
+    bf16_products: Annotated[
+        bool,
+        Option("--bf16-products", help="Allow bfloat16 in a CPU's matrix products; faster."),
+    ] = False,
     checkpoint_activations: Annotated[
         bool,
         Option("--checkpoint-activations", help="Less memory: compute them again, a third slower."),
