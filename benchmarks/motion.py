@@ -44,6 +44,7 @@ from vfeat.synthetic.wear import worn
 STILL_STRIDE_S = 0.5
 FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
 EVERY = 5  # frames; at which of them a window may begin whose camera must stand
+NEAREST = 0.45  # the least part of the footage's width that the virtual camera looks at
 CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
 
 
@@ -66,12 +67,16 @@ class Film:
         steps = np.abs(np.diff(small.astype(np.float32), axis=0)).mean((1, 2, 3))
         return np.asarray(self.times_s[1:][steps > CUT])
 
-    def stands(self, start_s: float) -> bool:
-        """Whether its own camera stands for the length of a clip."""
+    def stands(self, start_s: float, part: float = 1.0) -> bool:
+        """Whether its own camera stands for the length of a clip.
+
+        Args:
+            part: of its width that is looked at, where a creep is so much larger.
+        """
         moments_s = start_s + np.linspace(0, CLIP_S * 0.97, 5)
         index = np.searchsorted(self.times_s, moments_s, side="right") - 1
         found = creep([self.frames[place] for place in index])
-        return found is not None and found < STANDS
+        return found is not None and found < STANDS * part
 
 
 def main() -> None:
@@ -170,7 +175,7 @@ def real(films: Sequence[Film], plays: bool) -> Footage:
     starts = [starts_without_cut(film) for film in films]
     if plays:
         starts = [
-            np.array([start for start in clean[::EVERY] if film.stands(start)])
+            np.array([start for start in clean[::EVERY] if film.stands(start, NEAREST)])
             for film, clean in zip(films, starts, strict=True)
         ]
     usable = [n for n, found in enumerate(starts) if len(found)]
@@ -183,7 +188,7 @@ def real(films: Sequence[Film], plays: bool) -> Footage:
         moments_s = start_s + (times_s if plays else 0 * times_s)
         index = np.searchsorted(film.times_s, moments_s, side="right") - 1
         tall, wide = film.frames.shape[1:3]
-        density = min(wide / width, tall / height) * rng.uniform(0.45, 0.85)
+        density = min(wide / width, tall / height) * rng.uniform(NEAREST, 0.85)
         return (lambda moment: film.frames[index[moment]]), float(density)
 
     return pick

@@ -17,6 +17,8 @@ U8 = npt.NDArray[np.uint8]
 STANDS = 0.02
 """Of the picture's width, for the corner that moves most in two seconds: nobody would call less
 than that a motion of the camera."""
+CHANGED = 12.0
+"""Gray levels between the registered pictures, for half of the pixels: more is a dissolve."""
 MATCHES, FOLLOWING = 60, 40
 """Features that must be found again, and those that must agree on where the background went."""
 
@@ -24,7 +26,7 @@ MATCHES, FOLLOWING = 60, 40
 def creep(frames: Sequence[U8]) -> float | None:
     """The greatest way of a corner from the first frame to a later one, in widths of the picture.
 
-    None where too little is found again to tell: a cut, a bare wall, somebody before the lens.
+    None where too little is found again to tell: a cut, a dissolve, a bare wall, somebody near.
 
     Args:
         frames: uint8 [H, W, 3], of one shot.
@@ -33,13 +35,20 @@ def creep(frames: Sequence[U8]) -> float | None:
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
     features = [_features(frame) for frame in frames]
     farthest = 0.0
-    for later in features[1:]:
+    for frame, later in zip(frames[1:], features[1:], strict=True):
         similarity = _similarity(features[0], later)
-        if similarity is None:
+        if similarity is None or _change(frames[0], frame, similarity) > CHANGED:
             return None
         moved = corners @ similarity[:, :2].T + similarity[:, 2] - corners
         farthest = max(farthest, float(np.abs(moved).max()) / width)
     return farthest
+
+
+def _change(first: U8, later: U8, similarity: npt.NDArray[np.float64]) -> float:
+    """Median difference of the first frame, moved by the similarity, from the later one."""
+    height, width = later.shape[:2]
+    moved = cv2.warpAffine(first, similarity, (width, height)).astype(np.float32)
+    return float(np.median(np.abs(moved - later)))
 
 
 _Features = tuple[Sequence[cv2.KeyPoint], U8 | None]
