@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import av
@@ -156,6 +157,7 @@ def encoder_flags(weights: str) -> list[str]:
     return ["--model", "videomamba", "--weights", weights]
 
 
+@cache
 def read_film(path: str) -> Film | None:
     """A video's frames, made smaller; None if it is too short for a clip."""
     frames, times_s = [], []

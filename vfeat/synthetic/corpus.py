@@ -62,7 +62,8 @@ def write_corpus(
         done += 1
         if progress is not None:
             progress(done, clips)
-    _write_flow(root, clips)
+    if missing or not (root / FLOW_FILE).exists():
+        _write_flow(root, clips)  # reads a file for each clip: not once more at every start
     return str(_write_list(root, clips))
 
 
