@@ -173,6 +173,11 @@ def test_more_layers_than_there_are(layers: dict[str, int]) -> None:
         fresh(**layers)
 
 
+def test_visible_tokens_have_no_columns_to_scan() -> None:
+    with pytest.raises(JobError, match="leave temporal_every at 0"):
+        create_masked("videomamba", WIDTH, weights="random", **SMALL, temporal_every=2)
+
+
 def test_a_mask_of_another_shape() -> None:
     with pytest.raises(JobError, match=r"\(2, 17\) is wanted.*\(2, 16\)"):
         fresh()(clip(), mask()[:, 1:])

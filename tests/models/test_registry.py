@@ -72,6 +72,7 @@ def test_an_unknown_option_offers_the_nearest() -> None:
         ({"depth": 0}, "depth is a whole number of at least 1, not 0"),
         ({"embed_dim": "big"}, "embed_dim is a whole number"),
         ({"num_classes": -1}, "num_classes is a whole number of at least 0"),
+        ({"temporal_every": -1}, "temporal_every is a whole number of at least 0"),
         ({"img_size": 8}, "smaller than one patch"),
         ({"num_frames": 2, "tubelet_size": 4}, "less than one tubelet"),
     ],

@@ -8,6 +8,7 @@ import torch
 from tests.models.conftest import SMALL
 from vfeat.errors import JobError
 from vfeat.models import VideoMamba, create_model
+from vfeat.models.registry import VideoMambaConfig
 
 VIDEO = (2, 3, 4, 32, 32)
 
@@ -74,6 +75,27 @@ def test_training_reaches_every_parameter() -> None:
 def test_tubelets_span_frames() -> None:
     model = create_model("videomamba", weights="random", **SMALL | {"tubelet_size": 2})
     assert model.forward_tokens(video()).shape == (2, 1 + 2 * 4, 32)
+
+
+def test_temporal_first_is_the_same_network_over_tokens_in_another_order() -> None:
+    spatial = create_model("videomamba", weights="random", **SMALL)
+    temporal = create_model("videomamba", weights="random", **SMALL, temporal_every=1)
+    assert temporal.state_dict().keys() == spatial.state_dict().keys()
+    tokens = spatial.embed(video())
+    steps, patches = SMALL["num_frames"], (tokens.shape[1] - 1) // SMALL["num_frames"]
+    order = [0, *(1 + step * patches + patch for patch in range(patches) for step in range(steps))]
+    with torch.no_grad():
+        *_, (hidden, residual) = spatial.blocks(tokens[:, order])
+        expected, _ = spatial.norm_f(hidden, residual)
+        found = temporal.forward_tokens(video())
+    torch.testing.assert_close(found[:, order], expected, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found, spatial.forward_tokens(video()), rtol=1e-2)
+
+
+def test_every_second_block_scans_over_time_first() -> None:
+    config = VideoMambaConfig(depth=5, num_frames=8, temporal_every=2)
+    assert [config.temporal_first(index) for index in range(5)] == [False, True] * 2 + [False]
+    assert not any(VideoMambaConfig().temporal_first(index) for index in range(24))
 
 
 def test_without_classes_the_model_gives_features() -> None:

@@ -60,7 +60,8 @@ class MaskedVideoMamba(Trunk):
     """The trunk with alignment decoders, which are dropped after pre-training.
 
     Raises:
-        JobError: more layers to return than there are.
+        JobError: more layers to return than there are, or blocks that scan over time first,
+            for which every time step must have the same patches.
     """
 
     config: MaskedConfig
@@ -73,6 +74,8 @@ class MaskedVideoMamba(Trunk):
                 f"A masked model of depth {config.depth} cannot return {config.return_layers} "
                 f"layers at intervals of {config.return_interval}; give smaller ones, from 1"
             )
+        if config.temporal_every:
+            raise JobError("A masked model scans over space first: leave temporal_every at 0")
         self.norm = AddRMSNorm(config.embed_dim)
         self.clip_decoder = nn.ModuleList(
             AlignmentDecoder(config.embed_dim, config.output_dim) for _ in self.returned

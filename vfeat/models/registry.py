@@ -18,6 +18,7 @@ from vfeat.models.weights import stored_config
 VIDEO_CLASSES = 400  # Kinetics-400
 IMAGE_CLASSES = 1000  # ImageNet-1k
 MOTION = "videomamba_motion"
+MAY_BE_ZERO = ("num_classes", "temporal_every")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class VideoMambaConfig:
         num_frames: frames of a clip; None (or 0) makes the image model, which has a
             two-dimensional patch embedding and no temporal embedding.
         tubelet_size: frames that one token spans.
+        temporal_every: every so many blocks one scans temporal-first: over a patch's time steps,
+            then over patches; 0, as in every published model, for none. Section 3.2 of the paper
+            compares the orders.
     """
 
     img_size: int = 224
@@ -42,6 +46,7 @@ class VideoMambaConfig:
     num_classes: int = VIDEO_CLASSES
     num_frames: int | None = None
     tubelet_size: int = 1
+    temporal_every: int = 0
 
     # The same in every published model.
     channels = 3
@@ -68,6 +73,10 @@ class VideoMambaConfig:
     def tubelets(self) -> int:
         """T', time steps of tokens; 1 for an image."""
         return 1 if self.num_frames is None else self.num_frames // self.tubelet_size
+
+    def temporal_first(self, block: int) -> bool:
+        """Whether this block, counted from 0, scans over time before space."""
+        return bool(self.temporal_every) and (block + 1) % self.temporal_every == 0
 
     @property
     def num_tokens(self) -> int:
@@ -161,7 +170,7 @@ def resolve_config(
 def _check_values(name: str, config: VideoMambaConfig) -> None:
     """Whole numbers, positive, and at least one patch and one tubelet."""
     for field in fields(config):
-        value, least = getattr(config, field.name), int(field.name != "num_classes")
+        value, least = getattr(config, field.name), int(field.name not in MAY_BE_ZERO)
         if field.name == "num_frames" and value is None:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -4,7 +4,8 @@
             -> depth x [add + RMSNorm -> in_proj -> both scans -> out_proj]
             -> add + RMSNorm -> class token -> head
 
-The class token stands first. Tokens run over patches within a time step, then over time.
+The class token stands first. Tokens run over patches within a time step, then over time; a
+block that scans temporal-first takes them in the other order and gives them back in this one.
 
 Shape suffixes: B batch, C colours, T frames, H, W pixels; T' time steps of tokens,
 S patches of one time step, L = 1 + T'·S tokens, D width, E = 2D channels of the scan,
@@ -46,7 +47,9 @@ class Trunk(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, config.grid**2 + 1, width))
         if config.num_frames is not None:
             self.temporal_pos_embedding = nn.Parameter(torch.zeros(1, config.tubelets, width))
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.layers = nn.ModuleList(
+            Block(config, config.temporal_first(index)) for index in range(config.depth)
+        )
 
     def embed(self, video_BCTHW: Tensor) -> Tensor:
         """Tokens (B, L, D) as they enter the first block."""
@@ -145,10 +148,11 @@ class Block(nn.Module):
     drop_path: float = 0.0
     checkpointed: bool = False
 
-    def __init__(self, config: VideoMambaConfig) -> None:
+    def __init__(self, config: VideoMambaConfig, temporal_first: bool = False) -> None:
         super().__init__()
         self.mixer = BidirectionalMamba(config)
         self.norm = AddRMSNorm(config.embed_dim)
+        self.tubelets = config.tubelets if temporal_first else None
 
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
@@ -165,7 +169,19 @@ class Block(nn.Module):
 
     def _mixed(self, hidden_BLD: Tensor, residual_BLD: Tensor | None) -> tuple[Tensor, Tensor]:
         normed_BLD, summed_BLD = self.norm(hidden_BLD, residual_BLD)
-        return self.mixer(normed_BLD), summed_BLD
+        if self.tubelets is None:
+            return self.mixer(normed_BLD), summed_BLD
+        patches = (normed_BLD.shape[1] - 1) // self.tubelets
+        mixed_BLD = self.mixer(transposed(normed_BLD, self.tubelets))
+        return transposed(mixed_BLD, patches), summed_BLD
+
+
+def transposed(tokens_BLD: Tensor, rows: int) -> Tensor:
+    """Tokens after the class token, in `rows` of equal length, column by column."""
+    class_B1D, rest_BLD = tokens_BLD[:, :1], tokens_BLD[:, 1:]
+    B, L, D = rest_BLD.shape
+    columns_BLD = rest_BLD.reshape(B, rows, L // rows, D).transpose(1, 2).flatten(1, 2)
+    return torch.cat([class_B1D, columns_BLD], dim=1)
 
 
 def drop_clips(hidden_BLD: Tensor, share: float) -> Tensor:

@@ -22,6 +22,9 @@ ZOOM_LOGARITHM = (0.09, 0.9)
 ROLL_RADIANS = (0.09, 1.6)
 SHAKE_WIDTHS = (0.008, 0.05)
 SHAKE_HERTZ = (1.2, 7.0)
+CREEP = 0.02
+"""What still counts as static, over a clip: widths (heights for a tilt), logarithm of the zoom,
+radians; a third of the least motion that has a name, or less."""
 MINOR_SHARE = 0.22
 """Unnamed motions stay below this share of the named one's size."""
 
@@ -92,6 +95,13 @@ def camera_path(
         strength = min(0.012, 0.08 * abs(spans[0]) + 0.08 * abs(spans[1]) + 0.003)
         path = path + _shake(rng, times_s, strength * rng.random())
     return path
+
+
+def slow_drift(rng: np.random.Generator, times_s: F64, aspect: float) -> CameraPath:
+    """A creep that nobody would name, on some of the axes, as for `camera_path`."""
+    x, y, zoom, roll = CREEP * rng.uniform(-1, 1, 4) * (rng.random(4) < 0.5)
+    u_T = times_s / times_s[-1]
+    return CameraPath(x * u_T, y * aspect * u_T, zoom * u_T, roll * u_T)
 
 
 def _add_minor_motions(

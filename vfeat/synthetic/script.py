@@ -6,12 +6,12 @@ Legend: T frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vfeat.synthetic.actors import make_actors, make_followed, make_large
-from vfeat.synthetic.camera import F64, CameraPath, camera_path
+from vfeat.synthetic.camera import F64, CameraPath, camera_path, slow_drift
 from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import F32, U8, make_plain, make_scene, to_u8
@@ -24,6 +24,10 @@ SIZE_SHARES = (0.15, 0.1, 0.25, 0.2, 0.15, 0.05, 0.1)
 RATES_FPS = (10, 12, 15, 24, 25, 30)
 RATE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.1, 0.1)
 CLIP_S = 2.0
+CREEPING_SHARE = 0.5
+"""Of static clips: a head that gives, a title that breathes, a picture that is not quite steady."""
+PLAIN_SHARE, PLAIN_SHARE_DISSOLVED = 0.12, 0.3
+"""Of shots whose camera stands still: nothing to be seen but a smooth ramp of colour."""
 
 Background = Callable[[int], U8]
 Footage = Callable[[np.random.Generator, F64, int, int], tuple[Background, float]]
@@ -80,11 +84,18 @@ def _shots(
 ) -> list[Shot]:  # fmt: skip
     """The shots of a clip: one, or as many as its transitions join."""
     if label not in TRANSITIONS:
-        return [_shot(rng, label, times_s, width, height, footage)]
+        shot = _shot(rng, label, times_s, width, height, footage)
+        if label == "static" and rng.random() < CREEPING_SHARE:
+            creep = slow_drift(rng, times_s, height / width)
+            shot = replace(shot, path=shot.path + creep)
+        return [shot]
     motions: list[Motion] = [m for m in LABELS if m not in TRANSITIONS]
     shares = np.array([0.4 if m == "static" else 0.6 / (len(motions) - 1) for m in motions])
+    plain = PLAIN_SHARE_DISSOLVED if label == "dissolve" else PLAIN_SHARE
     shots = [
-        _shot(rng, motions[rng.choice(len(motions), p=shares)], times_s, width, height, footage)
+        _shot(
+            rng, motions[rng.choice(len(motions), p=shares)], times_s, width, height, footage, plain
+        )
         for _ in range(count)
     ]
     if label != "fade" and count == 2 and rng.random() < 0.15:
@@ -94,7 +105,7 @@ def _shots(
 
 def _shot(
     rng: np.random.Generator, motion: Motion, times_s: F64, width: int, height: int,
-    footage: Footage | None,
+    footage: Footage | None, plain_share: float = PLAIN_SHARE,
 ) -> Shot:  # fmt: skip
     aspect = height / width
     path = camera_path(rng, motion, times_s, aspect)
@@ -103,7 +114,9 @@ def _shot(
         return Shot(background, density, path, ())
     density = float(rng.uniform(0.8, 1.6))
     side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
-    plain = motion == "static" and rng.random() < 0.12  # elsewhere nobody could see the motion
+    plain = (
+        motion == "static" and rng.random() < plain_share
+    )  # elsewhere nobody could see the motion
     scene = make_plain(rng, side) if plain else make_scene(rng, side)
     count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
     moving = rng.random() < (0.85 if motion == "static" else 0.5)
