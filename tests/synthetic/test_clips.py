@@ -12,7 +12,7 @@ import pytest
 
 from vfeat.errors import JobError
 from vfeat.synthetic import LABELS, write_corpus
-from vfeat.synthetic.camera import camera_path
+from vfeat.synthetic.camera import CREEP, PAN_WIDTHS, ROLL_RADIANS, ZOOM_LOGARITHM, camera_path
 from vfeat.synthetic.labels import TRANSITIONS, Motion
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import make_scene
@@ -89,6 +89,17 @@ def test_a_cut_is_one_jump_and_a_static_clip_none() -> None:
     cuts = [largest_jump("cut", seed) for seed in range(12)]
     stills = [largest_jump("static", seed) for seed in range(12)]
     assert np.median(cuts) > 8 * np.median(stills)
+
+
+def test_some_static_clips_creep_and_none_goes_far() -> None:
+    """By the truth beside the clips: shift in the picture's sides, turn and growth of the map."""
+    moved = []
+    for seed in range(16):
+        maps = make_clip("static", (seed,)).maps
+        assert not np.isnan(maps).any()
+        moved.append(float(np.abs(maps[-1] - maps[0]).max()))
+    assert max(moved) < 2 * CREEP < min(PAN_WIDTHS[0], ZOOM_LOGARITHM[0], ROLL_RADIANS[0])
+    assert sum(way > CREEP / 5 for way in moved) > 4
 
 
 def test_a_fade_reaches_its_colour() -> None:
