@@ -10,25 +10,22 @@ from torch import Tensor, nn
 from vfeat.models.registry import VideoMambaConfig
 from vfeat.models.videomamba import VideoMamba
 
-READINGS = 4
-"""x and y of the content's motion, the length of its way, and a logit: the picture changes."""
-
 
 class FlowReader(VideoMamba):
     """A VideoMamba with a linear reading of its tokens, which is dropped after training."""
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__(config)
-        self.flow_head = nn.Linear(config.embed_dim, READINGS)
+        self.flow_head = nn.Linear(config.embed_dim, 2)
         nn.init.trunc_normal_(self.flow_head.weight, std=0.02)
         nn.init.zeros_(self.flow_head.bias)
 
     def read_flow(self, tokens_BLD: Tensor) -> Tensor:
-        """`READINGS` for each tubelet of each patch, (B, T', S', S', 4).
+        """x and y for each tubelet of each patch, (B, T', S', S', 2).
 
         Args:
             tokens_BLD: of `forward_tokens`, the class token first.
         """
         side = self.config.grid
         flow: Tensor = self.flow_head(tokens_BLD[:, 1:])
-        return flow.view(len(flow), -1, side, side, READINGS)
+        return flow.view(len(flow), -1, side, side, 2)

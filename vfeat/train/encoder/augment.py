@@ -30,13 +30,11 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as gray pictures are made
 FLIPS: tuple[Flip, ...] = ("horizontal", "vertical", "reverse")
 DIMENSION: Mapping[Flip, int] = {"horizontal": 2, "vertical": 1, "reverse": 0}  # of TSSC
 
-# What becomes of a motion: x, y, its length, and change. Played backwards it is the opposite one,
-# from where it ended: the difference is a share of the displacement within one tubelet.
-TURNED: Mapping[Flip, tuple[float, ...]] = {
-    "horizontal": (-1.0, 1.0, 1.0, 1.0),
-    "vertical": (1.0, -1.0, 1.0, 1.0),
-    "reverse": (-1.0, -1.0, 1.0, 1.0),
-}
+# What becomes of a motion (x, y). Played backwards it is the opposite one, from where it ended:
+# the difference is a share of the displacement within one tubelet.
+TURNED: Mapping[Flip, tuple[float, float]] = {
+    "horizontal": (-1.0, 1.0), "vertical": (1.0, -1.0), "reverse": (-1.0, -1.0),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class Augment:
         Args:
             frames_BTSSC: uint8 on the network's device; overwritten.
             labels, seeds: of each clip.
-            flow: of each clip's tokens, BTSS4 of `flow.py`, on the CPU; overwritten.
+            flow: of each clip's tokens, BTSS2 (x, y) on the CPU; overwritten.
         """
         generators = [np.random.default_rng(seed) for seed in seeds]
         labels = self._flip(frames_BTSSC, labels, generators, flow)

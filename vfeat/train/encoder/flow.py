@@ -3,11 +3,7 @@
 A label is a few bits about a whole clip; its flow is a number for every token, and says where
 to look. Worth most where clips are few or the network begins with fresh values (decision 0012).
 
-Four numbers for each token: x and y, how far the content goes during its tubelet; the length of
-its way, which a camera that trembles has without going far; and whether the picture changes, by a
-cut, a dissolve or a fade, within the tubelet or at its ends.
-
-Shape legend: B clips, T' tubelets, S' patches along a side, M moments, F frames of a tubelet.
+Shape legend: B clips, T' tubelets, S' patches along a side, M moments; 2 is x, y.
 """
 
 from __future__ import annotations
@@ -32,7 +28,6 @@ from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.order import Pick
 
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 
 UNIT = 0.01
 """Of the picture's side: displacements about this size and larger ones count by their logarithm,
@@ -43,8 +38,7 @@ class FlowClassification(Classification):
     """Cross-entropy, and beside it the distance of the flow that is read from the true one.
 
     Args:
-        flow_loss: weight of that distance: a smooth L1 of the motion in logarithmic units, and
-            the cross-entropy of the change.
+        flow_loss: weight of that distance, a smooth L1 in logarithmic units.
     """
 
     model: FlowReader
@@ -62,19 +56,10 @@ class FlowClassification(Classification):
         assert true is not None  # the trainer has it where the job asks for this objective
         known = ~true.isnan()
         # Where nothing is known, zero that still has a gradient, which peers wait for.
-        true = true.where(known, read.detach())
-        distance = F.smooth_l1_loss(read[..., :3], true[..., :3], reduction="none")
-        surprise = F.binary_cross_entropy_with_logits(
-            read[..., 3:], true[..., 3:].clamp(0, 1), reduction="none"
-        )
-        flow = _mean_of_clips(distance, known[..., :3]) + _mean_of_clips(surprise, known[..., 3:])
+        errors = F.smooth_l1_loss(read, true.where(known, read.detach()), reduction="none")
+        flow_B = errors.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
+        flow = flow_B.mean()
         return {**losses, "loss": losses["loss"] + self.flow_loss * flow, "flow": flow}
-
-
-def _mean_of_clips(errors_BTSSX: Tensor, known_BTSSX: Tensor) -> Tensor:
-    """Of each clip the mean of what is known, 0 where nothing is; then of all clips."""
-    sum_B = (errors_BTSSX * known_BTSSX).flatten(1).sum(1)
-    return (sum_B / known_BTSSX.flatten(1).sum(1).clamp(min=1)).mean()
 
 
 class FlowTable:
@@ -83,8 +68,7 @@ class FlowTable:
     uri     as in the list
     rate    moments a second, from the first frame on
     maps    2 x 3 numbers for each moment: the affine map from a place of the scene to its place
-            in the picture, from its middle, in its widths and heights; NaN in a transition and
-            at the first moment after it
+            in the picture, from its middle, in its widths and heights; NaN where nobody knows
 
     Raises:
         JobError: not such a table.
@@ -105,18 +89,16 @@ class FlowTable:
             ) from error
 
     def of(self, picks: Sequence[Pick]) -> Tensor:
-        """The truth, float32 (B, T', S', S', 4): x, y and way in logarithmic units, NaN in a
-        transition, and change, 0 or 1.
+        """True flow in logarithmic units, float32 (B, T', S', S', 2); NaN where it is unknown.
 
         Raises:
             JobError: the table does not have a video.
         """
-        shape = (len(picks), self._config.tubelets, *[self._config.grid] * 2, 4)
+        shape = (len(picks), self._config.tubelets, *[self._config.grid] * 2, 2)
         flow = np.full(shape, np.nan, np.float32)
         for place, pick in enumerate(picks):
             flow[place] = self._of_clip(pick)
-        flow[..., :3] = np.arcsinh(flow[..., :3] / UNIT)
-        return torch.from_numpy(flow)
+        return torch.from_numpy(np.arcsinh(flow / UNIT))
 
     def _of_clip(self, pick: Pick) -> F32:
         job, side = self._job, self._config.grid
@@ -126,14 +108,8 @@ class FlowTable:
         moments = np.minimum((frames_s * rate).round().astype(int), len(maps_M23) - 1)
         centres = (np.arange(side) + 0.5) / side - 0.5
         place_SS2 = np.stack(np.meshgrid(centres, centres), axis=-1)
-        tubelets = moments.reshape(self._config.tubelets, -1)
-        flow = np.empty((len(tubelets), side, side, 4), np.float32)
-        for index, own_F in enumerate(tubelets):
-            before = own_F[0] if index == 0 else tubelets[index - 1, -1]
-            after = own_F[-1] if index == len(tubelets) - 1 else tubelets[index + 1, 0]
-            flow[index, ..., :3] = _motion(maps_M23, own_F, place_SS2)
-            flow[index, ..., 3] = np.isnan(maps_M23[before + 1 : after + 1]).any()
-        return flow
+        spans = moments.reshape(self._config.tubelets, -1)
+        return np.stack([_displacement(maps_M23[m[0] : m[-1] + 1], place_SS2) for m in spans])
 
     def _of_video(self, uri: str) -> tuple[float, F32]:
         """By the URI's last parts: the list and the table may count from other folders."""
@@ -159,14 +135,11 @@ def _read(data: bytes) -> dict[str, tuple[float, F32]]:
     }
 
 
-def _motion(maps_M23: F32, moments_F: npt.NDArray[np.int64], place_SS2: F64) -> F32:
-    """From each place at the first of the moments: x, y and length of its content's way."""
-    if np.isnan(maps_M23[moments_F[0] : moments_F[-1] + 1]).any():  # a transition on the way
-        return np.full((*place_SS2.shape[:2], 3), np.nan, np.float32)
-    first, *_ = maps_F23 = maps_M23[moments_F].astype(np.float64)
+def _displacement(maps_M23: F32, place_SS2: npt.NDArray[np.float64]) -> F32:
+    """How far the content at each place goes from the first moment to the last, (S', S', 2)."""
+    if np.isnan(maps_M23).any():  # a transition on the way
+        return np.full(place_SS2.shape, np.nan, np.float32)
+    first, last = maps_M23[0].astype(np.float64), maps_M23[-1].astype(np.float64)
     scene_SS2 = (place_SS2 - first[:, 2]) @ np.linalg.inv(first[:, :2]).T
-    seen_FSS2 = np.einsum("fij,abj->fabi", maps_F23[:, :, :2], scene_SS2)
-    seen_FSS2 += maps_F23[:, None, None, :, 2]
-    way_SS = np.linalg.norm(np.diff(seen_FSS2, axis=0), axis=-1).sum(0)
-    moved_SS2 = seen_FSS2[-1] - seen_FSS2[0]
-    return np.concatenate([moved_SS2, way_SS[..., None]], axis=-1, dtype=np.float32)
+    moved_SS2 = scene_SS2 @ last[:, :2].T + last[:, 2]
+    return np.asarray(moved_SS2 - place_SS2, dtype=np.float32)

@@ -40,7 +40,7 @@ class TrainBatch:
     Attributes:
         video_BCTSS: normalised, float32, augmented in training.
         target_BK: probabilities of the classes, float32; one-hot unless clips were mixed.
-        flow: how the picture moves at each token, float32 BTSS4 over tubelets and patches, NaN
+        flow: how the picture moves at each token, float32 BTSS2 over tubelets and patches, NaN
             where nobody knows; None unless it is learnt.
     """
 
