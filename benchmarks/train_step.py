@@ -27,6 +27,7 @@ import torch
 
 from vfeat.corpus import Video
 from vfeat.job.spec import parse_train_encoder
+from vfeat.kernels.processor import processor
 from vfeat.media.timeline import Timeline
 from vfeat.models import VideoMamba, create_model
 from vfeat.ops.registry import VARIABLE
@@ -94,11 +95,9 @@ def largest_error(sides: list[Side], frames: torch.Tensor) -> tuple[str, float]:
 
 def machine() -> dict[str, Any]:
     """Where and when; the load shows whether the machine was ours alone."""
-    rows = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [row.partition(":")[2].strip() for row in rows if "model name" in row]
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": names[0] if names else platform.machine(),
+        "cpu": processor("model name") or platform.machine(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -37,6 +37,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfeat.kernels.processor import processor
+
 LENGTHS = (512, 2048, 8192, 11820, 16384)
 TRAINING_LENGTHS = (512, 2048, 11820)
 QUICK_LENGTHS, QUICK_TRAINING = (512, 2048), (512,)
@@ -240,10 +242,9 @@ def report(title: str, sides: list[Side]) -> bool:
 
 def machine() -> dict[str, Any]:
     """Where and when; the load shows whether the machine was ours alone."""
-    names = [row for row in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in row]
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": names[0].partition(":")[2].strip() if names else platform.machine(),
+        "cpu": processor("model name") or platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "torch": torch.__version__,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .processor import processor
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -30,14 +31,6 @@ def onednn_is_faster() -> bool:
     return (
         platform.machine() == "x86_64"
         and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-        and "AuthenticAMD" in _vendor()
+        and processor("vendor_id") == "AuthenticAMD"
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
-
-
-def _vendor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return ""
-    return next((line for line in lines if line.startswith("vendor_id")), "")

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 
 from ..cpu_library import load, why_missing
+from ..processor import processor
 from . import cpu_cases
 from .cpu_cases import ATTENTION, FALLBACK, OURS
 from .cpu_floors import Work, block_work, gemm_rate
@@ -145,7 +146,7 @@ def describe(threads: int) -> dict[str, str | float]:
     """Where and how this was measured."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": _cpu_name(),
+        "cpu": processor("model name") or platform.processor(),
         "cores": os.cpu_count() or 0,
         "threads": threads,
         "isa": load().isa,
@@ -154,11 +155,3 @@ def describe(threads: int) -> dict[str, str | float]:
         "load_average": os.getloadavg()[0],
         "gemm_flops_per_s": gemm_rate(),
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "unknown")

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .. import cpu_block, cpu_norm, reference, torch_ops
+from .. import cpu_block, cpu_linear, cpu_norm, reference, torch_ops
 from ..weights import DirectionWeights
 from .attention import AttentionModel, Kind
 from .videomamba import Bidirectional, Kernels, Model, Size, random_direction
@@ -21,7 +21,9 @@ OP_TOLERANCE, GRADIENT_TOLERANCE, MODEL_TOLERANCE = 1e-6, 2e-5, 1e-4
 ATTENTION: dict[str, Kind] = {"ViT by frame": "frames", "TimeSformer": "divided", "joint": "joint"}
 
 KERNELS = {
-    OURS: Kernels(OURS, cpu_block.bidirectional_mamba, cpu_norm.add_rms_norm),
+    OURS: Kernels(
+        OURS, cpu_block.bidirectional_mamba, cpu_norm.add_rms_norm, linear=cpu_linear.linear
+    ),
     FALLBACK: Kernels(FALLBACK, torch_ops.bidirectional_mamba, reference.add_rms_norm),
 }
 What = Literal["forward", "training"]

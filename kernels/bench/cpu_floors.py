@@ -1,6 +1,6 @@
 """What a block must at least do, and how long this CPU needs for that alone.
 
-The floor counts instructions of the multiply-add kind and takes the rate at which torch's
+The floor counts instructions of the multiply-add kind and takes the rate at which the
 GEMM, measured at the start of the run, gets through them: two FLOPs each. One state's
 step is ten of them (the exponent, five of the polynomial, the input, the update, the
 output, and one for the reduction to [-1/2, 1/2]).
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from ..cpu_linear import linear
 from .cpu_timing import timed_ms
 from .videomamba import STATES, TAPS, Size
 
@@ -59,7 +60,7 @@ def block_work(size: Size, tokens: int, projections: bool) -> Work:
 
 
 def gemm_rate() -> float:
-    """FLOP/s of a large product with the threads in use, were they alone on their cores."""
+    """FLOP/s of a large product as the back-end makes it, were its threads alone on their cores."""
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    least_cpu_ms = min(timed_ms(lambda: a @ b)[1] for _ in range(30))
+    least_cpu_ms = min(timed_ms(lambda: linear(a, b, None))[1] for _ in range(30))
     return 2 * 1024**3 / least_cpu_ms * 1e3 * torch.get_num_threads()

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..weights import DirectionWeights
 
 Bidirectional = Callable[[Tensor, DirectionWeights, DirectionWeights], Tensor]
+Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 AddNorm = Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
 STATES, TAPS, EPSILON = 16, 4, 1e-5
 
@@ -42,12 +44,14 @@ class Kernels(NamedTuple):
 
     Attributes:
         channel_major: `bidirectional` takes and gives (B, channels, L).
+        linear: for in_proj and out_proj.
     """
 
     name: str
     bidirectional: Bidirectional
     add_norm: AddNorm
     channel_major: bool = False
+    linear: Linear = F.linear
 
 
 def random_direction(size: Size) -> DirectionWeights:
@@ -86,8 +90,9 @@ class Block(nn.Module):
         """Between the norm and the residual."""
         weights = self.direction("forward"), self.direction("backward")
         if not kernels.channel_major:
-            y_BLE = kernels.bidirectional(self.in_proj(x_BLD), *weights)
-            return cast(Tensor, self.out_proj(y_BLE))
+            xz_BL2E = kernels.linear(x_BLD, self.in_proj.weight, None)
+            y_BLE = kernels.bidirectional(xz_BL2E, *weights)
+            return kernels.linear(y_BLE, self.out_proj.weight, None)
         batch, length, _ = x_BLD.shape
         xz = self.in_proj.weight.to(x_BLD.dtype) @ x_BLD.flatten(0, 1).t()
         xz_B2EL = xz.view(len(xz), batch, length).transpose(0, 1)

@@ -1,0 +1,19 @@
+"""What the system says about its processor."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")  # Linux
+
+
+@cache
+def processor(field: str) -> str:
+    """A field of the first processor, such as `vendor_id` or `model name`; empty if unknown."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        return ""
+    named = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in named if name.strip() == field), "")
