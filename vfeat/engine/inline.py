@@ -10,8 +10,8 @@ from vfeat.corpus import Video
 from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.ledger import Ledger
 from vfeat.media.pool import DecodePool
+from vfeat.plan.probing import planned, probe_videos
 from vfeat.plan.unit import Planned
-from vfeat.stages.probing import probe_videos
 
 
 def probe_here(
@@ -20,7 +20,8 @@ def probe_here(
     """Probe in this machine's own decoder children, one for each core unless told."""
     children = children or max(1, min(8, os.cpu_count() or 1))
     with DecodePool(spec.recipe.clip, spec.recipe.frame, spec.limits, children) as pool:
-        yield from probe_videos(pool, videos, children)
+        for video, found in probe_videos(pool, videos, children):
+            yield planned(video, found)
 
 
 class InlineExecutor:

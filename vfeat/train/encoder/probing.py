@@ -8,12 +8,12 @@ from math import ceil, floor
 
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.pool import DecodePool
-from vfeat.media.task import Probe, Probed, ProbeTask, TaskFailed
+from vfeat.media.task import Probe, TaskFailed
 from vfeat.media.timeline import Timeline
+from vfeat.plan.probing import probe_videos
 from vfeat.train.encoder.broken import Broken
 from vfeat.train.encoder.listing import Sample
 
-IN_FLIGHT = 4  # probes queued for each child, so that none waits
 ROUNDING = 1e-9  # of a clip: 0.3 s are three strides of 0.1 s
 
 
@@ -47,36 +47,25 @@ def probe_samples(
     rows: dict[str, list[Sample]] = {}
     for sample in samples:
         rows.setdefault(sample.video.uri, []).append(sample)
-    waiting = list(rows.values())[::-1]
     footage: dict[int, Footage] = {}
     broken: list[Broken] = []
-    running: dict[int, list[Sample]] = {}
     done = 0
-    while waiting or running:
-        while waiting and len(running) < IN_FLIGHT * workers:
-            same = waiting.pop()
-            video = same[0].video
-            if video.problem is not None:
-                broken += [Broken(sample, "storage", video.problem) for sample in same]
-                done += len(same)
-                continue
-            running[same[0].row] = same
-            pool.submit(ProbeTask(same[0].row, video.uri, video.size_bytes))
-        event = pool.next_event(timeout_s=1.0) if running else None
-        if isinstance(event, Probed | TaskFailed):
-            same = running.pop(event.task_id)
-            done += len(same)
-            advanced(done, len(samples))
-            if isinstance(event, TaskFailed):
-                broken += [Broken(s, event.error_class, event.message) for s in same]
-                continue
-            for sample in same:
-                found = _footage(sample, event.probe, clip)
-                if isinstance(found, Footage):
-                    footage[sample.row] = found
-                else:
-                    broken.append(found)
+    for video, found in probe_videos(pool, (same[0].video for same in rows.values()), workers):
+        for sample in rows[video.uri]:
+            part = _part(sample, found, clip)
+            if isinstance(part, Footage):
+                footage[sample.row] = part
+            else:
+                broken.append(part)
+        done += len(rows[video.uri])
+        advanced(done, len(samples))
     return footage, broken
+
+
+def _part(sample: Sample, found: Probe | TaskFailed, clip: ClipSpec) -> Footage | Broken:
+    if isinstance(found, TaskFailed):
+        return Broken(sample, found.error_class, found.message)
+    return _footage(sample, found, clip)
 
 
 def _footage(sample: Sample, probe: Probe, clip: ClipSpec) -> Footage | Broken:
