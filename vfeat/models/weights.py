@@ -93,6 +93,17 @@ def open_tensors(uri: str) -> Iterator[BinaryIO]:
         yield file
 
 
+def find_weights(uri: str) -> None:
+    """Refuse what is not there before long work begins; a hub is not asked yet.
+
+    Raises:
+        EnvironmentMissing, StorageError, JobError: as `weights_digest`.
+    """
+    if uri != RANDOM and not uri.startswith(HUB):
+        with open_tensors(uri) as file:
+            file.read(1)
+
+
 def parse_config(path: str, content: bytes) -> dict[str, Any]:
     """The object in a `config.json`."""
     try:

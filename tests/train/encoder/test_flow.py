@@ -14,7 +14,7 @@ import torch
 from tests.train.encoder.jobs import StopAfter, tiny_job
 from tests.train.encoder.students import batch, clips, config
 from vfeat.corpus import Video
-from vfeat.errors import Interrupted, JobError
+from vfeat.errors import EnvironmentMissing, Interrupted, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.media.timeline import Timeline
 from vfeat.models import VideoMamba, create_model
@@ -24,6 +24,7 @@ from vfeat.train.encoder.flow import UNIT, FlowClassification, FlowTable
 from vfeat.train.encoder.listing import Sample
 from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.order import Pick
+from vfeat.train.encoder.outline import outline
 from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.run import train_encoder
 
@@ -171,6 +172,14 @@ def test_generated_clips_bring_their_flow(trained: tuple[Path, dict[str, Any]]) 
         last["class_token"] + 0.5 * last["mean_of_tokens"] + 2 * last["flow"], rel=1e-3
     )
     assert type(create_model("videomamba", weights=str(folder / "whole"))) is VideoMamba
+
+
+def test_weights_that_are_not_there_are_told_before_clips_are_made(tmp_path: Path) -> None:
+    job = generated_job(tmp_path, tmp_path / "out", weights="nowhere", initial="fresh")
+    for refuse in (outline, train_encoder):
+        with pytest.raises(EnvironmentMissing, match="Weights nowhere: there is no file"):
+            refuse(job)
+    assert not (tmp_path / "clips").exists()
 
 
 def test_going_on_loses_nothing(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.registry import VideoMambaConfig, clip_gflops, num_parameters, resolve_config
-from vfeat.models.weights import RANDOM, stored_config
+from vfeat.models.weights import RANDOM, find_weights, stored_config
 from vfeat.train.encoder.listing import Listing, read_listing
 
 TRAINING_PASSES = 3  # a backward pass costs two forward passes
@@ -39,8 +39,10 @@ def outline(job: TrainEncoderJob) -> Outline:
     """Read the list and nothing else.
 
     Raises:
-        JobError: as `train_encoder` would.
+        JobError, EnvironmentMissing: as `train_encoder` would.
     """
+    if job.weights is not None:
+        find_weights(job.weights)
     listing = (
         None if job.source is None else read_listing(job.source, job.seed, labelled=job.labelled)
     )

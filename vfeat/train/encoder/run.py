@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.weights import find_weights
 from vfeat.train.encoder.listing import Listing, read_listing
 from vfeat.train.encoder.outline import check_shape
 from vfeat.train.encoder.peers import Peers
@@ -53,7 +54,7 @@ def prepare(job: TrainEncoderJob, watch: EncoderWatch) -> Prepared:
     """Make the videos and read the list; refuse what cannot be.
 
     Raises:
-        JobError: as `train_encoder`.
+        JobError, EnvironmentMissing: as `train_encoder`.
     """
     listing = read_listing(list_of(job, watch), job.seed, labelled=job.labelled)
     check_shape(job, len(listing.classes))
@@ -71,6 +72,8 @@ def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
     if job.generate is None:
         assert job.source is not None  # the job has checked it
         return job.source
+    if job.weights is not None:
+        find_weights(job.weights)  # before minutes of rendering
     corpus = import_module("vfeat.synthetic")  # needs OpenCV and FFmpeg's encoders, not torch
     made: str = corpus.write_corpus(
         job.generate.folder,
