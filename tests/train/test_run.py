@@ -109,7 +109,7 @@ def test_sigkill_ctrl_c_and_the_same_command(material: Path, tmp_path: Path) -> 
         return [
             *("train", "head", str(material / "features"), "--out", str(out), "--json"),
             *("--labels", str(material / "labels.csv"), "--task", "genre=classification"),
-            *("--d-model", "8", "--n-layers", "1", "--epochs", "150", "--patience", "150"),
+            *("--d-model", "8", "--n-layers", "1", "--epochs", "600", "--patience", "600"),
             *("--batch-size", "16", "--allow-missing", "--device", "cpu"),
         ]
 
