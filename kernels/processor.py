@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux
 
 
-@cache
 def processor(field: str) -> str:
     """A field of the first processor, such as `vendor_id` or `model name`; empty if unknown."""
     try:

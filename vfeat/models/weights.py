@@ -93,13 +93,16 @@ def open_tensors(uri: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def find_weights(uri: str) -> None:
+def find_weights(uri: str | None) -> None:
     """Refuse what is not there before long work begins; a hub is not asked yet.
+
+    Args:
+        uri: None and `random` need no file.
 
     Raises:
         EnvironmentMissing, StorageError, JobError: as `weights_digest`.
     """
-    if uri != RANDOM and not uri.startswith(HUB):
+    if uri not in (None, RANDOM) and not uri.startswith(HUB):
         with open_tensors(uri) as file:
             file.read(1)
 

@@ -83,21 +83,20 @@ def _shots(
     footage: Footage | None,
 ) -> list[Shot]:  # fmt: skip
     """The shots of a clip: one, or as many as its transitions join."""
+    plain_share = PLAIN_SHARE_DISSOLVED if label == "dissolve" else PLAIN_SHARE
+
+    def shot_of(motion: Motion) -> Shot:
+        return _shot(rng, motion, times_s, width, height, footage, plain_share)
+
     if label not in TRANSITIONS:
-        shot = _shot(rng, label, times_s, width, height, footage)
+        shot = shot_of(label)
         if label == "static" and rng.random() < CREEPING_SHARE:
             creep = slow_drift(rng, times_s, height / width)
             shot = replace(shot, path=shot.path + creep)
         return [shot]
     motions: list[Motion] = [m for m in LABELS if m not in TRANSITIONS]
     shares = np.array([0.4 if m == "static" else 0.6 / (len(motions) - 1) for m in motions])
-    plain = PLAIN_SHARE_DISSOLVED if label == "dissolve" else PLAIN_SHARE
-    shots = [
-        _shot(
-            rng, motions[rng.choice(len(motions), p=shares)], times_s, width, height, footage, plain
-        )
-        for _ in range(count)
-    ]
+    shots = [shot_of(motions[rng.choice(len(motions), p=shares)]) for _ in range(count)]
     if label != "fade" and count == 2 and rng.random() < 0.15:
         shots[1] = _same_place(rng, shots[0], times_s)
     return shots
@@ -105,7 +104,7 @@ def _shots(
 
 def _shot(
     rng: np.random.Generator, motion: Motion, times_s: F64, width: int, height: int,
-    footage: Footage | None, plain_share: float = PLAIN_SHARE,
+    footage: Footage | None, plain_share: float,
 ) -> Shot:  # fmt: skip
     aspect = height / width
     path = camera_path(rng, motion, times_s, aspect)
@@ -114,9 +113,8 @@ def _shot(
         return Shot(background, density, path, ())
     density = float(rng.uniform(0.8, 1.6))
     side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
-    plain = (
-        motion == "static" and rng.random() < plain_share
-    )  # elsewhere nobody could see the motion
+    # Before a plain picture nobody could see any other motion.
+    plain = motion == "static" and rng.random() < plain_share
     scene = make_plain(rng, side) if plain else make_scene(rng, side)
     count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
     moving = rng.random() < (0.85 if motion == "static" else 0.5)

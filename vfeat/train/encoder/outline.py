@@ -41,8 +41,7 @@ def outline(job: TrainEncoderJob) -> Outline:
     Raises:
         JobError, EnvironmentMissing: as `train_encoder` would.
     """
-    if job.weights is not None:
-        find_weights(job.weights)
+    find_weights(job.weights)
     listing = (
         None if job.source is None else read_listing(job.source, job.seed, labelled=job.labelled)
     )

@@ -72,8 +72,7 @@ def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
     if job.generate is None:
         assert job.source is not None  # the job has checked it
         return job.source
-    if job.weights is not None:
-        find_weights(job.weights)  # before minutes of rendering
+    find_weights(job.weights)  # before minutes of rendering
     corpus = import_module("vfeat.synthetic")  # needs OpenCV and FFmpeg's encoders, not torch
     made: str = corpus.write_corpus(
         job.generate.folder,
