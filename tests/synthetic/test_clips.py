@@ -17,6 +17,7 @@ from vfeat.synthetic.labels import TRANSITIONS, Motion
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import make_scene
 from vfeat.synthetic.script import make_clip
+from vfeat.synthetic.transitions import transition_weights
 
 pytest.importorskip("skimage", reason="generated video needs scikit-image")
 
@@ -125,6 +126,30 @@ def test_a_corpus_is_balanced_and_finished_by_a_second_call(tmp_path: Path) -> N
     assert told == [(count, count)] and lost.read_bytes() == before
     with pytest.raises(JobError, match="another folder"):
         write_corpus(tmp_path, clips=count, seed=4)
+
+
+def test_some_labels_may_have_more_turns(tmp_path: Path) -> None:
+    path = write_corpus(tmp_path, clips=17, seed=3, turns={"cut": 3, "static": 2})
+    with open(path, newline="") as file:
+        labels = [row["label"] for row in csv.DictReader(file)]
+    assert labels == [*LABELS, "static", "cut", "cut", LABELS[0]]
+    assert (tmp_path / "000" / "000015_cut.mp4").exists()
+    with pytest.raises(JobError, match="another folder"):
+        write_corpus(tmp_path, clips=17, seed=3)
+    with pytest.raises(JobError, match=r"generate\.turns: pan: expected at least 1"):
+        write_corpus(tmp_path, clips=17, seed=3, turns={"pan": 2})
+
+
+def test_half_of_the_cuts_lie_on_seams() -> None:
+    times_s = np.arange(120) / 60
+    near, away = 0, 0
+    for seed in range(200):
+        weights = transition_weights(np.random.default_rng(seed), "cut", times_s, seams_s=0.5)
+        at_s = times_s[1:][np.diff(weights.of_shots_TN.argmax(1)) != 0]
+        assert len(at_s) and at_s.min() > 0.1 and at_s.max() < 1.95
+        from_seam = np.abs(at_s / 0.5 - np.clip(np.round(at_s / 0.5), 1, 3))
+        near, away = near + bool((from_seam < 0.17).any()), away + bool((from_seam >= 0.17).all())
+    assert near > 0.55 * 200 and away > 0.2 * 200
 
 
 def test_transitions_are_labels() -> None:

@@ -37,6 +37,12 @@ class Generated(BaseModel):
     clips: int = Field(ge=1, description="Videos to make")
     seed: int = Field(0, description="Of everything that is drawn")
     folder: str = Field(description="Local folder of the videos and their list")
+    turns: dict[str, int] | None = Field(
+        None, description="How often a label comes in a round of them; once where it is not named"
+    )
+    seams_s: float | None = Field(
+        None, gt=0, description="Half of the cuts lie at multiples of this: between tubelets"
+    )
 
 
 class TrainEncoderJob(BaseModel):

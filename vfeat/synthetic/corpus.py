@@ -6,8 +6,10 @@ import csv
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import FLOW_FILE
 from vfeat.synthetic.encode import write_video
-from vfeat.synthetic.labels import LABELS
+from vfeat.synthetic.labels import LABELS, Motion
 from vfeat.synthetic.script import make_clip
 from vfeat.synthetic.truth import MOMENTS_PER_S
 from vfeat.synthetic.wear import worn
@@ -34,53 +36,88 @@ def write_corpus(
     *,
     clips: int,
     seed: int,
+    turns: Mapping[str, int] | None = None,
+    seams_s: float | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Render the clips that are not there yet; return the path of the list.
 
-    The list is CSV: `uri` (relative to its folder), `label`, `split`. Labels take turns,
-    so each has the same number of clips. Beside it lies `flow.parquet`: `uri`, `rate` and
-    `maps`, where the scene is at each moment (`truth.py`).
+    The list is CSV: `uri` (relative to its folder), `label`, `split`. Labels take turns. Beside it
+    lies `flow.parquet`: `uri`, `rate` and `maps`, where the scene is at each moment (`truth.py`).
 
     Args:
         folder: local; made if need be. One that was begun is finished.
+        turns: how many a label has in a round; one where it is not named.
+        seams_s: as for `make_clip`.
         progress: told (done, total).
 
     Raises:
-        JobError: the folder holds clips of another seed or number.
+        JobError: the folder holds clips of another seed or number, or there is no such label.
         EnvironmentMissing: scikit-image is not installed.
     """
-    root = Path(folder)
+    root, plan = Path(folder), Plan(clips, seed, round_of(turns or {}), seams_s)
     root.mkdir(parents=True, exist_ok=True)
-    _claim(root, {"format": FORMAT, "clips": clips, "seed": seed})
-    missing = [index for index in range(clips) if not (root / clip_name(index)).exists()]
+    settings: dict[str, Any] = {"format": FORMAT, "clips": clips, "seed": seed}
+    chosen = {"turns": dict(turns or {}), "seams_s": seams_s}
+    _claim(root, settings | {name: value for name, value in chosen.items() if value})
+    missing = [index for index in range(clips) if not (root / plan.name(index)).exists()]
     done = clips - len(missing)
-    for sub in {(root / clip_name(index)).parent for index in missing}:
+    for sub in {(root / plan.name(index)).parent for index in missing}:
         sub.mkdir(exist_ok=True)
-    for _ in _rendered(root, seed, missing, workers):
+    for _ in _rendered(root, plan, missing, workers):
         done += 1
         if progress is not None:
             progress(done, clips)
     if missing or not (root / FLOW_FILE).exists():
-        _write_flow(root, clips)  # reads a file for each clip: not once more at every start
-    return str(_write_list(root, clips))
+        _write_flow(root, plan)  # reads a file for each clip: not once more at every start
+    return str(_write_list(root, plan))
 
 
-def clip_name(index: int) -> str:
-    """Path of a clip below its corpus."""
-    return f"{index // _PER_FOLDER:03d}/{index:06d}_{LABELS[index % len(LABELS)]}.mp4"
+@dataclass(frozen=True)
+class Plan:
+    """What each clip of a corpus shows.
+
+    Attributes:
+        round: labels in turn.
+        seams_s: as for `make_clip`.
+    """
+
+    clips: int
+    seed: int
+    round: tuple[Motion, ...]
+    seams_s: float | None
+
+    def label(self, index: int) -> Motion:
+        return self.round[index % len(self.round)]
+
+    def name(self, index: int) -> str:
+        """Path below the corpus."""
+        return f"{index // _PER_FOLDER:03d}/{index:06d}_{self.label(index)}.mp4"
+
+    def split(self, index: int) -> str:
+        """train, val or test: whole rounds of labels, spread evenly over the corpus."""
+        share = (index // len(self.round)) * 0.6180339887 % 1  # golden ratio: no runs
+        if share < VALIDATION_SHARE:
+            return "val"
+        return "test" if share < VALIDATION_SHARE + TEST_SHARE else "train"
 
 
-def split_of(index: int) -> str:
-    """train, val or test: whole rounds of labels, spread evenly over the corpus."""
-    share = (index // len(LABELS)) * 0.6180339887 % 1  # golden ratio: no runs
-    if share < VALIDATION_SHARE:
-        return "val"
-    return "test" if share < VALIDATION_SHARE + TEST_SHARE else "train"
+def round_of(turns: Mapping[str, int]) -> tuple[Motion, ...]:
+    """Every label once, then again those that have several turns.
+
+    Raises:
+        JobError: no such label, or less than one turn.
+    """
+    wrong = sorted(label for label, count in turns.items() if label not in LABELS or count < 1)
+    if wrong:
+        known = ", ".join(LABELS)
+        raise JobError(f"generate.turns: {', '.join(wrong)}: expected at least 1, for {known}")
+    again = max(turns.values(), default=1)
+    return tuple(label for turn in range(again) for label in LABELS if turns.get(label, 1) > turn)
 
 
-def _claim(root: Path, settings: dict[str, int]) -> None:
+def _claim(root: Path, settings: dict[str, Any]) -> None:
     path = root / SETTINGS_FILE
     if not path.exists():
         path.write_text(json.dumps(settings) + "\n")
@@ -92,9 +129,9 @@ def _claim(root: Path, settings: dict[str, int]) -> None:
         )
 
 
-def _rendered(root: Path, seed: int, indices: list[int], workers: int) -> Iterator[None]:
+def _rendered(root: Path, plan: Plan, indices: list[int], workers: int) -> Iterator[None]:
     """Render in processes of their own: a picture library's threads do not survive a fork."""
-    jobs = [(str(root / clip_name(index)), seed, index) for index in indices]
+    jobs = [(str(root), plan, index) for index in indices]
     if workers <= 1 or len(jobs) < 2 * workers:
         yield from map(_render_one, jobs)
         return
@@ -108,11 +145,12 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _render_one(job: tuple[str, int, int]) -> None:
-    path, seed, index = job
-    clip = make_clip(LABELS[index % len(LABELS)], (seed, index))
+def _render_one(job: tuple[str, Plan, int]) -> None:
+    root, plan, index = job
+    path, seed = f"{root}/{plan.name(index)}", (plan.seed, index)
+    clip = make_clip(plan.label(index), seed, seams_s=plan.seams_s)
     np.save(_maps_path(path), clip.maps)  # before the video: where that is, all is there
-    rng = np.random.default_rng((seed, index, len(LABELS)))
+    rng = np.random.default_rng((*seed, len(LABELS)))
     write_video(rng, path, worn(rng, clip.frames), clip.rate_fps)
 
 
@@ -120,13 +158,13 @@ def _maps_path(video: str | os.PathLike[str]) -> str:
     return str(Path(video).with_suffix(".npy"))
 
 
-def _write_flow(root: Path, clips: int) -> None:
+def _write_flow(root: Path, plan: Plan) -> None:
     """The truth about all clips in one table."""
-    names = [clip_name(index) for index in range(clips)]
+    names = [plan.name(index) for index in range(plan.clips)]
     maps = [np.load(_maps_path(root / name)).ravel() for name in names]
     table = {
         "uri": pa.array(names),
-        "rate": pa.array([MOMENTS_PER_S] * clips, pa.float32()),
+        "rate": pa.array([MOMENTS_PER_S] * plan.clips, pa.float32()),
         "maps": pa.array(maps, pa.list_(pa.float32())),
     }
     part = root / f".{FLOW_FILE}.{os.getpid()}"
@@ -134,13 +172,13 @@ def _write_flow(root: Path, clips: int) -> None:
     os.replace(part, root / FLOW_FILE)
 
 
-def _write_list(root: Path, clips: int) -> Path:
+def _write_list(root: Path, plan: Plan) -> Path:
     path = root / LIST_FILE
     part = root / f".{LIST_FILE}.{os.getpid()}"
     with part.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["uri", "label", "split"])
-        for index in range(clips):
-            rows.writerow([clip_name(index), LABELS[index % len(LABELS)], split_of(index)])
+        for index in range(plan.clips):
+            rows.writerow([plan.name(index), plan.label(index), plan.split(index)])
     os.replace(part, path)
     return path

@@ -51,13 +51,18 @@ class Rendered:
 
 
 def make_clip(
-    label: Motion, seed: tuple[int, ...], footage: Footage | None = None, clip_s: float = CLIP_S
+    label: Motion,
+    seed: tuple[int, ...],
+    footage: Footage | None = None,
+    clip_s: float = CLIP_S,
+    seams_s: float | None = None,
 ) -> Rendered:
     """A clip of `clip_s` seconds, the same for the same arguments.
 
     Args:
         seed: any numbers.
         footage: what to look at instead of made scenes.
+        seams_s: time from seam to seam of a network's tubelets; half of the cuts then lie on one.
     """
     rng = np.random.default_rng((*seed, LABELS.index(label)))
     width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
@@ -68,7 +73,7 @@ def make_clip(
     shutter = rng.uniform(0.2, 0.9)
     starts = np.repeat(np.arange(count), subframes) / rate_fps
     times_s = starts + np.tile(np.arange(subframes) * shutter / subframes, count) / rate_fps
-    weights = transition_weights(rng, label, np.arange(count) / rate_fps)
+    weights = transition_weights(rng, label, np.arange(count) / rate_fps, seams_s)
     shots = _shots(rng, label, times_s, width, height, weights.shots, footage)
     frames = np.empty((count, height, width, 3), np.uint8)
     for index in range(count):

@@ -12,6 +12,8 @@ from vfeat.synthetic.scenes import F32
 
 MARGIN_S = 0.12
 """A cut is at least so far from the clip's ends: the sampled frames must see both sides."""
+NEAR_SEAM = 1 / 8
+"""Of the time between seams: within it no frame is sampled, where a tubelet has four."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,24 @@ class Weights:
         return int(self.of_shots_TN.shape[1])
 
 
-def transition_weights(rng: np.random.Generator, label: Motion, times_s: F64) -> Weights:
-    """Random times for a transition; a single shot for any other label."""
+def transition_weights(
+    rng: np.random.Generator, label: Motion, times_s: F64, seams_s: float | None = None
+) -> Weights:
+    """Random times for a transition; a single shot for any other label.
+
+    Args:
+        seams_s: half of the clips with cuts have one close to a multiple of this.
+    """
     black = np.zeros(3, np.float32)
     none_T = np.zeros(len(times_s))
     end_s = float(times_s[-1])
     if label == "cut":
         cuts = int(rng.choice([1, 2, 3, 4], p=[0.7, 0.15, 0.1, 0.05]))
         at_s = np.sort(rng.uniform(MARGIN_S, end_s - MARGIN_S, cuts))
+        if seams_s is not None and rng.random() < 0.5:
+            seam = rng.integers(1, max(2, round(end_s / seams_s)))
+            at_s[0] = seams_s * (seam + rng.uniform(-NEAR_SEAM, NEAR_SEAM))
+            at_s.sort()
         shown_T = np.searchsorted(at_s, times_s, side="right")
         return Weights(np.eye(cuts + 1)[shown_T], none_T, black)
     if label == "dissolve":

@@ -78,6 +78,8 @@ def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
         job.generate.folder,
         clips=job.generate.clips,
         seed=job.generate.seed,
+        turns=job.generate.turns,
+        seams_s=job.generate.seams_s,
         workers=os.cpu_count() or 1,
         progress=lambda done, total: watch.advanced("generate", 0, done, total, 0.0),
     )
