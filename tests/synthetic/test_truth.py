@@ -32,7 +32,7 @@ def test_the_maps_say_where_the_content_goes(
     label: Motion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_actors = script._shot
-    monkeypatch.setattr(script, "_shot", lambda *a: replace(with_actors(*a), actors=()))
+    monkeypatch.setattr(script, "_shot", lambda *a: replace(with_actors(*a), actors=(), life=None))
     better = 0
     for seed in range(6):
         clip = make_clip(label, (seed, 1))

@@ -25,7 +25,7 @@ from vfeat.synthetic.wear import worn
 
 LIST_FILE = "clips.csv"
 SETTINGS_FILE = "settings.json"
-FORMAT = 3
+FORMAT = 4
 """Changes when the same seed makes other pictures."""
 VALIDATION_SHARE, TEST_SHARE = 0.04, 0.04
 _PER_FOLDER = 1000

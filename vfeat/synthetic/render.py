@@ -15,6 +15,7 @@ import numpy as np
 
 from vfeat.synthetic.actors import Actor
 from vfeat.synthetic.camera import F64, CameraPath
+from vfeat.synthetic.living import Life, view_alive
 from vfeat.synthetic.scenes import F32, U8
 
 
@@ -26,12 +27,14 @@ class Shot:
         background: the scene at a moment (its index); footage changes, a picture does not.
         density: scene pixels to one pixel of the picture, at magnification 1.
         path: at each moment, subframes included.
+        life: what goes on in the scene by itself.
     """
 
     background: Callable[[int], U8]
     density: float
     path: CameraPath
     actors: Sequence[Actor]
+    life: Life | None = None
 
 
 def render(shot: Shot, moment: int, height: int, width: int) -> U8:
@@ -42,10 +45,13 @@ def render(shot: Shot, moment: int, height: int, width: int) -> U8:
     eye = np.array([path.x_T[moment], path.y_T[moment]]) * width
     middle = np.array([scene.shape[1], scene.shape[0]]) / 2
     matrix = _view(middle + eye * shot.density, shot.density * zoom, roll, height, width)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    picture: U8 = np.asarray(
-        cv2.warpAffine(scene, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
-    )
+    if shot.life is None:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        mirrored = cv2.BORDER_REFLECT
+        seen = cv2.warpAffine(scene, matrix, (width, height), flags=flags, borderMode=mirrored)
+        picture: U8 = np.asarray(seen, dtype=np.uint8)
+    else:
+        picture = view_alive(scene, matrix, shot.density, shot.life, moment, (width, height))
     for actor in shot.actors:
         picture = _draw(picture, actor, moment, eye, zoom, roll)
     return picture

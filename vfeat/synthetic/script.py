@@ -13,6 +13,7 @@ import numpy as np
 from vfeat.synthetic.actors import make_actors, make_followed, make_large
 from vfeat.synthetic.camera import F64, CameraPath, camera_path, slow_drift
 from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
+from vfeat.synthetic.living import make_life
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import F32, U8, make_plain, make_scene, to_u8
 from vfeat.synthetic.transitions import Weights, transition_weights
@@ -26,8 +27,11 @@ RATE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.1, 0.1)
 CLIP_S = 2.0
 CREEPING_SHARE = 0.5
 """Of static clips: a head that gives, a title that breathes, a picture that is not quite steady."""
-PLAIN_SHARE, PLAIN_SHARE_DISSOLVED = 0.12, 0.3
-"""Of shots whose camera stands still: nothing to be seen but a smooth ramp of colour."""
+PLAIN_SHARE = 0.3
+"""Of shots whose camera stands still: nothing to be seen but a smooth ramp of colour, and
+mostly something that moves before it."""
+LIVING_SHARE, LIVING_SHARE_STATIC = 0.3, 0.5
+"""Of shots by their camera: the scene sways, flows or glitters."""
 
 Background = Callable[[int], U8]
 Footage = Callable[[np.random.Generator, F64, int, int], tuple[Background, float]]
@@ -88,10 +92,9 @@ def _shots(
     footage: Footage | None,
 ) -> list[Shot]:  # fmt: skip
     """The shots of a clip: one, or as many as its transitions join."""
-    plain_share = PLAIN_SHARE_DISSOLVED if label == "dissolve" else PLAIN_SHARE
 
     def shot_of(motion: Motion) -> Shot:
-        return _shot(rng, motion, times_s, width, height, footage, plain_share)
+        return _shot(rng, motion, times_s, width, height, footage)
 
     if label not in TRANSITIONS:
         shot = shot_of(label)
@@ -109,7 +112,7 @@ def _shots(
 
 def _shot(
     rng: np.random.Generator, motion: Motion, times_s: F64, width: int, height: int,
-    footage: Footage | None, plain_share: float,
+    footage: Footage | None,
 ) -> Shot:  # fmt: skip
     aspect = height / width
     path = camera_path(rng, motion, times_s, aspect)
@@ -119,17 +122,21 @@ def _shot(
     density = float(rng.uniform(0.8, 1.6))
     side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
     # Before a plain picture nobody could see any other motion.
-    plain = motion == "static" and rng.random() < plain_share
+    plain = motion == "static" and rng.random() < PLAIN_SHARE
     scene = make_plain(rng, side) if plain else make_scene(rng, side)
     count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
-    moving = rng.random() < (0.85 if motion == "static" else 0.5)
+    if plain and rng.random() < 0.8:
+        count = int(rng.integers(1, 4))
+    moving = plain or rng.random() < (0.85 if motion == "static" else 0.5)
     texture = scene if rng.random() < 0.3 and not plain else make_scene(rng, 160)
     actors = make_actors(rng, texture, times_s, aspect, count, still=not moving)
     if rng.random() < (0.3 if motion == "static" else 0.08):
         actors.insert(0, make_large(rng, texture, times_s, aspect))
     if motion != "static" and rng.random() < 0.12:
         actors.append(make_followed(rng, texture, times_s, aspect))
-    return Shot(lambda _: scene, density, path, actors)
+    lives = rng.random() < (LIVING_SHARE_STATIC if motion == "static" else LIVING_SHARE)
+    life = make_life(rng, times_s) if lives and not plain else None
+    return Shot(lambda _: scene, density, path, actors, life)
 
 
 def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
@@ -138,7 +145,7 @@ def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
     x, y = rng.choice([-1, 1], 2) * rng.uniform(0.2, 0.6, 2)
     zoom = rng.choice([-1, 1]) * rng.uniform(0.2, 0.8)
     jump = CameraPath(still_T + x, still_T + y, still_T + zoom, still_T)
-    return Shot(shot.background, shot.density, shot.path + jump, shot.actors)
+    return replace(shot, path=shot.path + jump)
 
 
 def _frame(
