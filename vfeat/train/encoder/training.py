@@ -11,6 +11,7 @@ import torch
 from vfeat import ops
 from vfeat.errors import Interrupted, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.kernels.heap import keep_freed_memory
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.broken import BrokenSamples
@@ -53,6 +54,8 @@ class Training:
         self.broken = BrokenSamples(len(samples), job.max_broken_share)
         if place.threads is not None:
             torch.set_num_threads(place.threads)
+        if place.device.type == "cpu":
+            keep_freed_memory()
 
     def run(self) -> dict[str, Any]:
         """From the checkpoint, or the start, to the end; what `metrics.json` holds.
