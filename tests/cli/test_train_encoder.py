@@ -79,6 +79,12 @@ def test_fields_that_do_not_agree_are_refused(fields: dict[str, object], sentenc
         parse_train_encoder({"source": "clips.csv", "out": "out", **fields})
 
 
-def test_the_job_file_of_the_repository_is_one() -> None:
-    job = load_job(str(REPOSITORY / "jobs" / "train-motion.yaml"))
-    assert isinstance(job, TrainEncoderJob) and job.generate is not None
+def test_the_second_job_file_of_the_repository_goes_on_where_the_first_ended() -> None:
+    first, second = (
+        load_job(str(REPOSITORY / "jobs" / name))
+        for name in ("train-motion.yaml", "train-motion-2.yaml")
+    )
+    assert isinstance(first, TrainEncoderJob) and isinstance(second, TrainEncoderJob)
+    assert second.weights == first.out and second.generate == first.generate is not None
+    other = {"weights", "out", "model_options", "initial", "epochs", "lr", "seed"}
+    assert first.model_dump(exclude=other) == second.model_dump(exclude=other)

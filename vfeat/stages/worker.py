@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfeat.job.fingerprint import Recipe
+from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.pool import DecodePool
 from vfeat.media.task import ClipReady, DecodeTask, Probe, TaskDone
 from vfeat.plan.unit import Lease, Unit
@@ -43,6 +44,8 @@ class ExtractWorker:
         self.recipe = recipe
         self.root = Root(settings.root, patience_s=settings.patience_s)
         self.encoder = Encoder(recipe, settings.device, settings.batch_size)
+        if self.encoder.device.type == "cpu":
+            keep_freed_memory()
         self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, settings.decode_workers)
         self.counters = Progress()
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
