@@ -22,6 +22,7 @@ from vfeat.synthetic.labels import LABELS, Motion
 from vfeat.synthetic.script import make_clip
 from vfeat.synthetic.truth import MOMENTS_PER_S
 from vfeat.synthetic.wear import worn
+from vfeat.synthetic.whole import whole
 
 LIST_FILE = "clips.csv"
 SETTINGS_FILE = "settings.json"
@@ -167,18 +168,15 @@ def _write_flow(root: Path, plan: Plan) -> None:
         "rate": pa.array([MOMENTS_PER_S] * plan.clips, pa.float32()),
         "maps": pa.array(maps, pa.list_(pa.float32())),
     }
-    part = root / f".{FLOW_FILE}.{os.getpid()}"
-    pq.write_table(pa.table(table), part, compression="zstd")
-    os.replace(part, root / FLOW_FILE)
+    with whole(root / FLOW_FILE) as part:
+        pq.write_table(pa.table(table), part, compression="zstd")
 
 
 def _write_list(root: Path, plan: Plan) -> Path:
     path = root / LIST_FILE
-    part = root / f".{LIST_FILE}.{os.getpid()}"
-    with part.open("w", newline="") as file:
+    with whole(path) as part, part.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["uri", "label", "split"])
         for index in range(plan.clips):
             rows.writerow([plan.name(index), plan.label(index), plan.split(index)])
-    os.replace(part, path)
     return path

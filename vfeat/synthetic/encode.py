@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 
 import av
 import numpy as np
 
 from vfeat.synthetic.scenes import U8
+from vfeat.synthetic.whole import whole
 
 
 def write_video(rng: np.random.Generator, path: str, frames_THWC: U8, rate_fps: int) -> None:
@@ -18,8 +18,7 @@ def write_video(rng: np.random.Generator, path: str, frames_THWC: U8, rate_fps: 
         path: ends in `.mp4`.
         frames_THWC: uint8 [T, H, W, 3], RGB; H and W even.
     """
-    part = f"{path}.{os.getpid()}.part"
-    with av.open(part, "w", format="mp4") as container:
+    with whole(path) as part, av.open(part, "w", format="mp4") as container:
         codec = str(rng.choice(["libx264", "mpeg4"], p=[0.8, 0.2]))
         stream = container.add_stream(codec, rate=Fraction(rate_fps))
         assert isinstance(stream, av.VideoStream)
@@ -38,4 +37,3 @@ def write_video(rng: np.random.Generator, path: str, frames_THWC: U8, rate_fps: 
         for pixels in frames_THWC:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(part, path)
