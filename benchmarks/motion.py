@@ -1,6 +1,7 @@
 """What `videomamba_motion` recognises in clips it never saw, by the command that users run.
 
-    python -m benchmarks.motion FOOTAGE... [--still STILL...] [--weights ENCODER] [--json OUT]
+    python -m benchmarks.motion FOOTAGE... [--still STILL...] [--dissolves NAME:FROM-TO...]
+        [--weights ENCODER] [--json OUT]
 
 Tables, each with the share of clips that are called right:
 
@@ -8,7 +9,8 @@ Tables, each with the share of clips that are called right:
 * over frozen footage: the generator's camera paths and transitions, looking at single frames
   of the real videos FOOTAGE;
 * over playing footage: the same while the videos play on underneath, people and all: windows of
-  FOOTAGE whose own camera stands (`standing.py` registers the background);
+  FOOTAGE whose own camera stands (`standing.py` registers the background), without those seconds
+  in which it dissolves by itself, which somebody has looked up (its cuts are found);
 * still: the real videos STILL as they are, every half second: windows whose camera stands,
   whatever moves in them.
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -46,6 +49,8 @@ STILL_STRIDE_S = 0.5
 FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
 EVERY = 5  # frames; at which of them a window may begin whose camera must stand
 NEAREST = 0.45  # the least part of the footage's width that the virtual camera looks at
+DissolveOf = tuple[str, tuple[float, float]]
+"""A file's name, and from when to when it dissolves."""
 CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
 
 
@@ -56,10 +61,12 @@ class Film:
     Attributes:
         frames: uint8 [T, H, W, 3].
         times_s: of the frames, from 0.
+        dissolves_s: from and to, of dissolves that are its own.
     """
 
     frames: U8
     times_s: F64
+    dissolves_s: tuple[tuple[float, float], ...] = ()
 
     @property
     def cuts_s(self) -> F64:
@@ -69,11 +76,13 @@ class Film:
         return np.asarray(self.times_s[1:][steps > CUT])
 
     def stands(self, start_s: float, part: float = 1.0) -> bool:
-        """Whether its own camera stands for the length of a clip.
+        """Whether its own camera stands for the length of a clip, and nothing dissolves.
 
         Args:
             part: of its width that is looked at, where a creep is so much larger.
         """
+        if any(start_s < to_s and from_s < start_s + CLIP_S for from_s, to_s in self.dissolves_s):
+            return False
         moments_s = start_s + np.linspace(0, CLIP_S * 0.97, 5)
         index = np.searchsorted(self.times_s, moments_s, side="right") - 1
         found = creep([self.frames[place] for place in index])
@@ -85,18 +94,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("footage", nargs="*", help="real videos for the virtual camera")
     parser.add_argument("--still", nargs="*", default=[], help="real videos of standing cameras")
+    parser.add_argument(
+        "--dissolves", nargs="*", default=[], metavar="NAME:FROM-TO", type=span_of_file,
+        help="seconds of a file in which it dissolves by itself",
+    )  # fmt: skip
     parser.add_argument("--weights", help="an encoder's folder; default: the one in the package")
     parser.add_argument("--clips", type=int, default=40, help="of each label")
     parser.add_argument("--seed", type=int, default=2**31)
     parser.add_argument("--json")
     args = parser.parse_args()
-    films = [film for path in args.footage if (film := read_film(path)) is not None]
+    films = [f for path in args.footage if (f := read_film(path, args.dissolves)) is not None]
     tables = {"generated": made(None, args.clips, args.seed, args.weights)}
     if films:
         for title, plays in (("over frozen footage", False), ("over playing footage", True)):
             tables[title] = made(real(films, plays), args.clips, args.seed, args.weights)
     if args.still:
-        tables["still"] = {"static": called(args.still, args.weights)}
+        tables["still"] = {"static": called(args.still, args.dissolves, args.weights)}
     for title, table in tables.items():
         print_table(title, table)
     if args.json:
@@ -125,10 +138,12 @@ def made(
     return found
 
 
-def called(paths: Sequence[str], weights: str | None) -> Counter[str]:
+def called(
+    paths: Sequence[str], dissolves: Sequence[DissolveOf], weights: str | None
+) -> Counter[str]:
     """What windows of real videos were called whose camera stands."""
     found: Counter[str] = Counter()
-    films = {Path(path).name: read_film(path) for path in paths}
+    films = {Path(path).name: read_film(path, dissolves) for path in paths}
     for uri, start_s, name in extracted(paths, weights, STILL_STRIDE_S):
         film = films[Path(uri).name]
         if film is not None and start_s + CLIP_S <= film.times_s[-1] and film.stands(start_s):
@@ -158,7 +173,15 @@ def encoder_flags(weights: str) -> list[str]:
 
 
 @cache
-def read_film(path: str) -> Film | None:
+def span_of_file(text: str) -> DissolveOf:
+    """`NAME:FROM-TO` as it is given on the command line."""
+    found = re.fullmatch(r"(.+):([\d.]+)-([\d.]+)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME:FROM-TO, in seconds")
+    return found[1], (float(found[2]), float(found[3]))
+
+
+def read_film(path: str, dissolves: Sequence[DissolveOf]) -> Film | None:
     """A video's frames, made smaller; None if it is too short for a clip."""
     frames, times_s = [], []
     with av.open(path) as container:
@@ -168,7 +191,8 @@ def read_film(path: str) -> Film | None:
             small = frame.reformat(width, height, "rgb24", interpolation="AREA")
             frames.append(small.to_ndarray())
             times_s.append(float(frame.time or 0))
-    film = Film(np.stack(frames), np.array(times_s) - times_s[0])
+    own = tuple(span_s for name, span_s in dissolves if name == Path(path).name)
+    film = Film(np.stack(frames), np.array(times_s) - times_s[0], own)
     return film if film.times_s[-1] >= CLIP_S else None
 
 

@@ -25,4 +25,5 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # musl, macOS
         return False
     settings = ((_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, _LARGEST), (_TOP_PAD, _PAD))
-    return all([mallopt(name, value) == 1 for name, value in settings])
+    accepted = [mallopt(name, value) == 1 for name, value in settings]
+    return all(accepted)
