@@ -49,9 +49,10 @@ STILL_STRIDE_S = 0.5
 FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
 EVERY = 5  # frames; at which of them a window may begin whose camera must stand
 NEAREST = 0.45  # the least part of the footage's width that the virtual camera looks at
+CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
+
 DissolveOf = tuple[str, tuple[float, float]]
 """A file's name, and from when to when it dissolves."""
-CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
 
 
 @dataclass(frozen=True)
