@@ -82,6 +82,9 @@ def encoder(
     epochs: Annotated[int, Option(help="Passes over the training clips.")] = 30,
     batch_size: Annotated[int, Option(help="Clips in a step, all workers together.")] = 32,
     repeats: Annotated[int, Option(help="Times a video comes in an epoch.")] = 1,
+    rest: Annotated[
+        float, Option(help="Share of the epochs that a video skips while its label is given 0.9.")
+    ] = 0.0,
     lr: Annotated[float, Option(help="Highest learning rate.")] = 1e-3,
     min_lr: Annotated[float, Option(help="Learning rate at the end of the cosine.")] = 1e-6,
     warmup_epochs: Annotated[float, Option(help="Epochs of linear rise to --lr.")] = 1.0,

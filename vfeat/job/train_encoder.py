@@ -104,6 +104,10 @@ class TrainEncoderJob(BaseModel):
     epochs: int = Field(30, ge=1, description="Passes over the training clips")
     batch_size: int = Field(32, ge=1, description="Clips in a step, all workers together")
     repeats: int = Field(1, ge=1, le=64, description="Times a video comes in an epoch")
+    rest: float = Field(
+        0.0, ge=0, lt=1,
+        description="Share of the epochs that a video skips while its label is given 0.9 or more",
+    )  # fmt: skip
     lr: float = Field(1e-3, gt=0, description="Highest learning rate")
     min_lr: float = Field(1e-6, ge=0, description="Learning rate at the end of the cosine")
     warmup_epochs: float = Field(1.0, ge=0, description="Epochs of linear rise to lr")
@@ -172,6 +176,8 @@ class TrainEncoderJob(BaseModel):
             raise ValueError(f"initial {self.initial} would overwrite the weights: leave one out")
         if self.token_loss and self.objective != "classification":
             raise ValueError(f"token_loss is for objective classification, not {self.objective}")
+        if self.rest and (self.repeats > 1 or self.objective == "masked"):
+            raise ValueError("rest is for labelled videos that come once in an epoch: no repeats")
         if why_not := self._wrong_flow() or self._wrong_teacher():
             raise ValueError(why_not)
         if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:

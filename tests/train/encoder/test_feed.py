@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,26 @@ def test_an_order_depends_on_seed_and_epoch_and_not_on_what_is_broken(
     without = train_groups(samples, {r: f for r, f in footage.items() if r != 7}, job, 1)
     kept = [[row for row in group if row != 7] for group in orders[0]]
     assert [[p.row for p in group] for group in without] == kept
+
+
+def test_videos_rest_while_their_label_is_known(clips: Path, tmp_path: Path) -> None:
+    job = tiny_job(clips, tmp_path, batch_size=6, rest=0.75)
+    with ClipFeed(job, BrokenSamples(20, 0.0), 2, pin=False) as feed:
+        samples, footage = opened(feed, job, clips)
+    rows = {sample.row for sample in samples}
+    sure = set(sorted(rows)[: len(rows) // 2])
+    known = {row: 0.9 if row in sure else 0.89 for row in rows}
+    comes = Counter(
+        pick.row
+        for epoch in range(2, 202)
+        for group in train_groups(samples, footage, job, epoch, known)
+        for pick in group
+    )
+    assert {row for row in rows if comes[row] == 200} == rows - sure
+    assert 0.15 < sum(comes[row] for row in sure) / (200 * len(sure)) < 0.35
+    everyone = dict.fromkeys(rows, 1.0)
+    for epoch in range(2, 40):  # an epoch is never empty
+        assert train_groups(samples, footage, job, epoch, everyone)
 
 
 def test_what_does_not_decode_is_left_out_and_noted(clips: Path, tmp_path: Path) -> None:

@@ -164,6 +164,8 @@ def test_a_vision_transformer_teaches_where_it_attends(unlabelled: Path, tmp_pat
         ),
         ({"objective": "masked", "teacher": "folder", "mask_ratio": 1.0}, "mask_ratio"),
         ({"objective": "masked", "teacher": "folder", "token_loss": 1.0}, "token_loss is for"),
+        ({"rest": 0.5, "repeats": 2}, "rest is for"),
+        ({"rest": 0.5, "objective": "masked", "teacher": "folder"}, "rest is for"),
         ({"initial": "motion_energy", "weights": "folder"}, "would overwrite the weights"),
     ],
     ids=str,

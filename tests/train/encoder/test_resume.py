@@ -18,6 +18,7 @@ from torch import Tensor
 from tests.train.encoder.jobs import SWAPS, StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
+from vfeat.train.encoder import order
 from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.run import train_encoder
 
@@ -73,6 +74,23 @@ def test_going_on_after_any_step(
         train_encoder(job, StopAfter(steps))
     assert losses(train_encoder(job)) == whole
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_going_on_where_videos_rest(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    monkeypatch.setattr(order, "SURE", 0.27)  # of four labels: some videos are, some are not
+    fields = {**FIELDS, "mixup": 0.0, "epochs": 4, "rest": 0.8}
+    whole = train_encoder(tiny_job(clips, tmp_path / "whole", **fields))
+    job = tiny_job(clips, tmp_path / "cut", **fields)
+    with pytest.raises(Interrupted):
+        train_encoder(job, StopAfter(steps))
+    again = train_encoder(job)
+    assert losses(again) == losses(whole)
+    clips_of_epochs = [line["clips"] for line in whole["history"]]
+    assert [line["clips"] for line in again["history"]] == clips_of_epochs
+    assert clips_of_epochs[0] == 24 and 0 < min(clips_of_epochs) < 24
 
 
 @pytest.mark.slow

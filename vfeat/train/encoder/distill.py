@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vfeat.models.student import Student
 from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.objective import Objective, TrainBatch
+from vfeat.train.encoder.objective import GIVEN, Objective, TrainBatch, given
 from vfeat.train.encoder.teacher import Teacher
 
 
@@ -42,4 +42,5 @@ class Distillation(Objective):
             "loss": classification + self.weight * distillation,
             "classification": classification,
             "distillation": distillation,
+            GIVEN: given(logits_BK, batch),
         }

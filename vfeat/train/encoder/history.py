@@ -62,6 +62,8 @@ class Progress:
         epoch: the one that runs, from 1.
         step: steps of it that are done.
         sums: of losses times clips, over these steps.
+        given: by row, the probability that a video's label was given in these steps.
+        known: the same from the epochs before, each video's last.
         seconds, waited_s: spent on these steps.
         history: of the epochs before.
     """
@@ -70,6 +72,8 @@ class Progress:
     step: int = 0
     clips: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    given: dict[int, float] = field(default_factory=dict)
+    known: dict[int, float] = field(default_factory=dict)
     seconds: float = 0.0
     waited_s: float = 0.0
     history: list[EpochLine] = field(default_factory=list)
@@ -89,6 +93,7 @@ class Progress:
         """Write the epoch down and begin the next."""
         self.history.append(line)
         self.epoch, self.step, self.clips, self.sums = self.epoch + 1, 0, 0, {}
+        self.known, self.given = self.known | self.given, {}
         self.seconds = self.waited_s = 0.0
 
     @property
@@ -107,7 +112,13 @@ class Progress:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Progress:
         history = [EpochLine.from_json(line) for line in content["history"]]
-        return cls(**{**content, "history": history})
+        rows = {name: _by_row(content.get(name, {})) for name in ("given", "known")}
+        return cls(**{**content, **rows, "history": history})
+
+
+def _by_row(content: Mapping[str, float]) -> dict[int, float]:
+    """JSON knows no numbers as keys."""
+    return {int(row): value for row, value in content.items()}
 
 
 def _number(line: EpochLine) -> int:

@@ -12,11 +12,11 @@ from vfeat.train.encoder.evaluate import Evaluator
 from vfeat.train.encoder.feed import ClipFeed
 from vfeat.train.encoder.history import EpochLine, Progress
 from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.order import train_groups
+from vfeat.train.encoder.order import Group, train_groups
 from vfeat.train.encoder.prefetch import Prefetch
 from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.recipe import learning_rate
-from vfeat.train.encoder.trainer import EncoderTrainer
+from vfeat.train.encoder.trainer import EncoderTrainer, Taken
 from vfeat.train.encoder.watch import EncoderWatch
 
 
@@ -82,17 +82,21 @@ class Loop:
 
     def _learn(self, progress: Progress, keep: Keepers) -> None:
         """The rest of an epoch."""
-        groups = train_groups(self.train, self.footage, self.job, progress.epoch)
+        groups = train_groups(self.train, self.footage, self.job, progress.epoch, progress.known)
         total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))
         began_s = saved_s = time.monotonic()
         seconds, waited_s = progress.seconds, progress.waited_s
         mine = [self.peers.share(group) for group in groups[progress.step :]]
         with Prefetch(self.feed.batches(mine)) as batches:
             for raw in batches:
+                frames_BTSSC = raw.frames_BVTSSC[:, 0]
+                group, step = groups[progress.step], progress.step
                 taken = self.trainer.step(
-                    raw.frames_BVTSSC[:, 0], raw.picks, progress.epoch, progress.step
+                    frames_BTSSC, raw.picks, progress.epoch, step, len(groups)
                 )
                 progress.add(taken.losses, taken.clips)
+                if self.job.rest:
+                    progress.given |= self._given(group, taken)
                 done += taken.clips
                 now_s = time.monotonic()
                 progress.seconds = seconds + now_s - began_s
@@ -108,6 +112,13 @@ class Loop:
                 if now_s - saved_s > 60 * self.job.checkpoint_minutes:
                     keep.checkpoint(progress)
                     saved_s = now_s
+
+    def _given(self, group: Group, taken: Taken) -> dict[int, float]:
+        """What the labels of a batch were given, in whichever process."""
+        rows = [pick.row for pick in group]
+        return dict(
+            zip(rows, self.peers.total([taken.given.get(r, 0.0) for r in rows]), strict=True)
+        )
 
     def _line(self, progress: Progress) -> EpochLine:
         """Validate, where it is time to."""

@@ -15,8 +15,10 @@ fields.
                      lowest mean of `losses["loss"]` over the validation clips
     forward(batch)   losses by name, each a mean over the batch's clips (scalars); in training
                      and, under no_grad and in eval mode, in the validation of an objective
-                     that does not classify. Random numbers come from torch's generator, which
-                     the trainer seeds for each step, so that a resumed run draws the same
+                     that does not classify. One that classifies also gives `given`, the
+                     probability of each clip's own label, which is no loss. Random numbers come
+                     from torch's generator, which the trainer seeds for each step, so that a
+                     resumed run draws the same
 
 Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 """
@@ -24,13 +26,15 @@ Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfeat.models import VideoMamba
 from vfeat.models.videomamba import Trunk
+
+GIVEN: Final = "given"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Objective(nn.Module):
         self.model = model
 
     def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
-        """Losses by name; `loss` is minimised, the others are told."""
+        """Losses by name; `loss` is minimised, the others are told. And `given`: float32 [B]."""
         raise NotImplementedError
 
 
@@ -80,16 +84,24 @@ class Classification(Objective):
 
     def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
         if not self.token_loss:
-            return {"loss": self._loss(self.model(batch.video_BCTSS), batch)}
+            logits_BK = self.model(batch.video_BCTSS)
+            return {"loss": self._loss(logits_BK, batch), GIVEN: given(logits_BK, batch)}
         return self.of_tokens(self.model.forward_tokens(batch.video_BCTSS), batch)
 
     def of_tokens(self, tokens_BLD: Tensor, batch: TrainBatch) -> dict[str, Tensor]:
         """Losses of a forward pass; the class token is the first one."""
-        class_loss = self._loss(self.model.head(tokens_BLD[:, 0]), batch)
+        logits_BK = self.model.head(tokens_BLD[:, 0])
+        class_loss = self._loss(logits_BK, batch)
         mean_loss = self._loss(self.model.head(tokens_BLD[:, 1:].mean(dim=1)), batch)
         loss = class_loss + self.token_loss * mean_loss
-        return {"loss": loss, "class_token": class_loss, "mean_of_tokens": mean_loss}
+        losses = {"loss": loss, "class_token": class_loss, "mean_of_tokens": mean_loss}
+        return {**losses, GIVEN: given(logits_BK, batch)}
 
     def _loss(self, logits_BK: Tensor, batch: TrainBatch) -> Tensor:
         logits_BK = logits_BK.float()
         return F.cross_entropy(logits_BK, batch.target_BK, label_smoothing=self.label_smoothing)
+
+
+def given(logits_BK: Tensor, batch: TrainBatch) -> Tensor:
+    """The probability that each clip's own label is given, float32 [B], without a gradient."""
+    return (logits_BK.detach().float().softmax(-1) * batch.target_BK).sum(-1)

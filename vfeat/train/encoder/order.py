@@ -1,7 +1,8 @@
 """Which clips make up an epoch, an evaluation and each of their batches.
 
-Everything here depends on the seed, the epoch and the row in the list alone: not on what was
-broken, on the workers, or on where a run was cut and resumed.
+Everything here depends on the seed, the epoch and the row in the list and, where videos rest, on
+how well they were learnt: not on what was broken, on the workers, or on where a run was cut and
+resumed.
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ class Pick:
 
 
 Group = tuple[Pick, ...]  # of one batch
+RESTS = 10_000  # parts that a share is drawn in
+SURE = 0.9
+"""From this probability of its label on, a video is learnt well enough to rest for a while."""
 
 
 def train_groups(
-    samples: Sequence[Sample], footage: Mapping[int, Footage], job: TrainEncoderJob, epoch: int
-) -> list[Group]:
+    samples: Sequence[Sample], footage: Mapping[int, Footage], job: TrainEncoderJob, epoch: int,
+    known: Mapping[int, float] | None = None,
+) -> list[Group]:  # fmt: skip
     """Every video `repeats` times, each time by a clip and augmentations drawn for it.
 
     The repeats of a video stand beside each other, so in the same batch or the next one.
@@ -55,13 +60,22 @@ def train_groups(
     Args:
         samples: of the training split, in the list's order.
         footage: of those that can be read, by row.
+        known: by row, the probability that a video's label was given the last time; who is sure
+            of it skips the share `rest` of the epochs, so that most time goes where something is
+            left to learn (online batch selection: Loshchilov and Hutter, 2015).
     """
-    ordered = sorted(samples, key=lambda sample: draw(job.seed, "order", epoch, sample.row))
+    sure = {row for row, given in (known or {}).items() if given >= SURE}
+    awake = [s for s in samples if s.row not in sure or not _rests(s, job, epoch)] or samples
+    ordered = sorted(awake, key=lambda sample: draw(job.seed, "order", epoch, sample.row))
     places = [(sample.row, repeat) for sample in ordered for repeat in range(job.repeats)]
     return [
         tuple(_drawn(footage[row], job, epoch, repeat) for row, repeat in group if row in footage)
         for group in _grouped(places, job.batch_size)
     ]
+
+
+def _rests(sample: Sample, job: TrainEncoderJob, epoch: int) -> bool:
+    return draw(job.seed, "rest", epoch, sample.row) % RESTS < job.rest * RESTS
 
 
 def _drawn(footage: Footage, job: TrainEncoderJob, epoch: int, repeat: int) -> Pick:

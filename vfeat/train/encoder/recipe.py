@@ -59,7 +59,7 @@ def is_decayed(name: str, parameter: Tensor) -> bool:
     return parameter.dim() > 1 and last not in EMBEDDINGS and not last.endswith("_log")
 
 
-def learning_rate(job: TrainEncoderJob, step: int, steps_per_epoch: int) -> float:
+def learning_rate(job: TrainEncoderJob, step: float, steps_per_epoch: int) -> float:
     """Of a step, counted from 0 over all epochs: linear rise, then a cosine to `min_lr`."""
     warmup, total = job.warmup_epochs * steps_per_epoch, job.epochs * steps_per_epoch
     if step < warmup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -17,7 +17,7 @@ from vfeat.models.videomamba import Block, Trunk
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.flow import FlowTable
-from vfeat.train.encoder.objective import Objective
+from vfeat.train.encoder.objective import GIVEN, Objective
 from vfeat.train.encoder.order import Pick
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.recipe import (
@@ -36,10 +36,13 @@ class Taken:
     Attributes:
         losses: by name; means over the whole batch.
         clips: of the whole batch; 0 where none could be had, and nothing was done.
+        given: by row of the list, the probability that the label of each clip in this process
+            was given; nothing where the objective does not classify.
     """
 
     losses: dict[str, float]
     clips: int
+    given: dict[int, float] = field(default_factory=dict)
 
 
 class EncoderTrainer:
@@ -77,7 +80,10 @@ class EncoderTrainer:
             return self.objective.model
         return cast(Trunk, self.average.module)
 
-    def step(self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int) -> Taken:
+    def step(
+        self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int,
+        steps: int | None = None,
+    ) -> Taken:  # fmt: skip
         """One step of all peers together.
 
         Its randomness and its learning rate depend on its place only.
@@ -85,6 +91,7 @@ class EncoderTrainer:
         Args:
             frames_BTSSC: uint8; this process's part of the batch, perhaps none.
             epoch, step: from 1, and from 0 within the epoch.
+            steps: of this epoch; fewer than those of the schedule where videos rest.
 
         Raises:
             JobError: the loss or the gradient is not a finite number; the weights are as they
@@ -94,25 +101,27 @@ class EncoderTrainer:
         if not clips:
             return Taken({}, 0)
         self.objective.train()
-        place = (epoch - 1) * self.steps_per_epoch + step
+        whole = self.steps_per_epoch
+        place = (epoch - 1) * whole + step * whole / (steps or whole)
         set_learning_rate(self.optimizer, learning_rate(self.job, place, self.steps_per_epoch))
         # Peers draw other numbers for what concerns their part; the first as if it were alone.
         name: tuple[object, ...] = (self.job.seed, "step", epoch, step)
         name = name if self.peers.leads else (*name, self.peers.rank)
         with seeded(draw(*name), self.device):
-            told = self._backward(frames_BTSSC, picks, len(picks) / clips)
+            told, given = self._backward(frames_BTSSC, picks, len(picks) / clips)
         parameters = [p for p in self.objective.parameters() if p.requires_grad]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm))
         self._check(told["loss"], norm, epoch, step)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.objective.model)
-        return Taken({**told, "gradient_norm": norm}, clips)
+        rows = [pick.row for pick in picks]
+        return Taken({**told, "gradient_norm": norm}, clips, dict(zip(rows, given, strict=False)))
 
     def _backward(
         self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], share: float
-    ) -> dict[str, float]:
-        """The batch's gradients; its losses by name.
+    ) -> tuple[dict[str, float], list[float]]:
+        """The batch's gradients; its losses by name, and what each clip's label was given.
 
         Args:
             share: of the batch's clips that are in this process.
@@ -128,10 +137,11 @@ class EncoderTrainer:
         with products(self.job, self.device):
             with autocast(self.job, self.device):
                 losses = self._wrapped(batch)
+                given = losses.pop(GIVEN, torch.empty(0)).tolist()
             # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts.
             (losses["loss"] * share * self.peers.count).backward()
         sums = self.peers.total([float(loss.detach()) * share for loss in losses.values()])
-        return dict(zip(losses, sums, strict=True))
+        return dict(zip(losses, sums, strict=True)), given
 
     def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
         for what, value in (("loss", loss), ("norm of the gradient", norm)):
