@@ -22,7 +22,7 @@ from vfeat.models.flow_reader import FlowReader
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.flow import UNIT, FlowClassification, FlowTable
 from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.objective import Classification, TrainBatch
+from vfeat.train.encoder.objective import GIVEN, Classification, TrainBatch
 from vfeat.train.encoder.order import Pick
 from vfeat.train.encoder.outline import outline
 from vfeat.train.encoder.probing import Footage
@@ -134,6 +134,7 @@ def test_the_loss_is_a_mean_over_clips_of_what_is_known() -> None:
     read = model.read_flow(model.forward_tokens(given.video_BCTSS)).detach()
     by_clip = [torch.nn.functional.smooth_l1_loss(read[0], flow[0]), torch.tensor(0.0)]
     by_clip.append(torch.nn.functional.smooth_l1_loss(read[2, 1], flow[2, 1]))
+    assert losses.pop(GIVEN).shape == (3,)
     told = {name: float(loss.detach()) for name, loss in losses.items()}
     assert told["flow"] == pytest.approx(float(sum(by_clip)) / 3, rel=1e-5)
     plain = float(Classification(model, 0.0, 0.5)(given)["loss"].detach())
