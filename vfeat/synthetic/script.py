@@ -18,7 +18,7 @@ from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import F32, U8, make_plain, make_scene, to_u8
 from vfeat.synthetic.transitions import Weights, transition_weights
 from vfeat.synthetic.truth import scene_maps
-from vfeat.synthetic.visible import SEEN_SHARE, motion_share, transition_share
+from vfeat.synthetic.visible import SEEN_SHARE, motion_shares, transition_share
 
 # Width and height; archives are mostly wide, phones stand upright.
 SIZES = ((192, 144), (208, 156), (240, 136), (256, 144), (224, 126), (160, 160), (136, 240))
@@ -76,8 +76,8 @@ def make_clip(
     first = (*seed, LABELS.index(label))
     for attempt in range(ATTEMPTS):
         numbers = (*first, attempt) if attempt else first
-        clip, share = _attempt(label, numbers, footage, clip_s, seams_s)
-        if share >= SEEN_SHARE:
+        clip, shown = _attempt(label, numbers, footage, clip_s, seams_s)
+        if shown:
             break
     return clip
 
@@ -85,8 +85,8 @@ def make_clip(
 def _attempt(
     label: Motion, numbers: tuple[int, ...], footage: Footage | None, clip_s: float,
     seams_s: float | None,
-) -> tuple[Rendered, float]:  # fmt: skip
-    """A clip, and in how much of its picture one sees what its label says."""
+) -> tuple[Rendered, bool]:  # fmt: skip
+    """A clip, and whether one sees in it what its label says."""
     rng = np.random.default_rng(numbers)
     width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
     rate_fps = int(rng.choice(RATES_FPS, p=RATE_SHARES))
@@ -105,10 +105,11 @@ def _attempt(
     maps = scene_maps(paths, weights, subframes, rate_fps, height / width)
     clip = Rendered(label, frames, rate_fps, maps)
     if footage is not None or label == "static":
-        return clip, 1.0
+        return clip, True
     if label in TRANSITIONS:
-        return clip, transition_share(shots, weights, subframes, (height, width))
-    return clip, motion_share(frames, maps, rate_fps)
+        return clip, transition_share(shots, weights, subframes, (height, width)) >= SEEN_SHARE
+    shares = motion_shares(frames, maps, rate_fps)
+    return clip, any(share >= SEEN_SHARE for share in shares)
 
 
 def _shots(

@@ -13,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from vfeat.synthetic.camera import CameraPath
 from vfeat.synthetic.scenes import F32
 from vfeat.synthetic.transitions import Weights
+
+I64 = npt.NDArray[np.int64]
 
 MOMENTS_PER_S = 16
 """Moments are so dense, from the first frame on."""
@@ -38,7 +41,7 @@ def scene_maps(
     """
     count = len(weights.plain_T)
     moments = np.arange(round(count / rate_fps * MOMENTS_PER_S) + 1)
-    frame_M = np.minimum(moments * rate_fps // MOMENTS_PER_S, count - 1)
+    frame_M = frames_at(moments, rate_fps, count)
     shot_M = weights.of_shots_TN.argmax(1)[frame_M]
     clear_M = weights.of_shots_TN.max(1)[frame_M] > CLEAR
     clear_M[1:] &= shot_M[1:] == shot_M[:-1]
@@ -48,6 +51,11 @@ def scene_maps(
         first = frame_M[moment] * subframes
         maps[moment] = _map(path, slice(first, first + subframes), aspect)
     return maps
+
+
+def frames_at(moments_M: I64, rate_fps: int, count: int) -> I64:
+    """Which of `count` frames is seen at each moment."""
+    return np.minimum(moments_M * rate_fps // MOMENTS_PER_S, count - 1)
 
 
 def _map(path: CameraPath, open_shutter: slice, aspect: float) -> F32:

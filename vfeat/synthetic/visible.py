@@ -9,7 +9,8 @@ Legend: T frames, H, W pixels, M moments, G cells along the shorter side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from vfeat.synthetic.camera import F64
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import F32, U8
 from vfeat.synthetic.transitions import Weights
-from vfeat.synthetic.truth import MOMENTS_PER_S
+from vfeat.synthetic.truth import frames_at
 
 SEEN_SHARE = 0.2
 """The least part of the picture in which a label must be seen."""
@@ -27,33 +28,38 @@ SIDE, CELL = 112, 8  # pixels, of the picture's shorter side and of a cell
 LEAST_CHANGE = 2.0  # grey levels, of what a motion changes in a cell
 LEAST_CONTRAST = 8.0  # grey levels, between two pictures that one tells apart
 EXPLAINED = 0.5  # of a cell's change, what the camera's motion must leave unexplained at most
-APART = (2, 4, 8)  # moments between the pictures that are compared
+APART = (8, 4, 2)  # moments between the pictures that are compared: most is seen far apart
 LEAST_CELLS = 0.2  # of the picture that must still be in view to compare
 
 Bool = npt.NDArray[np.bool_]
 
 
-def motion_share(frames_THWC: U8, maps_M23: F32, rate_fps: int) -> float:
-    """In how much of the picture the camera's motion is seen, 0..1.
+def motion_shares(frames_THWC: U8, maps_M23: F32, rate_fps: int) -> Iterator[float]:
+    """In how much of the picture the camera's motion is seen, 0..1, by one pair of pictures
+    after the other: nothing is computed for those that nobody asks for.
 
     A cell shows it where moving one picture as the camera moved comes much nearer to another
-    than leaving it where it is. The pair of pictures that shows most counts.
+    than leaving it where it is.
 
     Args:
         frames_THWC: uint8, a single shot.
         maps_M23: of the scene, as `truth.scene_maps` gives them.
     """
-    moments = [m for m in range(len(maps_M23)) if not np.isnan(maps_M23[m]).any()]
+    frame_M = frames_at(np.arange(len(maps_M23)), rate_fps, len(frames_THWC))
+    moments = np.flatnonzero(~np.isnan(maps_M23).any(axis=(1, 2)))
     moments = moments[:-1]  # the last one is the clip's end
-    gray = {m: _gray(frames_THWC[_frame_at(m, rate_fps, len(frames_THWC))]) for m in moments}
-    most = 0.0
+    there = set(moments)
+
+    @cache
+    def gray(moment: int) -> F32:
+        return _gray(frames_THWC[frame_M[moment]])
+
     for apart in APART:
-        for first in moments[: -apart or None : max(1, apart // 2)]:
-            if first + apart in gray:
-                pair = gray[first], gray[first + apart]
-                way = maps_M23[first].astype(np.float64), maps_M23[first + apart].astype(np.float64)
-                most = max(most, _explained(*pair, *way))
-    return most
+        for first in moments[: -apart : apart // 2]:
+            second = first + apart
+            if second in there:
+                way = maps_M23[first].astype(np.float64), maps_M23[second].astype(np.float64)
+                yield _explained(gray(first), gray(second), *way)
 
 
 def transition_share(
@@ -106,10 +112,6 @@ def _explained(before: F32, after: F32, first: F64, second: F64) -> float:
     left = _cells(np.abs(moved - after) * inside)
     seen: Bool = (view > 0.5) & (still > LEAST_CHANGE * view) & (left < EXPLAINED * still)
     return float(seen.mean())
-
-
-def _frame_at(moment: int, rate_fps: int, count: int) -> int:
-    return min(moment * rate_fps // MOMENTS_PER_S, count - 1)
 
 
 def _gray(frame_HWC: U8) -> F32:

@@ -89,10 +89,9 @@ class Loop:
         mine = [self.peers.share(group) for group in groups[progress.step :]]
         with Prefetch(self.feed.batches(mine)) as batches:
             for raw in batches:
-                frames_BTSSC = raw.frames_BVTSSC[:, 0]
-                group, step = groups[progress.step], progress.step
+                group = groups[progress.step]
                 taken = self.trainer.step(
-                    frames_BTSSC, raw.picks, progress.epoch, step, len(groups)
+                    raw.frames_BVTSSC[:, 0], raw.picks, progress.epoch, progress.step, len(groups)
                 )
                 progress.add(taken.losses, taken.clips)
                 if self.job.rest:

@@ -137,11 +137,11 @@ class EncoderTrainer:
         with products(self.job, self.device):
             with autocast(self.job, self.device):
                 losses = self._wrapped(batch)
-                given = losses.pop(GIVEN, torch.empty(0)).tolist()
+                given = losses.pop(GIVEN, torch.empty(0))
             # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts.
             (losses["loss"] * share * self.peers.count).backward()
         sums = self.peers.total([float(loss.detach()) * share for loss in losses.values()])
-        return dict(zip(losses, sums, strict=True)), given
+        return dict(zip(losses, sums, strict=True)), given.tolist()
 
     def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
         for what, value in (("loss", loss), ("norm of the gradient", norm)):
