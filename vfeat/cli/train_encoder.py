@@ -131,6 +131,9 @@ def encoder(
     cutmix: Annotated[float, Option(help="Share of steps with CutMix.")] = 0.0,
     random_erasing: Annotated[float, Option(help="Share of clips with a hole.")] = 0.0,
     eval_every: Annotated[int, Option(help="Epochs between validations.")] = 1,
+    keep: Annotated[
+        str, Option(help="The epoch with the best validation score, or with the lowest loss.")
+    ] = "score",
     test_clips: Annotated[int, Option(help="Clips of a video in an evaluation.")] = 1,
     crops: Annotated[int, Option(help="1 centre crop in an evaluation, or 3 averaged.")] = 1,
     seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from vfeat.job.train_encoder import Keep
 from vfeat.train.metrics import Metrics
 
 
@@ -35,12 +36,12 @@ class EpochLine:
     val_losses: Mapping[str, float] | None = None
     best: bool = False
 
-    @property
-    def rank(self) -> tuple[float, float] | None:
+    def rank(self, keep: Keep) -> tuple[float, float] | None:
         """Higher is better; None where nothing was measured."""
-        if self.val is not None:
-            return (self.val.score, -self.val.loss)
-        return None if not self.val_losses else (-self.val_losses["loss"], 0.0)
+        if self.val is None:
+            return None if not self.val_losses else (-self.val_losses["loss"], 0.0)
+        score, loss = self.val.score, self.val.loss
+        return (score, -loss) if keep == "score" else (-loss, score)
 
     def to_json(self) -> dict[str, Any]:
         """For `metrics.json` and the checkpoint."""
@@ -101,10 +102,11 @@ class Progress:
         """The epoch whose weights are kept."""
         return max((line for line in self.history if line.best), key=_number, default=None)
 
-    def is_best(self, rank: tuple[float, float] | None) -> bool:
-        """Whether an epoch of this rank would be the best so far."""
-        ranks = [line.rank for line in self.history if line.rank is not None]
-        return rank is not None and all(rank > other for other in ranks)
+    def is_best(self, line: EpochLine, keep: Keep) -> bool:
+        """Whether this epoch would be the best so far."""
+        rank = line.rank(keep)
+        others = [other.rank(keep) for other in self.history]
+        return rank is not None and all(other is None or rank > other for other in others)
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "history": [line.to_json() for line in self.history]}

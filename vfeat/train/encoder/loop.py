@@ -142,4 +142,4 @@ class Loop:
             val_losses,
         )
         unmeasured = not self.val  # then the last epoch is the best one
-        return replace(line, best=unmeasured or progress.is_best(line.rank))
+        return replace(line, best=unmeasured or progress.is_best(line, job.keep))
