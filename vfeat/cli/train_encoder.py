@@ -124,6 +124,9 @@ def encoder(
             "horizontal:left=right; repeatable.",
         ),
     ] = None,
+    random_crop: Annotated[
+        float, Option(help="Share of the side that a clip's crop leaves out, at most.")
+    ] = 0.0,
     jitter: Annotated[float, Option(help="Strength of brightness, contrast, colour.")] = 0.0,
     gray: Annotated[float, Option(help="Share of clips without colour.")] = 0.0,
     rand_augment: Annotated[int, Option(help="RandAugment's magnitude; 0 is off.")] = 0,

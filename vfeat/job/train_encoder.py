@@ -142,6 +142,9 @@ class TrainEncoderJob(BaseModel):
     label_swaps: dict[Flip, dict[str, str]] | None = Field(
         None, description="Flips (horizontal, vertical, reverse) with the labels they exchange"
     )
+    random_crop: float = Field(
+        0.0, ge=0, le=0.9, description="Share of the side that a clip's crop leaves out, at most"
+    )
     jitter: float = Field(0.0, ge=0, le=1, description="Strength of brightness, contrast, colour")
     gray: float = Field(0.0, ge=0, le=1, description="Share of clips without colour")
     rand_augment: int = Field(0, ge=0, lt=30, description="RandAugment's magnitude; 0 is off")

@@ -1,8 +1,8 @@
-"""From uint8 clips to what the network sees: flips, colours, normalisation.
+"""From uint8 clips to what the network sees: flips, crops, colours, normalisation.
 
-Flips and colours are drawn clip by clip from the clip's own seed, hold for all its frames, and
-so do not depend on the batch it lies in. Brightness, contrast, saturation, gray and the
-normalisation are one affine map of a pixel's colour: one small matrix for each clip, and one
+Flips, crops and colours are drawn clip by clip from the clip's own seed, hold for all its
+frames, and so do not depend on the batch it lies in. Brightness, contrast, saturation, gray and
+the normalisation are one affine map of a pixel's colour: one small matrix for each clip, and one
 pass over the pixels (32 clips of 16x112x112 take 0.1 s on two cores; kornia's ColorJiggle
 alone 0.5 s).
 
@@ -22,6 +22,7 @@ from torch import Tensor
 from vfeat.errors import JobError
 from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD
 from vfeat.job.train_encoder import Flip, TrainEncoderJob
+from vfeat.train.encoder.crop import crop_flow, crop_video, draw_box
 from vfeat.train.encoder.mixing import Mixing
 from vfeat.train.encoder.objective import TrainBatch
 from vfeat.train.labels import listed
@@ -84,6 +85,7 @@ class Augment:
     def __init__(self, job: TrainEncoderJob, classes: Sequence[str]) -> None:
         self._swaps = read_swaps(job, classes)
         self._jitter, self._gray, self._classes = job.jitter, job.gray, len(classes)
+        self._crop = job.random_crop
         self._mixing = Mixing(job, len(classes))
 
     def __call__(
@@ -104,6 +106,12 @@ class Augment:
         device = frames_BTSSC.device
         target_BK = F.one_hot(torch.tensor(labels, device=device), self._classes).float()
         video_BCTSS = channels_first(frames_BTSSC)
+        if self._crop:
+            size = video_BCTSS.shape[-1]
+            boxes = [draw_box(generator, size, self._crop) for generator in generators]
+            crop_video(video_BCTSS, boxes)
+            if flow is not None:
+                crop_flow(flow, boxes, size)
         video_BCTSS = self._mixing.rand_augment(video_BCTSS)
         video_BCTSS = _mapped(video_BCTSS, *self._colours(video_BCTSS, generators))
         video_BCTSS, target_BK = self._mixing.mix(video_BCTSS, target_BK)

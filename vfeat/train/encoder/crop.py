@@ -1,0 +1,78 @@
+"""Random crops: each clip seen from a little nearer and off its middle, as is how it moves.
+
+The official recipe's random resized crop, with the sides' proportion kept: one box for all frames
+of a clip, so that its motion stays. Patches then begin at other pixels of the same clip.
+
+Shape legend: B clips, C colours, T frames, S side in pixels, T' tubelets, S' patches along a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square of whole pixels in a picture.
+
+    Attributes:
+        top, left: of its first pixel.
+        side: in pixels.
+    """
+
+    top: int
+    left: int
+    side: int
+
+
+def draw_box(generator: np.random.Generator, size: int, share: float) -> Box:
+    """Somewhere in a picture of `size` pixels; its side is shorter by up to `share`."""
+    side = round(size * (1 - share * generator.random()))
+    top, left = generator.integers(0, size - side, 2, endpoint=True)
+    return Box(int(top), int(left), side)
+
+
+def crop_video(video_BCTSS: Tensor, boxes: Sequence[Box]) -> None:
+    """Each clip's box, as large as the whole was, bilinear; in place."""
+    size = video_BCTSS.shape[-1]
+    for video_CTSS, box in zip(video_BCTSS, boxes, strict=True):
+        if box.side < size:
+            rows, columns = (slice(a, a + box.side) for a in (box.top, box.left))
+            seen = video_CTSS[:, :, rows, columns]
+            video_CTSS.copy_(F.interpolate(seen, (size, size), mode="bilinear"))
+
+
+def crop_flow(flow: Tensor, boxes: Sequence[Box], size: int) -> None:
+    """How the picture moves in each clip's box, in shares of the box; in place.
+
+    The picture of a tubelet moves by an affine map (`FlowTable`), so three of its tokens tell what
+    the others do, between them and past them.
+
+    Args:
+        flow: BT'S'S'2, x and y, inverse hyperbolic sines of displacements; NaN where unknown.
+        size: of the pictures that the boxes are in, pixels.
+    """
+    patches = flow.shape[2]
+    places = (flow.new_tensor(range(patches)) + 0.5) / patches  # of tokens, in shares of the side
+    for flow_TSS2, box in zip(flow, boxes, strict=True):
+        if box.side == size or patches == 1:
+            continue
+        share = box.side / size
+        moved = flow_TSS2.sinh()
+        first = moved[:, 0, 0]
+        down, right = (moved[:, -1, 0] - first, moved[:, 0, -1] - first)  # over S' - 1 tokens
+        rows, columns = (
+            ((a / size + share * places) * patches - 0.5) / (patches - 1)
+            for a in (box.top, box.left)
+        )
+        seen = (
+            first[:, None, None]
+            + rows[None, :, None, None] * down[:, None, None]
+            + columns[None, None, :, None] * right[:, None, None]
+        )
+        flow_TSS2.copy_((seen / share).asinh())
