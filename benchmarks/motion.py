@@ -5,7 +5,9 @@
 
 Tables, each with the share of clips that are called right:
 
-* generated: fresh seeds of the generator it was trained with;
+* generated: fresh seeds of the generator it was trained with; and of these, clips with and without
+  what is easily taken for the camera: subjects that fill much of the picture or that the camera
+  follows, scenes that sway, flow or glitter;
 * over frozen footage: the generator's camera paths and transitions, looking at single frames
   of the real videos FOOTAGE;
 * over playing footage: the same while the videos play on underneath, people and all: windows of
@@ -40,7 +42,7 @@ import vfeat
 from benchmarks.standing import STANDS, creep
 from vfeat.synthetic.camera import F64
 from vfeat.synthetic.encode import write_video
-from vfeat.synthetic.labels import LABELS
+from vfeat.synthetic.labels import HARDSHIPS, LABELS, Hardship
 from vfeat.synthetic.scenes import U8
 from vfeat.synthetic.script import CLIP_S, Background, Footage, make_clip
 from vfeat.synthetic.wear import worn
@@ -53,6 +55,19 @@ CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut
 
 DissolveOf = tuple[str, tuple[float, float]]
 """A file's name, and from when to when it dissolves."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a clip shows, what it was called, and what is in it."""
+
+    label: str
+    name: str
+    hardships: frozenset[Hardship] = frozenset()
+
+    @property
+    def right(self) -> bool:
+        return self.label == self.name
 
 
 @dataclass(frozen=True)
@@ -105,25 +120,27 @@ def main() -> None:
     parser.add_argument("--json")
     args = parser.parse_args()
     films = [f for path in args.footage if (f := read_film(path, args.dissolves)) is not None]
-    tables = {"generated": made(None, args.clips, args.seed, args.weights)}
+    answers = {"generated": made(None, args.clips, args.seed, args.weights)}
     if films:
         for title, plays in (("over frozen footage", False), ("over playing footage", True)):
-            tables[title] = made(real(films, plays), args.clips, args.seed, args.weights)
+            answers[title] = made(real(films, plays), args.clips, args.seed, args.weights)
     if args.still:
-        tables["still"] = {"static": called(args.still, args.dissolves, args.weights)}
-    for title, table in tables.items():
-        print_table(title, table)
+        answers["still"] = called(args.still, args.dissolves, args.weights)
+    for title, found in answers.items():
+        print_table(title, found)
+    print_hardships(answers["generated"])
     if args.json:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        counts = {title: {k: dict(v) for k, v in table.items()} for title, table in tables.items()}
-        Path(args.json).write_text(json.dumps({"date": now, "called": counts}, indent=1) + "\n")
+        counts = {title: by_label(found) for title, found in answers.items()}
+        shares = by_hardship(answers["generated"])
+        content = {"date": now, "called": counts, "generated_right_of_all": shares}
+        Path(args.json).write_text(json.dumps(content, indent=1) + "\n")
 
 
-def made(
-    footage: Footage | None, clips: int, seed: int, weights: str | None
-) -> dict[str, Counter[str]]:
-    """For each label, what freshly made clips of it were called."""
+def made(footage: Footage | None, clips: int, seed: int, weights: str | None) -> list[Answer]:
+    """What freshly made clips were called, so many of each label."""
     with tempfile.TemporaryDirectory() as folder:
+        hardships: dict[str, frozenset[Hardship]] = {}
         for label in LABELS:
             (Path(folder) / label).mkdir()
             for index in range(clips):
@@ -131,25 +148,43 @@ def made(
                 rng = np.random.default_rng((seed, index))
                 path = f"{folder}/{label}/{index:04d}.mp4"
                 write_video(rng, path, worn(rng, clip.frames), clip.rate_fps)
+                hardships[f"{label}/{index:04d}.mp4"] = clip.hardships
         rows = extracted([folder], weights)
-        found: dict[str, Counter[str]] = {label: Counter() for label in LABELS}
-        for uri, start_s, name in rows:
-            if start_s == 0:
-                found[Path(uri).parent.name][name] += 1
+    found = []
+    for uri, start_s, name in rows:
+        if start_s == 0:
+            label, file = Path(uri).parts[-2:]
+            found.append(Answer(label, name, hardships[f"{label}/{file}"]))
     return found
 
 
 def called(
     paths: Sequence[str], dissolves: Sequence[DissolveOf], weights: str | None
-) -> Counter[str]:
+) -> list[Answer]:
     """What windows of real videos were called whose camera stands."""
-    found: Counter[str] = Counter()
+    found = []
     films = {Path(path).name: read_film(path, dissolves) for path in paths}
     for uri, start_s, name in extracted(paths, weights, STILL_STRIDE_S):
         film = films[Path(uri).name]
         if film is not None and start_s + CLIP_S <= film.times_s[-1] and film.stands(start_s):
-            found[name] += 1
+            found.append(Answer("static", name))
     return found
+
+
+def by_label(answers: Sequence[Answer]) -> dict[str, Counter[str]]:
+    """For each label, what its clips were called."""
+    found: dict[str, Counter[str]] = {}
+    for label in (label for label in LABELS if any(a.label == label for a in answers)):
+        found[label] = Counter(answer.name for answer in answers if answer.label == label)
+    return found
+
+
+def by_hardship(answers: Sequence[Answer]) -> dict[str, tuple[int, int]]:
+    """How many were called right, of how many: clips without a hardship, and with each."""
+    groups = {"none of these": [answer for answer in answers if not answer.hardships]}
+    for hardship in HARDSHIPS:
+        groups[hardship] = [answer for answer in answers if hardship in answer.hardships]
+    return {name: (sum(a.right for a in group), len(group)) for name, group in groups.items()}
 
 
 def extracted(
@@ -229,14 +264,20 @@ def starts_without_cut(film: Film) -> F64:
     return np.asarray(candidates[np.array(clean, dtype=bool)])
 
 
-def print_table(title: str, table: dict[str, Counter[str]]) -> None:
+def print_table(title: str, answers: Sequence[Answer]) -> None:
     """One line for each label: the share called right, and what the others were called."""
-    total = sum(counter.total() for counter in table.values())
-    right = sum(counter[label] for label, counter in table.items())
+    right, total = sum(answer.right for answer in answers), len(answers)
     print(f"\n{title}: {right} of {total} right, {100 * right / max(1, total):.1f} %")
-    for label, counter in table.items():
+    for label, counter in by_label(answers).items():
         others = ", ".join(f"{n} {name}" for name, n in counter.most_common() if name != label)
         print(f"  {label:10} {counter[label]:4} of {counter.total():4}   {others}")
+
+
+def print_hardships(answers: Sequence[Answer]) -> None:
+    """One line for each group of generated clips."""
+    print("\ngenerated, by what is easily taken for the camera:")
+    for name, (right, total) in by_hardship(answers).items():
+        print(f"  {name:16} {right:4} of {total:4}   {100 * right / max(1, total):.1f} %")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from vfeat.errors import JobError
 from vfeat.synthetic import LABELS, write_corpus
 from vfeat.synthetic.camera import CREEP, PAN_WIDTHS, ROLL_RADIANS, ZOOM_LOGARITHM, camera_path
-from vfeat.synthetic.labels import TRANSITIONS, Motion
+from vfeat.synthetic.labels import HARDSHIPS, TRANSITIONS, Motion
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import make_scene
 from vfeat.synthetic.script import make_clip
@@ -154,3 +154,13 @@ def test_half_of_the_cuts_lie_on_seams() -> None:
 
 def test_transitions_are_labels() -> None:
     assert set(TRANSITIONS) < set(LABELS) and set(LABELS) - set(TRANSITIONS) == {*CONTENT, "shake"}
+
+
+def test_a_clip_tells_what_makes_it_hard() -> None:
+    """A camera that stands follows nobody; a camera that moves may meet all of it."""
+    labels: tuple[Motion, ...] = ("static", "pan_left")
+    found = {label: [make_clip(label, (9, n)).hardships for n in range(30)] for label in labels}
+    assert frozenset().union(*found["static"]) == {"large subject", "living scene"}
+    assert frozenset().union(*found["pan_left"]) == set(HARDSHIPS)
+    for hardships in found.values():
+        assert 5 < hardships.count(frozenset()) < 25

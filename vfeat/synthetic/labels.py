@@ -13,6 +13,8 @@ Motion = Literal[
     "roll_cw", "roll_ccw", "shake", "cut", "dissolve", "fade",
 ]  # fmt: skip
 Transition = Literal["cut", "dissolve", "fade"]
+Hardship = Literal["large subject", "followed subject", "living scene"]
 
 LABELS: tuple[Motion, ...] = get_args(Motion)
 TRANSITIONS: tuple[Transition, ...] = get_args(Transition)
+HARDSHIPS: tuple[Hardship, ...] = get_args(Hardship)

@@ -15,6 +15,7 @@ import numpy as np
 
 from vfeat.synthetic.actors import Actor
 from vfeat.synthetic.camera import F64, CameraPath
+from vfeat.synthetic.labels import Hardship
 from vfeat.synthetic.living import Life, view_alive
 from vfeat.synthetic.scenes import F32, U8
 
@@ -28,6 +29,7 @@ class Shot:
         density: scene pixels to one pixel of the picture, at magnification 1.
         path: at each moment, subframes included.
         life: what goes on in the scene by itself.
+        hardships: what is in it that is easily taken for the camera.
     """
 
     background: Callable[[int], U8]
@@ -35,6 +37,7 @@ class Shot:
     path: CameraPath
     actors: Sequence[Actor]
     life: Life | None = None
+    hardships: frozenset[Hardship] = frozenset()
 
 
 def render(shot: Shot, moment: int, height: int, width: int) -> U8:

@@ -12,7 +12,7 @@ import numpy as np
 
 from vfeat.synthetic.actors import make_actors, make_followed, make_large
 from vfeat.synthetic.camera import F64, CameraPath, camera_path, slow_drift
-from vfeat.synthetic.labels import LABELS, TRANSITIONS, Motion
+from vfeat.synthetic.labels import LABELS, TRANSITIONS, Hardship, Motion
 from vfeat.synthetic.living import make_life
 from vfeat.synthetic.render import Shot, render
 from vfeat.synthetic.scenes import F32, U8, make_plain, make_scene, to_u8
@@ -49,12 +49,14 @@ class Rendered:
         frames: uint8 [T, H, W, 3].
         rate_fps: frames a second.
         maps: where the scene is at each moment, float32 [M, 2, 3]; see `truth.py`.
+        hardships: of any of its shots.
     """
 
     label: Motion
     frames: U8
     rate_fps: int
     maps: F32
+    hardships: frozenset[Hardship]
 
 
 def make_clip(
@@ -103,7 +105,8 @@ def _attempt(
         frames[index] = _frame(shots, weights, index, subframes, height, width)
     paths = [shot.path for shot in shots]
     maps = scene_maps(paths, weights, subframes, rate_fps, height / width)
-    clip = Rendered(label, frames, rate_fps, maps)
+    hardships = frozenset().union(*(shot.hardships for shot in shots))
+    clip = Rendered(label, frames, rate_fps, maps, hardships)
     if footage is not None or label == "static":
         return clip, True
     if label in TRANSITIONS:
@@ -155,13 +158,18 @@ def _shot(
     moving = plain or rng.random() < (0.85 if motion == "static" else 0.5)
     texture = scene if rng.random() < 0.3 and not plain else make_scene(rng, 160)
     actors = make_actors(rng, texture, times_s, aspect, count, still=not moving)
+    hardships: set[Hardship] = set()
     if rng.random() < (0.3 if motion == "static" else 0.08):
         actors.insert(0, make_large(rng, texture, times_s, aspect))
+        hardships.add("large subject")
     if motion != "static" and rng.random() < 0.12:
         actors.append(make_followed(rng, texture, times_s, aspect))
+        hardships.add("followed subject")
     lives = rng.random() < (LIVING_SHARE_STATIC if motion == "static" else LIVING_SHARE)
     life = make_life(rng, times_s) if lives and not plain else None
-    return Shot(lambda _: scene, density, path, actors, life)
+    if life is not None:
+        hardships.add("living scene")
+    return Shot(lambda _: scene, density, path, actors, life, frozenset(hardships))
 
 
 def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
