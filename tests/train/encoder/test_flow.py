@@ -147,7 +147,7 @@ def test_the_loss_is_a_mean_over_clips_of_what_is_known() -> None:
 
 
 GENERATED: dict[str, Any] = {
-    "source": None, "epochs": 2, "batch_size": 8, "flow_loss": 2.0, "token_loss": 0.5, "seed": 1,
+    "epochs": 2, "batch_size": 8, "flow_loss": 2.0, "token_loss": 0.5, "seed": 1,
     "initial": "motion_energy", "lr": 2e-3, "bf16_products": True,
 }  # fmt: skip
 
@@ -161,8 +161,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 def generated_job(folder: Path, out: Path, **fields: Any) -> TrainEncoderJob:
     generate = {"task": "camera_motion", "clips": 39, "seed": 5, "folder": str(folder / "clips")}
-    job = tiny_job("", out).model_dump()
-    return TrainEncoderJob.model_validate({**job, **GENERATED, "generate": generate, **fields})
+    return tiny_job(None, out, **{**GENERATED, "generate": generate, **fields})
 
 
 def test_generated_clips_bring_their_flow(trained: tuple[Path, dict[str, Any]]) -> None:
