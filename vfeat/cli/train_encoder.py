@@ -135,7 +135,7 @@ def encoder(
     random_erasing: Annotated[float, Option(help="Share of clips with a hole.")] = 0.0,
     eval_every: Annotated[int, Option(help="Epochs between validations.")] = 1,
     keep: Annotated[
-        str, Option(help="The epoch with the best validation score, or with the lowest loss.")
+        str, Option(help="The epoch with the best validation score, the lowest loss, or the last.")
     ] = "score",
     test_clips: Annotated[int, Option(help="Clips of a video in an evaluation.")] = 1,
     crops: Annotated[int, Option(help="1 centre crop in an evaluation, or 3 averaged.")] = 1,

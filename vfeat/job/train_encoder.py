@@ -14,7 +14,7 @@ from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, Resize, Sampling
 
 Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
-Keep = Literal["score", "loss"]
+Keep = Literal["score", "loss", "last"]
 Flip = Literal["horizontal", "vertical", "reverse"]
 
 FLOW_FILE = "flow.parquet"  # of generated videos, in their folder
@@ -155,8 +155,8 @@ class TrainEncoderJob(BaseModel):
     eval_every: int = Field(1, ge=1, description="Epochs between validations")
     keep: Keep = Field(
         "score",
-        description="The epoch that is kept: most validation clips right (score), or the lowest "
-        "loss on them (loss), which ranks epochs better where they are few",
+        description="The epoch that is kept: with most validation clips right (score), with the "
+        "lowest loss on them (loss), which ranks epochs better where they are few, or the last",
     )
     test_clips: int = Field(1, ge=1, le=1000, description="Clips of a video in an evaluation")
     crops: Literal[1, 3] = Field(1, description="Crops of a clip in an evaluation")

@@ -28,6 +28,7 @@ def progress_of(scores: list[tuple[float, float] | None], keep: Keep) -> Progres
         ("loss", [(0.90, 0.40), (0.92, 0.38), (0.91, 0.30)], 3),
         ("score", [(0.90, 0.40), (0.90, 0.30), (0.90, 0.35)], 2),  # where as many are right
         ("loss", [(0.90, 0.30), (0.91, 0.30), (0.90, 0.30)], 2),  # where the loss is the same
+        ("last", [(0.90, 0.30), (0.91, 0.20), (0.50, 0.90), None], 4),
         ("loss", [None, (0.50, 0.90), None, (0.40, 0.95), None], 2),  # where some were validated
     ],
 )

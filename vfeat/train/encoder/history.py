@@ -37,7 +37,9 @@ class EpochLine:
     best: bool = False
 
     def rank(self, keep: Keep) -> tuple[float, float] | None:
-        """Higher is better; None where nothing was measured."""
+        """Higher is better; None where nothing was measured that counts."""
+        if keep == "last":
+            return (self.epoch, 0.0)
         if self.val is None:
             return None if not self.val_losses else (-self.val_losses["loss"], 0.0)
         score, loss = self.val.score, self.val.loss

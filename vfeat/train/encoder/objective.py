@@ -11,9 +11,9 @@ fields.
     model            the network that is trained, averaged (EMA), checkpointed and saved: its state
                      dict is the encoder's folder, and nothing outside it learns
     classifies       whether `model(video)` gives logits; validation then counts right answers,
-                     and the best epoch is the one with most of them (or, by `keep`, with the
-                     lowest loss); otherwise the one with the lowest mean of `losses["loss"]`
-                     over the validation clips
+                     and the best epoch is the one with most of them (unless `keep` says
+                     otherwise); without, the one with the lowest mean of `losses["loss"]` over
+                     the validation clips
     forward(batch)   losses by name, each a mean over the batch's clips (scalars); in training
                      and, under no_grad and in eval mode, in the validation of an objective
                      that does not classify. One that classifies also gives `given`, the
