@@ -146,15 +146,15 @@ def made(footage: Footage | None, clips: int, seed: int, weights: str | None) ->
             for index in range(clips):
                 clip = make_clip(label, (seed, index), footage)
                 rng = np.random.default_rng((seed, index))
-                path = f"{folder}/{label}/{index:04d}.mp4"
-                write_video(rng, path, worn(rng, clip.frames), clip.rate_fps)
-                hardships[f"{label}/{index:04d}.mp4"] = clip.hardships
+                name = f"{label}/{index:04d}.mp4"
+                write_video(rng, f"{folder}/{name}", worn(rng, clip.frames), clip.rate_fps)
+                hardships[name] = clip.hardships
         rows = extracted([folder], weights)
     found = []
-    for uri, start_s, name in rows:
+    for uri, start_s, answer in rows:
         if start_s == 0:
             label, file = Path(uri).parts[-2:]
-            found.append(Answer(label, name, hardships[f"{label}/{file}"]))
+            found.append(Answer(label, answer, hardships[f"{label}/{file}"]))
     return found
 
 
@@ -173,10 +173,10 @@ def called(
 
 def by_label(answers: Sequence[Answer]) -> dict[str, Counter[str]]:
     """For each label, what its clips were called."""
-    found: dict[str, Counter[str]] = {}
-    for label in (label for label in LABELS if any(a.label == label for a in answers)):
-        found[label] = Counter(answer.name for answer in answers if answer.label == label)
-    return found
+    found: dict[str, Counter[str]] = {label: Counter() for label in LABELS}
+    for answer in answers:
+        found[answer.label][answer.name] += 1
+    return {label: counter for label, counter in found.items() if counter}
 
 
 def by_hardship(answers: Sequence[Answer]) -> dict[str, tuple[int, int]]:

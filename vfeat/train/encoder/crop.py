@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -58,14 +59,14 @@ def crop_flow(flow: Tensor, boxes: Sequence[Box], size: int) -> None:
         size: of the pictures that the boxes are in, pixels.
     """
     patches = flow.shape[2]
-    places = (flow.new_tensor(range(patches)) + 0.5) / patches  # of tokens, in shares of the side
+    places = (torch.arange(patches) + 0.5) / patches  # of tokens, in shares of the side
     for flow_TSS2, box in zip(flow, boxes, strict=True):
         if box.side == size or patches == 1:
             continue
         share = box.side / size
         moved = flow_TSS2.sinh()
         first = moved[:, 0, 0]
-        down, right = (moved[:, -1, 0] - first, moved[:, 0, -1] - first)  # over S' - 1 tokens
+        down, right = moved[:, -1, 0] - first, moved[:, 0, -1] - first  # over S' - 1 tokens
         rows, columns = (
             ((a / size + share * places) * patches - 0.5) / (patches - 1)
             for a in (box.top, box.left)

@@ -141,5 +141,5 @@ class Loop:
             val,
             val_losses,
         )
-        unmeasured = not self.val  # then the last epoch is the best one
-        return replace(line, best=unmeasured or progress.is_best(line, job.keep))
+        keep = job.keep if self.val else "last"  # nothing else is known of an epoch
+        return replace(line, best=progress.is_best(line, keep))
