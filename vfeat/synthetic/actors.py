@@ -19,6 +19,9 @@ SPRITE_SIDE, LARGE_SIDE = 96, 160  # pixels of an actor's picture
 LARGE_COVER = (0.3, 0.7)
 """Share of the picture behind a large actor: enough of the scene must stay to judge it by."""
 
+PLAIN_SHARE = 0.2
+"""Of surfaces: a single colour, as balls, coats and cars have. Only their edges show a motion."""
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -165,6 +168,8 @@ def _cut(
     extent = int(rng.integers(SPRITE_SIDE // 3, min(texture.shape[:2])))
     top, left = (int(rng.integers(0, s - extent + 1)) for s in texture.shape[:2])
     patch = cv2.resize(texture[top : top + extent, left : left + extent], (side, side))
+    if rng.random() < PLAIN_SHARE:
+        patch = np.broadcast_to(np.uint8(rng.integers(0, 256, 3)), patch.shape)
     mask = np.zeros((side, side), np.float32)
     middle, half = side // 2, int(side // 2 - 1 - 1.5 * soft)
     if shape == "ellipse":

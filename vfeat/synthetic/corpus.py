@@ -26,7 +26,7 @@ from vfeat.synthetic.whole import whole
 
 LIST_FILE = "clips.csv"
 SETTINGS_FILE = "settings.json"
-FORMAT = 5
+FORMAT = 6
 """Changes when the same seed makes other pictures."""
 VALIDATION_SHARE, TEST_SHARE = 0.04, 0.04
 _PER_FOLDER = 1000

@@ -23,6 +23,11 @@ PHOTOGRAPHS = (
     "hubble_deep_field", "moon", "rocket", "retina", "page", "text", "immunohistochemistry",
 )  # fmt: skip
 
+NEAR_LEAVES_SHARE = 0.25
+"""Of scenes of dead leaves: seen from near, with shapes as large as the picture."""
+FLOOR_SHARE = 0.4
+"""Of plain pictures: a floor below the wall, a ground below the sky."""
+
 
 def make_scene(rng: np.random.Generator, side: int) -> U8:
     """A square scene of `side` pixels, of a random kind.
@@ -36,7 +41,20 @@ def make_scene(rng: np.random.Generator, side: int) -> U8:
 
 
 def make_plain(rng: np.random.Generator, side: int) -> U8:
-    """A wall, a sky, a title's ground: a smooth ramp with nothing on it. It shows no motion."""
+    """A wall, a sky, a title's ground: a smooth ramp with nothing on it, perhaps above another.
+
+    It shows no motion, or at most how far a level camera tilts.
+    """
+    canvas = _ramp(rng, side)
+    if rng.random() < FLOOR_SHARE:
+        # Near the middle, since a picture shows half of a scene or more.
+        line = int(side * rng.uniform(0.35, 0.75))
+        canvas[line:] = _ramp(rng, side)[line:]
+    return canvas
+
+
+def _ramp(rng: np.random.Generator, side: int) -> U8:
+    """From one colour to another, in any direction."""
     first, second = rng.uniform(10, 250, (2, 3))
     if rng.random() < 0.5:
         second = first + rng.uniform(-30, 30, 3)
@@ -83,8 +101,9 @@ def _dead_leaves(rng: np.random.Generator, side: int) -> U8:
     """
     canvas = np.full((side, side, 3), rng.integers(0, 256, 3), np.uint8)
     palette = _palette(rng)
-    least, most = side * 0.008, side * 0.25
-    for _ in range(int(rng.integers(150, 600))):
+    near = rng.random() < NEAR_LEAVES_SHARE
+    least, most = side * np.array((0.03, 0.5) if near else (0.008, 0.25))
+    for _ in range(int(rng.integers(60, 200) if near else rng.integers(150, 600))):
         u = rng.random()
         radius = (least**-2 + u * (most**-2 - least**-2)) ** -0.5  # density r^-3
         x, y = (int(v) for v in rng.integers(0, side, 2))

@@ -31,6 +31,8 @@ CREEPING_SHARE = 0.5
 PLAIN_SHARE = 0.3
 """Of shots whose camera stands still: nothing to be seen but a smooth ramp of colour, and
 mostly something that moves before it."""
+SAME_PLACE_SHARE = 0.25
+"""Of cuts and dissolves between two shots: two views of one scene."""
 ATTEMPTS = 16
 """Enough: of a hundred clips, four must be made again."""
 LIVING_SHARE, LIVING_SHARE_STATIC = 0.3, 0.5
@@ -133,7 +135,7 @@ def _shots(
     motions: list[Motion] = [m for m in LABELS if m not in TRANSITIONS]
     shares = np.array([0.4 if m == "static" else 0.6 / (len(motions) - 1) for m in motions])
     shots = [shot_of(motions[rng.choice(len(motions), p=shares)]) for _ in range(count)]
-    if label != "fade" and count == 2 and rng.random() < 0.15:
+    if label != "fade" and count == 2 and rng.random() < SAME_PLACE_SHARE:
         shots[1] = _same_place(rng, shots[0], times_s)
     return shots
 
