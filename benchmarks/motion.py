@@ -1,7 +1,7 @@
 """What `videomamba_motion` recognises in clips it never saw, by the command that users run.
 
     python -m benchmarks.motion FOOTAGE... [--still STILL...] [--dissolves NAME:FROM-TO...]
-        [--weights ENCODER] [--json OUT]
+        [--weights ENCODER] [--no-flips] [--json OUT]
 
 Tables, each with the share of clips that are called right:
 
@@ -115,17 +115,22 @@ def main() -> None:
         help="seconds of a file in which it dissolves by itself",
     )  # fmt: skip
     parser.add_argument("--weights", help="an encoder's folder; default: the one in the package")
+    parser.add_argument(
+        "--no-flips", action="store_true", help="see each clip once, as it is, and not its flips"
+    )
     parser.add_argument("--clips", type=int, default=40, help="of each label")
     parser.add_argument("--seed", type=int, default=2**31)
     parser.add_argument("--json")
     args = parser.parse_args()
     films = [f for path in args.footage if (f := read_film(path, args.dissolves)) is not None]
-    answers = {"generated": made(None, args.clips, args.seed, args.weights)}
+    flags = encoder_flags(args.weights) if args.weights else []
+    flags += ["--no-flips"] * args.no_flips
+    answers = {"generated": made(None, args.clips, args.seed, flags)}
     if films:
         for title, plays in (("over frozen footage", False), ("over playing footage", True)):
-            answers[title] = made(real(films, plays), args.clips, args.seed, args.weights)
+            answers[title] = made(real(films, plays), args.clips, args.seed, flags)
     if args.still:
-        answers["still"] = called(args.still, args.dissolves, args.weights)
+        answers["still"] = called(args.still, args.dissolves, flags)
     for title, found in answers.items():
         print_table(title, found)
     print_hardships(answers["generated"])
@@ -137,8 +142,12 @@ def main() -> None:
         Path(args.json).write_text(json.dumps(content, indent=1) + "\n")
 
 
-def made(footage: Footage | None, clips: int, seed: int, weights: str | None) -> list[Answer]:
-    """What freshly made clips were called, so many of each label."""
+def made(footage: Footage | None, clips: int, seed: int, flags: Sequence[str]) -> list[Answer]:
+    """What freshly made clips were called, so many of each label.
+
+    Args:
+        flags: for `vfeat extract`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         hardships: dict[str, frozenset[Hardship]] = {}
         for label in LABELS:
@@ -149,7 +158,7 @@ def made(footage: Footage | None, clips: int, seed: int, weights: str | None) ->
                 name = f"{label}/{index:04d}.mp4"
                 write_video(rng, f"{folder}/{name}", worn(rng, clip.frames), clip.rate_fps)
                 hardships[name] = clip.hardships
-        rows = extracted([folder], weights)
+        rows = extracted([folder], flags)
     found = []
     for uri, start_s, answer in rows:
         if start_s == 0:
@@ -159,12 +168,12 @@ def made(footage: Footage | None, clips: int, seed: int, weights: str | None) ->
 
 
 def called(
-    paths: Sequence[str], dissolves: Sequence[DissolveOf], weights: str | None
+    paths: Sequence[str], dissolves: Sequence[DissolveOf], flags: Sequence[str]
 ) -> list[Answer]:
     """What windows of real videos were called whose camera stands."""
     found = []
     films = {Path(path).name: read_film(path, dissolves) for path in paths}
-    for uri, start_s, name in extracted(paths, weights, STILL_STRIDE_S):
+    for uri, start_s, name in extracted(paths, flags, STILL_STRIDE_S):
         film = films[Path(uri).name]
         if film is not None and start_s + CLIP_S <= film.times_s[-1] and film.stands(start_s):
             found.append(Answer("static", name))
@@ -188,14 +197,12 @@ def by_hardship(answers: Sequence[Answer]) -> dict[str, tuple[int, int]]:
 
 
 def extracted(
-    sources: Sequence[str], weights: str | None, stride_s: float = CLIP_S
+    sources: Sequence[str], flags: Sequence[str], stride_s: float = CLIP_S
 ) -> list[tuple[str, float, str]]:
     """URI, start and best label of each clip, by `vfeat extract`."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "vfeat", "extract", *sources, "--out", out]
-        command += ["--executor", "inline", "--stride-seconds", str(stride_s)]
-        if weights:
-            command += [*encoder_flags(weights)]
+        command += ["--executor", "inline", "--stride-seconds", str(stride_s), *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 3):
             sys.exit(done.stderr)

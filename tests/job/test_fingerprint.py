@@ -8,19 +8,20 @@ from dataclasses import replace
 import pytest
 
 from vfeat.job.fingerprint import Recipe, difference, fingerprint
-from vfeat.job.recipe import ClipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
+from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 MODEL = ModelSpec("videomamba_tiny", "a.pth", (("depth", 2),))
 RECIPE = Recipe(MODEL, "sha256:00", ClipSpec(), FrameSpec(), OutputSpec())
 NAMED = replace(RECIPE, labels=LabelSpec("k400", "400 names, 12ab"))
+FLIPPED = replace(NAMED, flips=(FlipSpec("horizontal", (1, 0, 2)), FlipSpec("reverse", (0, 1, 2))))
 
 
 def test_a_recipe_without_names_is_what_it_was_before_there_were_any() -> None:
-    assert "labels" not in RECIPE.to_json()
+    assert not {"labels", "flips"} & RECIPE.to_json().keys()
     assert RECIPE.fingerprint == "6111e4782e348a35df88059c20cc1ea6"
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, NAMED], ids=["numbers", "names"])
+@pytest.mark.parametrize("recipe", [RECIPE, NAMED, FLIPPED], ids=["numbers", "names", "flips"])
 def test_json_brings_the_recipe_back(recipe: Recipe) -> None:
     content = json.loads(json.dumps(recipe.to_json()))
     assert Recipe.from_json(content) == recipe
@@ -36,3 +37,10 @@ def test_names_are_part_of_it_and_their_place_is_not() -> None:
     assert difference(RECIPE.to_json(), NAMED.to_json()) == [
         "labels.digest: the dataset has None, this job '400 names, 12ab'"
     ]
+
+
+def test_flips_are_part_of_it() -> None:
+    other = replace(NAMED, flips=(FlipSpec("horizontal", (0, 1, 2)), FLIPPED.flips[1]))
+    assert len({r.fingerprint for r in (NAMED, FLIPPED, other)}) == 3
+    lines = difference(FLIPPED.to_json(), other.to_json())
+    assert lines == ["flips.horizontal: the dataset has [1, 0, 2], this job [0, 1, 2]"]

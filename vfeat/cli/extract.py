@@ -62,6 +62,14 @@ def extract(
         str | None, typer.Option(help="bilinear (official) or area; default: the model's own.")
     ] = None,
     crops: Annotated[int, typer.Option(help="1 centre crop, or 3 averaged.")] = 1,
+    flips: Annotated[
+        bool | None,
+        typer.Option(
+            "--flips/--no-flips",
+            help="Labels from the mean over a clip and its flips; default: as the weights were "
+            "measured.",
+        ),
+    ] = None,
     square_pixels: Annotated[
         bool, typer.Option("--square-pixels", help="Apply the pixel aspect ratio.")
     ] = False,

@@ -38,7 +38,7 @@ def encoder(
     ] = None,
     generate: Annotated[
         list[str] | None,
-        Option(help="Make the videos first: task=camera_motion, clips=N, seed=S, folder=PATH."),
+        Option(help="Make the videos first: clips=N, seed=S, folder=PATH, earlier=FOLDER."),
     ] = None,
     model: Annotated[
         str, Option(help="A VideoMamba; `vfeat models` lists them.")
@@ -138,6 +138,10 @@ def encoder(
         str, Option(help="The epoch with the best validation score, the lowest loss, or the last.")
     ] = "score",
     test_clips: Annotated[int, Option(help="Clips of a video in an evaluation.")] = 1,
+    test_flips: Annotated[
+        bool,
+        Option(help="See each clip's flips too, in evaluations and later extractions; the mean."),
+    ] = False,
     crops: Annotated[int, Option(help="1 centre crop in an evaluation, or 3 averaged.")] = 1,
     seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,
     device: flags.Device = "auto",

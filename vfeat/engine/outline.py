@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec
+from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
 from vfeat.models.box import in_box
 from vfeat.models.registry import MOTION, model_info, resolve_config
-from vfeat.models.trained_on import trained_on
+from vfeat.models.trained_on import tested_flips, trained_on
 from vfeat.models.vit import PREFIX, VIT, is_vit, read_vit
 from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
@@ -26,6 +26,7 @@ class ModelOutline:
         classes: outputs of its head, K; None where it names its own classes (vit:).
         clip: the grid, with its own frames and seconds where the job says nothing.
         frame: how frames reach it, with its own size and normalisation.
+        flips: of a clip, which its labels are taken from too.
         shape: widths of a row.
         tokens: length of one view's forward pass.
         depth: number of layers.
@@ -38,6 +39,7 @@ class ModelOutline:
     shape: RowShape
     tokens: int
     depth: int
+    flips: tuple[FlipSpec, ...] = ()
 
 
 def outline(job: ExtractJob) -> ModelOutline:
@@ -99,7 +101,25 @@ def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> Mode
     shape = RowShape(config.embed_dim, clip.num_frames // config.tubelet_size, patches)
     spec = ModelSpec(name, weights, tuple(sorted(job.model_options.items())))
     tokens = 1 + shape.steps * shape.patches
-    return ModelOutline(spec, config.num_classes, clip, frame, shape, tokens, config.depth)
+    flips = _flips(job, name, weights, config.num_classes)
+    return ModelOutline(spec, config.num_classes, clip, frame, shape, tokens, config.depth, flips)
+
+
+def _flips(job: ExtractJob, name: str, weights: str | None, classes: int) -> tuple[FlipSpec, ...]:
+    """Of the weights, unless the job wants none; they decide labels only, so none without."""
+    own = tested_flips(weights) if job.flips is not False and job.top_k else ()
+    if job.flips and not own:
+        raise JobError(
+            f"--flips: nothing is known of flips beside the weights of {name}; a training with "
+            "--test-flips writes it into train.json. Leave out --flips"
+        )
+    for flip in own:
+        if len(flip.becomes) != classes:
+            raise JobError(
+                f"{weights}/train.json: flips.{flip.flip} is of {len(flip.becomes)} classes, the "
+                f"head of {classes}"
+            )
+    return own
 
 
 def _vit_outline(job: ExtractJob, name: str) -> ModelOutline:
@@ -108,6 +128,7 @@ def _vit_outline(job: ExtractJob, name: str) -> ModelOutline:
         ("--weights", job.weights),
         ("--model-option", job.model_options or None),
         ("--labels", job.label_names),
+        ("--flips", job.flips or None),
     ):
         if value is not None:
             raise JobError(

@@ -28,7 +28,8 @@ def make_recipe(job: ExtractJob) -> Recipe:
     digest = model_digest(job)
     check_decoder(job.decoder)
     model, labels = with_labels(job, described)
-    return Recipe(model, digest, described.clip, described.frame, job.output_spec, labels=labels)
+    clip, frame = described.clip, described.frame
+    return Recipe(model, digest, clip, frame, job.output_spec, labels=labels, flips=described.flips)
 
 
 def row_shape(job: ExtractJob) -> RowShape:
@@ -47,7 +48,7 @@ def estimate(job: ExtractJob, root: Root, *, gpu: bool, workers: int, decoders: 
             )  # fmt: skip
     model = outline(job)
     return from_model(
-        model.tokens * job.crops, model.shape.dim, model.depth,
+        model.tokens * job.crops * (1 + len(model.flips)), model.shape.dim, model.depth,
         gpu=gpu, workers=workers, decoders=decoders,
     )  # fmt: skip
 

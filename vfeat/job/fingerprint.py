@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from vfeat.job.recipe import ClipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
+from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 SCHEMA_VERSION = 1
 PLACES = ("model.weights", "labels.source")  # where things lie: known, and no part of the numbers
@@ -23,6 +23,7 @@ class Recipe:
             the weights' location is not part of the fingerprint, their content is.
         labels: names of the classes; None where their numbers stand in the column `labels`,
             or the model brings its own names, or none are kept.
+        flips: of a clip, over which and itself its labels' scores are averaged.
     """
 
     model: ModelSpec
@@ -32,6 +33,7 @@ class Recipe:
     output: OutputSpec
     schema_version: int = SCHEMA_VERSION
     labels: LabelSpec | None = None
+    flips: tuple[FlipSpec, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping, nested as the dataclass is."""
@@ -39,6 +41,9 @@ class Recipe:
         fields["model"]["config"] = dict(self.model.config)
         if self.labels is None:  # left out, so that the fingerprints of older datasets hold
             del fields["labels"]
+        del fields["flips"]
+        if self.flips:
+            fields["flips"] = {spec.flip: list(spec.becomes) for spec in self.flips}
         return fields
 
     @property
@@ -59,6 +64,7 @@ class Recipe:
             OutputSpec(**fields["output"]),
             fields["schema_version"],
             LabelSpec(**fields["labels"]) if "labels" in fields else None,
+            tuple(FlipSpec(f, tuple(b)) for f, b in fields.get("flips", {}).items()),
         )
 
 

@@ -5,6 +5,7 @@ Standard library only: decoder children import this module, and must stay small.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -13,6 +14,7 @@ Sampling = Literal["dense", "sparse"]
 Resize = Literal["bilinear", "area"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
+Flip = Literal["horizontal", "vertical", "reverse"]
 Triple = tuple[float, float, float]  # one value for each colour
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -120,6 +122,26 @@ class LabelSpec:
 
     source: str
     digest: str
+
+
+FLIP_DIMENSION: Mapping[Flip, int] = {"horizontal": 2, "vertical": 1, "reverse": 0}  # of THW
+
+
+@dataclass(frozen=True)
+class FlipSpec:
+    """A clip mirrored or played backwards, and what its class becomes by that.
+
+    Attributes:
+        becomes: for each class its index afterwards; who is exchanged twice is as before.
+    """
+
+    flip: Flip
+    becomes: tuple[int, ...]
+
+    @property
+    def dimension(self) -> int:
+        """The one that is turned around, of THW."""
+        return FLIP_DIMENSION[self.flip]
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,11 @@ class ExtractJob(Placement):
         "VideoMamba's bilinear",
     )
     crops: Literal[1, 3] = Field(1, description="1 centre crop, or 3 along the long side")
+    flips: bool | None = Field(
+        None,
+        description="Take labels from the mean over a clip and its flips; default: where the "
+        "weights were measured so",
+    )
     square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
     decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
 

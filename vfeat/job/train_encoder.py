@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, Resize, Sampling
+from vfeat.job.recipe import ClipSpec, DecodeLimits, Flip, FrameSpec, Resize, Sampling
 
 Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
 Keep = Literal["score", "loss", "last"]
-Flip = Literal["horizontal", "vertical", "reverse"]
 
 FLOW_FILE = "flow.parquet"  # of generated videos, in their folder
+JOINED_FLOW_FILE = "joined-flow.parquet"  # with that of earlier folders
 
 # These say where, how fast and how often, never what a finished step computes.
 NOT_NUMBERS = frozenset(
@@ -44,6 +44,19 @@ class Generated(BaseModel):
     seams_s: float | None = Field(
         None, gt=0, description="Half of the cuts lie at multiples of this: between tubelets"
     )
+    earlier: tuple[str, ...] = Field(
+        (), description="Folders of earlier generated videos, whose training clips are learnt too"
+    )
+
+    @field_validator("earlier", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def flow_table(self) -> str:
+        """Where it will say how the pictures move."""
+        return f"{self.folder}/{JOINED_FLOW_FILE if self.earlier else FLOW_FILE}"
 
 
 class TrainEncoderJob(BaseModel):
@@ -160,6 +173,11 @@ class TrainEncoderJob(BaseModel):
     )
     test_clips: int = Field(1, ge=1, le=1000, description="Clips of a video in an evaluation")
     crops: Literal[1, 3] = Field(1, description="Crops of a clip in an evaluation")
+    test_flips: bool = Field(
+        False,
+        description="In an evaluation, and in extraction later, look at each clip's flips too and "
+        "take the mean; the flips are those of training",
+    )
 
     seed: int = Field(0, description="Of everything that is drawn")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
@@ -191,6 +209,10 @@ class TrainEncoderJob(BaseModel):
             raise ValueError(why_not)
         if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
             raise ValueError("label_swaps.horizontal mirrors already: leave out hflip")
+        if self.test_flips and not (self.hflip or self.label_swaps):
+            raise ValueError("test_flips needs flips that were learnt: label_swaps or hflip")
+        if self.test_flips and self.objective == "masked":
+            raise ValueError("test_flips is for objectives with labels, not masked")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}")
         return self
@@ -229,7 +251,7 @@ class TrainEncoderJob(BaseModel):
     def flow_table(self) -> str | None:
         """Where it says how the pictures move."""
         if self.flow is None and self.generate is not None:
-            return f"{self.generate.folder}/{FLOW_FILE}"
+            return self.generate.flow_table
         return self.flow
 
     @property

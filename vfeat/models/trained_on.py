@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from vfeat.errors import JobError
-from vfeat.job.recipe import ClipSpec, FrameSpec, Resize
+from vfeat.job.recipe import FLIP_DIMENSION, ClipSpec, FlipSpec, FrameSpec, Resize
 from vfeat.models.weights import TRAIN_FILE, parse_config, read_beside, stored_config
 
 
@@ -24,9 +24,7 @@ def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
     if weights is None:
         return clip, frame
     config = stored_config(weights) or {}
-    content = read_beside(weights, TRAIN_FILE)
-    where = f"{weights.rstrip('/')}/{TRAIN_FILE}"
-    train = {} if content is None else parse_config(where, content)
+    where, train = _train_file(weights)
     clips, frames = _part(where, train, "clip"), _part(where, train, "frame")
     num_frames = clips.get("num_frames", config.get("num_frames") or clip.num_frames)
     clip_s = clips.get("clip_s", clip.clip_s)
@@ -38,6 +36,35 @@ def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
     if resize not in get_args(Resize):
         raise JobError(f"{where}: resize is {resize!r}, not one of {', '.join(get_args(Resize))}")
     return ClipSpec(int(num_frames), float(clip_s), float(clip_s)), FrameSpec(int(size), resize)
+
+
+def tested_flips(weights: str | None) -> tuple[FlipSpec, ...]:
+    """The flips that were looked at too where the weights' training measured them.
+
+    Raises:
+        JobError: `train.json` is damaged.
+        EnvironmentMissing, StorageError: see `vfeat.models.weights`.
+    """
+    if weights is None:
+        return ()
+    where, train = _train_file(weights)
+    found = _part(where, train, "flips")
+    flips = [FlipSpec(flip, tuple(found[flip])) for flip in FLIP_DIMENSION if flip in found]
+    wrong = found.keys() - FLIP_DIMENSION.keys()
+    wrong |= {f.flip for f in flips if sorted(f.becomes) != list(range(len(f.becomes)))}
+    if wrong:
+        raise JobError(
+            f"{where}: flips.{min(wrong)} is not one of {', '.join(FLIP_DIMENSION)} with the index "
+            "that each class becomes"
+        )
+    return tuple(flips)
+
+
+def _train_file(weights: str) -> tuple[str, Mapping[str, Any]]:
+    """Where it would be, and what it says; nothing where there is none."""
+    content = read_beside(weights, TRAIN_FILE)
+    where = f"{weights.rstrip('/')}/{TRAIN_FILE}"
+    return where, {} if content is None else parse_config(where, content)
 
 
 def _part(where: str, train: Mapping[str, Any], name: str) -> Mapping[str, Any]:

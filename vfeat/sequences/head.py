@@ -77,7 +77,7 @@ class Head:
 
         Raises:
             JobError: another recipe, level or width, said field by field. What does not change
-                the vectors (labels kept, further tokens kept) may differ.
+                the vectors (labels and how they are found, further tokens kept) may differ.
         """
         mine, theirs = _vectors_only(self.recipe), _vectors_only(dataset.recipe)
         if mine.fingerprint != theirs.fingerprint:
@@ -180,7 +180,8 @@ def load_head_model(head: Head) -> ViS4mer:
 
 def _vectors_only(recipe: Recipe) -> Recipe:
     """The recipe without what leaves the vectors as they are."""
-    return replace(recipe, output=replace(recipe.output, tokens="none", top_k=0), labels=None)
+    output = replace(recipe.output, tokens="none", top_k=0)
+    return replace(recipe, output=output, labels=None, flips=())
 
 
 def _read_json(uri: str, name: str) -> dict[str, Any]:

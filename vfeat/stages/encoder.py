@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.fingerprint import Recipe
+from vfeat.models.flips import over_flips
 from vfeat.stages.networks import load_network
 
 
@@ -55,7 +56,7 @@ class Encoder:
         self.output = recipe.output
         self.network = load_network(recipe, self.device)
         self.shape = self.network.shape
-        self.views = recipe.frame.crops
+        self.views, self.flips = recipe.frame.crops, recipe.flips
         self.mean = torch.tensor(recipe.frame.mean, device=self.device).view(3, 1, 1, 1)
         self.std = torch.tensor(recipe.frame.std, device=self.device).view(3, 1, 1, 1)
         self.batch_size = batch_size or self._batch_by_memory()
@@ -102,6 +103,7 @@ class Encoder:
         half = self.output.dtype == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             features, scores, tokens = self.network(video)
+            scores = over_flips(scores, video, self.flips, lambda v: self.network(v).scores_BK)
         return _mean(features, B, V), _mean(scores, B, V), tokens
 
     def _labels(self, scores_BK: Tensor) -> list[tuple[tuple[str, float], ...]]:

@@ -15,7 +15,7 @@ from tests.train.encoder.moving import STEPS, moving_frames
 from vfeat.errors import JobError
 from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD, FrameSpec
 from vfeat.media.frames import normalise
-from vfeat.train.encoder.augment import Augment, channels_first, normalised, read_swaps
+from vfeat.train.encoder.augment import Augment, channels_first, normalised, read_flips
 
 CLASSES = (*sorted(STEPS), "still")
 
@@ -73,7 +73,7 @@ def test_labels_that_are_not_named_stay() -> None:
 )
 def test_wrong_swaps_are_refused(swaps: dict[str, dict[str, str]], sentence: str) -> None:
     with pytest.raises(JobError, match=sentence):
-        read_swaps(tiny_job("clips.csv", Path("out"), label_swaps=swaps), CLASSES)
+        read_flips(tiny_job("clips.csv", Path("out"), label_swaps=swaps), CLASSES)
 
 
 def test_without_augmentation_a_clip_is_what_extraction_makes_of_it() -> None:

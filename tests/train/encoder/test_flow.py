@@ -182,6 +182,19 @@ def test_weights_that_are_not_there_are_told_before_clips_are_made(tmp_path: Pat
     assert not (tmp_path / "clips").exists()
 
 
+def test_earlier_clips_are_learnt_too(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = trained
+    earlier = {"clips": 13, "seed": 6, "folder": str(tmp_path / "new"), "earlier": "nowhere"}
+    with pytest.raises(JobError, match="nowhere is not a folder of generated clips"):
+        train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier))
+    assert not (tmp_path / "new").exists()
+    earlier["earlier"] = str(folder / "clips")
+    result = train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier, epochs=1))
+    counts = result["videos"]["static"]
+    assert (counts["train"], counts["val"]) == (2, 1)  # of three and of one
+    assert result["history"][0]["losses"]["flow"] > 0
+
+
 def test_going_on_loses_nothing(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """The head that reads the flow is part of the checkpoint."""
     folder, result = trained

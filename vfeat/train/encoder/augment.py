@@ -12,7 +12,6 @@ Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfeat.errors import JobError
-from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD
-from vfeat.job.train_encoder import Flip, TrainEncoderJob
+from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD, Flip, FlipSpec
+from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.crop import crop_flow, crop_video, draw_box
 from vfeat.train.encoder.mixing import Mixing
 from vfeat.train.encoder.objective import TrainBatch
@@ -29,7 +28,6 @@ from vfeat.train.labels import listed
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as gray pictures are made
 FLIPS: tuple[Flip, ...] = ("horizontal", "vertical", "reverse")
-DIMENSION: Mapping[Flip, int] = {"horizontal": 2, "vertical": 1, "reverse": 0}  # of TSSC
 
 # What becomes of a motion (x, y). Played backwards it is the opposite one, from where it ended:
 # the difference is a share of the displacement within one tubelet.
@@ -38,15 +36,7 @@ TURNED: Mapping[Flip, tuple[float, float]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Swap:
-    """A flip, and the class that each class becomes under it."""
-
-    flip: Flip
-    becomes: tuple[int, ...]
-
-
-def read_swaps(job: TrainEncoderJob, classes: Sequence[str]) -> tuple[Swap, ...]:
+def read_flips(job: TrainEncoderJob, classes: Sequence[str]) -> tuple[FlipSpec, ...]:
     """The flips of a job.
 
     Raises:
@@ -56,7 +46,7 @@ def read_swaps(job: TrainEncoderJob, classes: Sequence[str]) -> tuple[Swap, ...]
     if job.hflip:
         asked["horizontal"] = {}
     return tuple(
-        Swap(flip, _permutation(flip, asked[flip], classes)) for flip in FLIPS if flip in asked
+        FlipSpec(flip, _permutation(flip, asked[flip], classes)) for flip in FLIPS if flip in asked
     )
 
 
@@ -83,7 +73,7 @@ class Augment:
     """
 
     def __init__(self, job: TrainEncoderJob, classes: Sequence[str]) -> None:
-        self._swaps = read_swaps(job, classes)
+        self._flips = read_flips(job, classes)
         self._jitter, self._gray, self._classes = job.jitter, job.gray, len(classes)
         self._crop = job.random_crop
         self._mixing = Mixing(job, len(classes))
@@ -125,16 +115,16 @@ class Augment:
         """Flip half of the clips by each flip, in place; the labels that they have now."""
         found = list(labels)
         for place, generator in enumerate(generators):
-            flips = [swap for swap in self._swaps if generator.random() < 0.5]
-            for swap in flips:
-                found[place] = swap.becomes[found[place]]
+            flips = [spec for spec in self._flips if generator.random() < 0.5]
+            for spec in flips:
+                found[place] = spec.becomes[found[place]]
             if flips:
-                dimensions = [DIMENSION[swap.flip] for swap in flips]
+                dimensions = [spec.dimension for spec in flips]
                 frames_BTSSC[place] = frames_BTSSC[place].flip(dimensions)
             if flow is not None:
-                for swap in flips:
-                    turned = flow[place].flip(DIMENSION[swap.flip])
-                    flow[place] = turned * torch.tensor(TURNED[swap.flip])
+                for spec in flips:
+                    turned = flow[place].flip(spec.dimension)
+                    flow[place] = turned * torch.tensor(TURNED[spec.flip])
         return found
 
     def _colours(

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from vfeat.errors import Interrupted
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.flips import over_flips
 from vfeat.train.draw import draw
-from vfeat.train.encoder.augment import channels_first, normalised
+from vfeat.train.encoder.augment import channels_first, normalised, read_flips
 from vfeat.train.encoder.feed import ClipFeed, RawBatch
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.objective import Objective, TrainBatch
@@ -47,30 +48,36 @@ class Evaluator:
     """Runs networks over splits.
 
     Args:
-        classes: K.
+        classes: names, K.
     """
 
     def __init__(
         self,
         job: TrainEncoderJob,
         feed: ClipFeed,
-        classes: int,
+        classes: Sequence[str],
         device: torch.device,
         peers: Peers,
     ) -> None:
-        self._job, self._feed, self._classes, self._device = job, feed, classes, device
+        self._job, self._feed, self._classes, self._device = job, feed, len(classes), device
         self._peers = peers
+        self._flips = read_flips(job, classes) if job.test_flips else ()
 
     def metrics(
         self, model: torch.nn.Module, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> Metrics | None:  # fmt: skip
         """Of a network that classifies; None when no video gives a clip."""
+
+        def score(video_BCTSS: Tensor) -> Tensor:
+            logits_BK: Tensor = model(video_BCTSS)
+            return logits_BK.double().softmax(-1)
+
         model.eval()
         sums: dict[int, _Scores] = {}
         for raw, video_BCTSS in self._batches(footage, phase, epoch, watch):
             with torch.inference_mode(), autocast(self._job, self._device):
-                scores = model(video_BCTSS).double().softmax(-1)
+                scores = over_flips(score(video_BCTSS), video_BCTSS, self._flips, score)
             scores_BK = scores.view(len(raw.picks), -1, self._classes).mean(1).cpu()
             for pick, scores_K in zip(raw.picks, scores_BK, strict=True):
                 sums.setdefault(pick.row, _Scores(pick.label)).add(scores_K.numpy())

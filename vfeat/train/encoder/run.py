@@ -74,6 +74,7 @@ def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
         return job.source
     find_weights(job.weights)  # before minutes of rendering
     corpus = import_module("vfeat.synthetic")  # needs OpenCV and FFmpeg's encoders, not torch
+    corpus.check_earlier(job.generate.folder, job.generate.earlier)
     made: str = corpus.write_corpus(
         job.generate.folder,
         clips=job.generate.clips,
@@ -83,4 +84,6 @@ def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
         workers=os.cpu_count() or 1,
         progress=lambda done, total: watch.advanced("generate", 0, done, total, 0.0),
     )
+    if job.generate.earlier:
+        made = corpus.write_joined(job.generate.folder, job.generate.earlier)
     return made

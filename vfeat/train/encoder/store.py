@@ -26,6 +26,7 @@ from vfeat.job.train_encoder import TrainEncoderJob, default_numbers
 from vfeat.models import VideoMamba, create_model, save_model
 from vfeat.models.videomamba import Trunk
 from vfeat.storage.root import Root
+from vfeat.train.encoder.augment import read_flips
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.listing import Listing
 from vfeat.train.encoder.trainer import EncoderTrainer
@@ -83,10 +84,12 @@ class EncoderStore:
         """Say what is trained here; `classes` is empty where nothing is classified."""
         if classes:
             self.root.replace_bytes(LABELS_FILE, _json(list(classes)))
+        flips = read_flips(job, classes) if job.test_flips else ()
         content = {
             "job": job.model_dump(mode="json"),
             "clip": asdict(job.clip_spec),
             "frame": asdict(job.frame_spec(job.crops)),
+            "flips": {spec.flip: spec.becomes for spec in flips},
             "kernel": kernel,
             "identity": self._identity,
         }

@@ -80,8 +80,7 @@ class Training:
             progress = self._progress(trainer)
             if progress.step or progress.history:
                 self.watch.note(f"Going on in epoch {progress.epoch}, step {progress.step}.")
-            classes_K = len(self.listing.classes)
-            evaluator = Evaluator(self.job, feed, classes_K, device, self.peers)
+            evaluator = Evaluator(self.job, feed, self.listing.classes, device, self.peers)
             return self._carry_out(trainer, feed, evaluator, footage, progress)
 
     def _carry_out(
