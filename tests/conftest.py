@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,6 @@ import pytest
 from tests.s3.fixtures import bucket, proxy, s3
 
 __all__ = ["bucket", "proxy", "s3"]  # fixtures of a real S3-API server, found by their names
-
-# What a shell runs in the background ignores Ctrl-C, and so would all commands that tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

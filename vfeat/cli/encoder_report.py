@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from vfeat.cli.interrupt import leave, signals_to
 from vfeat.train.encoder.watch import EncoderWatch, Phase
 
 if TYPE_CHECKING:
@@ -114,25 +113,18 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
     console = Console(stderr=True, soft_wrap=True)
     watch = BarEncoderWatch(console) if sys.stderr.isatty() else LineEncoderWatch(console)
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop() -> None:
         if watch.asked_to_stop:
-            raise KeyboardInterrupt
+            leave()
         watch.asked_to_stop = True
         watch.note(
             "Stopping; a checkpoint is kept of what was learnt. Again to leave now. Go on later "
             f"with:\n  {again}"
         )
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        if isinstance(watch, BarEncoderWatch):
-            with watch.bars:
-                yield watch
-        else:
-            yield watch
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    bars = watch.bars if isinstance(watch, BarEncoderWatch) else nullcontext()
+    with signals_to(stop), bars:
+        yield watch
 
 
 def print_outline(found: Outline, json_output: bool) -> None:

@@ -1,12 +1,11 @@
-"""Ctrl-C: once to finish the running shards, twice to leave now; both say how to go on."""
+"""Ctrl-C: once to end in order, twice to leave now; both say how to go on."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,14 +16,29 @@ INTERRUPTED = 130
 
 
 @contextmanager
+def signals_to(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at every SIGINT and SIGTERM while the block runs, in the main thread.
+
+    Also where a shell started the command in its background, with SIGINT ignored.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into an orderly stop while the block runs.
+    """Let the running shards be finished, then stop.
 
     Args:
         again: the command that resumes.
     """
 
-    def stop(signum: int, frame: FrameType | None) -> None:
+    def stop() -> None:
         if run.interrupted:
             watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
             os._exit(INTERRUPTED)  # children and actors die with this process
@@ -34,9 +48,10 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
         )
         run.interrupt()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with signals_to(stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def leave() -> None:
+    """End the command from within a signal's handler, as Ctrl-C does by itself."""
+    raise KeyboardInterrupt

@@ -113,12 +113,13 @@ def _tasks(words: list[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def _carry_out(spec: TrainSpec, as_json: bool) -> None:
+    from vfeat.cli.interrupt import leave, signals_to
     from vfeat.cli.train_report import make_train_watch, print_heads
     from vfeat.train.run import train_heads
 
     again = shlex.join(["vfeat", *sys.argv[1:]])
     try:
-        with make_train_watch() as watch:
+        with signals_to(leave), make_train_watch() as watch:
             results = train_heads(spec, watch)
     except KeyboardInterrupt:
         print(f"Stopped. The last whole epoch is kept; go on with:\n  {again}", file=sys.stderr)
