@@ -72,6 +72,11 @@ def test_run_takes_such_a_job(clips: Path, tmp_path: Path) -> None:
         ({"epoch": 3}, "epoch: unknown field; did you mean 'epochs'?"),
         ({"hflip": True, "label_swaps": {"horizontal": {}}}, "leave out hflip"),
         ({"lr": 1e-7}, "min_lr 1e-06 is above lr 1e-07"),
+        ({"test_flips": True}, "test_flips needs flips that were learnt"),
+        (
+            {"test_flips": True, "hflip": True, "objective": "masked", "teacher": "t"},
+            "test_flips is for objectives with labels",
+        ),
         ({"generate": {"clips": 9, "folder": "f"}}, "give either a list of clips"),
     ],
 )

@@ -42,7 +42,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_tells_motions_apart(clips: Path, tmp_path: Path) -> None:
     """Chance is 25 %; three in four must be right (measured: 96 %, in one minute on two cores)."""
     out = tmp_path / "encoder"
-    trained = run("train", "encoder", clips, "--out", out, *FLAGS, *SWAP_FLAGS, "--json")
+    trained = run(
+        "train", "encoder", clips, "--out", out, *FLAGS, *SWAP_FLAGS, "--test-flips", "--json"
+    )
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
     assert result["metrics"]["test"]["top1"] > 0.75, trained.stderr
@@ -83,6 +85,37 @@ def _check_extraction(folder: Path, encoder: Path, out: Path, result: dict[str, 
     metrics = result["metrics"]
     assert isinstance(metrics, dict)
     assert len(rows) == 80 and right / 80 == pytest.approx(metrics["test"]["top1"], abs=0.02)
+
+
+def test_extraction_sees_the_flips_that_were_measured(clips: Path, tmp_path: Path) -> None:
+    """Its scores give the loss that `metrics.json` has; without the flips they do not."""
+    out = tmp_path / "encoder"
+    flags = [*FLAGS, "--epochs", "2", "--eval-every", "1", *SWAP_FLAGS, "--test-flips"]
+    trained = run("train", "encoder", clips, "--out", out, *flags, "--json")
+    assert trained.returncode == 0, trained.stderr
+    flips = json.loads((out / "train.json").read_text())["flips"]
+    assert sorted(STEPS) == ["down", "left", "right", "up"]
+    assert flips == {
+        "horizontal": [0, 2, 1, 3], "vertical": [3, 1, 2, 0], "reverse": [3, 2, 1, 0]
+    }  # fmt: skip
+    measured = json.loads(trained.stdout)["metrics"]["test"]["loss"]
+    videos = sorted(clips.parent.glob("*_test*.mp4"))
+    losses = []
+    for words in ([], ["--no-flips"]):
+        place = tmp_path / f"features{len(words)}"
+        encoder = ["--model", "videomamba", "--weights", out, "--executor", "inline", *words]
+        done = run("extract", *videos, "--out", place, *encoder, "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+        rows = [
+            r for file in (place / "features").iterdir() for r in pq.read_table(file).to_pylist()
+        ]
+        given = [
+            next(v["score"] for v in row["labels"] if Path(row["uri"]).name.startswith(v["label"]))
+            for row in rows
+        ]
+        losses.append(-np.mean(np.log(given)))
+    assert losses[0] == pytest.approx(measured, rel=1e-4)
+    assert abs(losses[1] / measured - 1) > 1e-3
 
 
 def test_a_dry_run_counts_and_writes_nothing(clips: Path, tmp_path: Path) -> None:
