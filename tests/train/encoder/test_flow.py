@@ -22,7 +22,7 @@ from vfeat.models.flow_reader import FlowReader
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.flow import UNIT, FlowClassification, FlowTable
 from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.objective import GIVEN, Classification, TrainBatch
+from vfeat.train.encoder.objective import Classification, TrainBatch
 from vfeat.train.encoder.order import Pick
 from vfeat.train.encoder.outline import outline
 from vfeat.train.encoder.probing import Footage
@@ -130,17 +130,17 @@ def test_the_loss_is_a_mean_over_clips_of_what_is_known() -> None:
     given = batch(clips(count=3, size=48))
     flow = torch.randn(3, 2, 3, 3, 2)
     flow[1], flow[2, 0] = torch.nan, torch.nan
-    losses = objective(TrainBatch(given.video_BCTSS, given.target_BK, flow))
+    losses, given_B = objective(TrainBatch(given.video_BCTSS, given.target_BK, flow))
     read = model.read_flow(model.forward_tokens(given.video_BCTSS)).detach()
     by_clip = [torch.nn.functional.smooth_l1_loss(read[0], flow[0]), torch.tensor(0.0)]
     by_clip.append(torch.nn.functional.smooth_l1_loss(read[2, 1], flow[2, 1]))
-    assert losses.pop(GIVEN).shape == (3,)
+    assert given_B.shape == (3,)
     told = {name: float(loss.detach()) for name, loss in losses.items()}
     assert told["flow"] == pytest.approx(float(sum(by_clip)) / 3, rel=1e-5)
-    plain = float(Classification(model, 0.0, 0.5)(given)["loss"].detach())
+    plain = float(Classification(model, 0.0, 0.5)(given).by_name["loss"].detach())
     assert told["loss"] == pytest.approx(plain + 3 * told["flow"], rel=1e-5)
     unknown = TrainBatch(given.video_BCTSS, given.target_BK, torch.full_like(flow, torch.nan))
-    losses = objective(unknown)
+    losses = objective(unknown).by_name
     losses["loss"].backward()
     assert float(losses["flow"].detach()) == 0 and model.flow_head.weight.grad is not None
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

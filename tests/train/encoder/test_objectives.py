@@ -53,7 +53,7 @@ def test_the_official_losses(weight: float, tmp_path: Path) -> None:
     teacher = load_teacher("videomamba", str(tmp_path), student.config)
     objective = Distillation(student, teacher, weight, label_smoothing=0.0)
     target = F.one_hot(golden.io["target"], student.config.num_classes).float()
-    losses = objective(TrainBatch(golden.io["input"], target))
+    losses = objective(TrainBatch(golden.io["input"], target)).by_name
     for name in ("classification", "distillation"):
         assert relative(losses[name], golden.io[f"loss.{name}"]) < FORWARD
     expected = golden.io["loss.classification"] + weight * golden.io["loss.distillation"]
@@ -67,7 +67,7 @@ def test_distillation_moves_towards_the_teacher(teacher: Teacher) -> None:
     before = [p.clone() for p in teacher.parameters()]
     curve = []
     for _ in range(15):
-        losses = objective(batch(clips()))
+        losses = objective(batch(clips())).by_name
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()
@@ -83,7 +83,7 @@ def test_masked_pretraining_reaches_every_parameter(
     teacher: Teacher, kind: MaskKind, layers: int
 ) -> None:
     objective = pretraining(teacher, kind, layers=layers)
-    losses = objective(batch(clips()))
+    losses = objective(batch(clips())).by_name
     assert 0 < float(losses["loss"].detach()) < 4
     losses["loss"].backward()
     for name, parameter in objective.model.named_parameters():
@@ -97,7 +97,7 @@ def test_the_loss_is_over_the_visible_tokens(teacher: Teacher) -> None:
     nothing = torch.zeros(2, config().num_tokens, dtype=torch.bool)
     found, wanted = objective.model(video, nothing)[0], teacher(video).tokens_BLC
     expected = (found - wanted).square().sum(-1).mean()  # of unit vectors: 2 - 2·cosine
-    torch.testing.assert_close(objective(batch(video))["loss"], expected)
+    torch.testing.assert_close(objective(batch(video)).by_name["loss"], expected)
 
 
 def test_labels_are_not_read(teacher: Teacher) -> None:
@@ -105,7 +105,7 @@ def test_labels_are_not_read(teacher: Teacher) -> None:
     losses = []
     for seed in (0, 1):
         torch.manual_seed(7)
-        losses.append(objective(batch(clips(4), seed=seed))["loss"])
+        losses.append(objective(batch(clips(4), seed=seed)).by_name["loss"])
     assert torch.equal(*losses)
 
 
@@ -114,7 +114,7 @@ def test_masks_are_drawn_from_the_random_state(teacher: Teacher) -> None:
     losses = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        losses.append(float(objective(given)["loss"].detach()))
+        losses.append(float(objective(given).by_name["loss"].detach()))
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -122,7 +122,7 @@ def test_attention_masks_follow_a_vits_attention(tmp_path: Path) -> None:
     save_vit(tmp_path, patch_size=16, image_size=32)
     seeing = load_teacher(f"vit:{tmp_path}", None, config(), attends=True)
     objective = pretraining(seeing, "attention")
-    objective(batch(clips()))["loss"].backward()
+    objective(batch(clips())).by_name["loss"].backward()
     blind = load_teacher(f"vit:{tmp_path}", None, config())
     with pytest.raises(JobError, match="gives its attention"):
         pretraining(blind, "attention")(batch(clips()))

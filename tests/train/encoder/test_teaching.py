@@ -60,7 +60,7 @@ def optimise(
         set_learning_rate(optimizer, learning_rate(job, step, steps))
         picked = torch.randint(len(clips.direction_B), (BATCH,), generator=order)
         target_BK = F.one_hot(clips.direction_B[picked], DIRECTIONS).float()
-        loss = objective(TrainBatch(clips.video_BCTSS[picked], target_BK))["loss"]
+        loss = objective(TrainBatch(clips.video_BCTSS[picked], target_BK)).by_name["loss"]
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, job.clip_norm)

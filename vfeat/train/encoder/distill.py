@@ -6,11 +6,10 @@ Source: Li et al., "VideoMamba", 2024, section 3.3; the official `engine_distill
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor
 
 from vfeat.models.student import Student
 from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.objective import GIVEN, Objective, TrainBatch, given
+from vfeat.train.encoder.objective import Losses, Objective, TrainBatch, given
 from vfeat.train.encoder.teacher import Teacher
 
 
@@ -31,16 +30,16 @@ class Distillation(Objective):
         self.teacher = teacher
         self.weight, self.label_smoothing = weight, label_smoothing
 
-    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+    def forward(self, batch: TrainBatch) -> Losses:
         logits_BK, tokens_BLC = self.model.forward_student(batch.video_BCTSS)
         wanted_BLC = self.teacher(batch.video_BCTSS).tokens_BLC
         classification = F.cross_entropy(
             logits_BK.float(), batch.target_BK, label_smoothing=self.label_smoothing
         )
         distillation = alignment_loss(tokens_BLC, wanted_BLC)
-        return {
+        by_name = {
             "loss": classification + self.weight * distillation,
             "classification": classification,
             "distillation": distillation,
-            GIVEN: given(logits_BK, batch),
         }
+        return Losses(by_name, given(logits_BK, batch))

@@ -20,7 +20,7 @@ from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import channels_first, normalised, read_flips
 from vfeat.train.encoder.feed import ClipFeed, RawBatch
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.objective import Objective, TrainBatch
+from vfeat.train.encoder.objective import Losses, Objective, TrainBatch
 from vfeat.train.encoder.order import evaluation_groups
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.prefetch import Prefetch
@@ -97,8 +97,9 @@ class Evaluator:
             batch = TrainBatch(video_BCTSS, target_BK.to(self._device))
             seed = draw(self._job.seed, "validation", raw.picks[0].row)
             with torch.no_grad(), seeded(seed, self._device), autocast(self._job, self._device):
-                found = objective(batch)
-            total.add({name: float(value) for name, value in found.items()}, len(raw.picks))
+                found: Losses = objective(batch)
+            losses = {name: float(value) for name, value in found.by_name.items()}
+            total.add(losses, len(raw.picks))
         everywhere = Progress()
         for part in self._peers.every(total):
             everywhere.clips += part.clips

@@ -24,7 +24,7 @@ from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.flow_reader import FlowReader
 from vfeat.models.registry import VideoMambaConfig
 from vfeat.storage.root import Root
-from vfeat.train.encoder.objective import Classification, TrainBatch
+from vfeat.train.encoder.objective import Classification, Losses, TrainBatch
 from vfeat.train.encoder.order import Pick
 
 F32 = npt.NDArray[np.float32]
@@ -49,9 +49,9 @@ class FlowClassification(Classification):
         super().__init__(model, label_smoothing, token_loss)
         self.flow_loss = flow_loss
 
-    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+    def forward(self, batch: TrainBatch) -> Losses:
         tokens_BLD = self.model.forward_tokens(batch.video_BCTSS)
-        losses = self.of_tokens(tokens_BLD, batch)
+        losses, given_B = self.of_tokens(tokens_BLD, batch)
         read, true = self.model.read_flow(tokens_BLD).float(), batch.flow
         assert true is not None  # the trainer has it where the job asks for this objective
         known = ~true.isnan()
@@ -59,7 +59,8 @@ class FlowClassification(Classification):
         errors = F.smooth_l1_loss(read, true.where(known, read.detach()), reduction="none")
         flow_B = errors.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
         flow = flow_B.mean()
-        return {**losses, "loss": losses["loss"] + self.flow_loss * flow, "flow": flow}
+        loss = losses["loss"] + self.flow_loss * flow
+        return Losses({**losses, "loss": loss, "flow": flow}, given_B)
 
 
 class FlowTable:

@@ -1,8 +1,8 @@
 """What a training of an encoder minimises: the one place where objectives plug in.
 
 An objective is a module that holds the network (and, where it has one, a frozen teacher) and
-turns a batch into named losses. The trainer knows nothing else: it calls the module, steps
-down `losses["loss"]`, and writes the means of all of them down. Being a module, it is what
+turns a batch into `Losses`. The trainer knows nothing else: it calls the module, steps down the one
+named `loss`, and writes the means of all of them down. Being a module, it is what
 DistributedDataParallel wraps; what must not learn has `requires_grad_(False)`.
 
 To add one: subclass `Objective`, and build it in `make_objective` (`objectives.py`) by the job's
@@ -12,14 +12,12 @@ fields.
                      dict is the encoder's folder, and nothing outside it learns
     classifies       whether `model(video)` gives logits; validation then counts right answers,
                      and the best epoch is the one with most of them (unless `keep` says
-                     otherwise); without, the one with the lowest mean of `losses["loss"]` over
-                     the validation clips
-    forward(batch)   losses by name, each a mean over the batch's clips (scalars); in training
-                     and, under no_grad and in eval mode, in the validation of an objective
-                     that does not classify. One that classifies also gives `given`, the
-                     probability of each clip's own label, which is no loss. Random numbers come
-                     from torch's generator, which the trainer seeds for each step, so that a
-                     resumed run draws the same
+                     otherwise); without, the one with the lowest mean of `loss` over the
+                     validation clips
+    forward(batch)   the `Losses`; in training and, under no_grad and in eval mode, in the
+                     validation of an objective that does not classify. Random numbers come from
+                     torch's generator, which the trainer seeds for each step, so that a resumed
+                     run draws the same
 
 Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 """
@@ -27,15 +25,13 @@ Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfeat.models import VideoMamba
 from vfeat.models.videomamba import Trunk
-
-GIVEN: Final = "given"
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,19 @@ class TrainBatch:
     flow: Tensor | None = None
 
 
+class Losses(NamedTuple):
+    """What an objective makes of a batch.
+
+    Attributes:
+        by_name: means over the batch's clips (scalars); `loss` is minimised, the others are told.
+        given_B: the probability that each clip's own label is given, float32, without a
+            gradient; None where nothing is classified.
+    """
+
+    by_name: dict[str, Tensor]
+    given_B: Tensor | None = None
+
+
 class Objective(nn.Module):
     """See the top of this file."""
 
@@ -64,8 +73,8 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
-        """Losses by name; `loss` is minimised, the others are told. And `given`: float32 [B]."""
+    def forward(self, batch: TrainBatch) -> Losses:
+        """Run the network on a batch."""
         raise NotImplementedError
 
 
@@ -83,20 +92,20 @@ class Classification(Objective):
         super().__init__(model)
         self.label_smoothing, self.token_loss = label_smoothing, token_loss
 
-    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+    def forward(self, batch: TrainBatch) -> Losses:
         if not self.token_loss:
             logits_BK = self.model(batch.video_BCTSS)
-            return {"loss": self._loss(logits_BK, batch), GIVEN: given(logits_BK, batch)}
+            return Losses({"loss": self._loss(logits_BK, batch)}, given(logits_BK, batch))
         return self.of_tokens(self.model.forward_tokens(batch.video_BCTSS), batch)
 
-    def of_tokens(self, tokens_BLD: Tensor, batch: TrainBatch) -> dict[str, Tensor]:
+    def of_tokens(self, tokens_BLD: Tensor, batch: TrainBatch) -> Losses:
         """Losses of a forward pass; the class token is the first one."""
         logits_BK = self.model.head(tokens_BLD[:, 0])
         class_loss = self._loss(logits_BK, batch)
         mean_loss = self._loss(self.model.head(tokens_BLD[:, 1:].mean(dim=1)), batch)
         loss = class_loss + self.token_loss * mean_loss
-        losses = {"loss": loss, "class_token": class_loss, "mean_of_tokens": mean_loss}
-        return {**losses, GIVEN: given(logits_BK, batch)}
+        by_name = {"loss": loss, "class_token": class_loss, "mean_of_tokens": mean_loss}
+        return Losses(by_name, given(logits_BK, batch))
 
     def _loss(self, logits_BK: Tensor, batch: TrainBatch) -> Tensor:
         logits_BK = logits_BK.float()

@@ -15,7 +15,7 @@ from vfeat.job.train_encoder import MaskKind
 from vfeat.models.masked import MaskedVideoMamba, visible
 from vfeat.train.encoder.alignment import alignment_loss
 from vfeat.train.encoder.masks import attention_mask, random_mask, tube_mask
-from vfeat.train.encoder.objective import Objective, TrainBatch
+from vfeat.train.encoder.objective import Losses, Objective, TrainBatch
 from vfeat.train.encoder.teacher import Teacher, View
 
 
@@ -32,11 +32,11 @@ class MaskedPretraining(Objective):
         self.teacher = teacher
         self.kind, self.ratio = kind, ratio
 
-    def forward(self, batch: TrainBatch) -> dict[str, Tensor]:
+    def forward(self, batch: TrainBatch) -> Losses:
         view = self.teacher(batch.video_BCTSS)
         mask_BL = self._mask(view)
         tokens_YBVC = self.model(batch.video_BCTSS, mask_BL)
-        return {"loss": alignment_loss(tokens_YBVC, visible(view.tokens_BLC, mask_BL))}
+        return Losses({"loss": alignment_loss(tokens_YBVC, visible(view.tokens_BLC, mask_BL))})
 
     def _mask(self, view: View) -> Tensor:
         """Drawn anew each time, from torch's random state."""

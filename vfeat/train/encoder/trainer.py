@@ -17,7 +17,7 @@ from vfeat.models.videomamba import Block, Trunk
 from vfeat.train.draw import draw
 from vfeat.train.encoder.augment import Augment
 from vfeat.train.encoder.flow import FlowTable
-from vfeat.train.encoder.objective import GIVEN, Objective
+from vfeat.train.encoder.objective import Losses, Objective
 from vfeat.train.encoder.order import Pick
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.recipe import (
@@ -136,12 +136,12 @@ class EncoderTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         with products(self.job, self.device):
             with autocast(self.job, self.device):
-                losses = self._wrapped(batch)
-                given = losses.pop(GIVEN, torch.empty(0))
+                losses, given_B = cast(Losses, self._wrapped(batch))
             # Peers' gradients are averaged; so weighted, it is over clips, whatever the parts.
-            (losses["loss"] * share * self.peers.count).backward()
+            torch.autograd.backward(losses["loss"] * share * self.peers.count)
         sums = self.peers.total([float(loss.detach()) * share for loss in losses.values()])
-        return dict(zip(losses, sums, strict=True)), given.tolist()
+        given = [] if given_B is None else given_B.tolist()
+        return dict(zip(losses, sums, strict=True)), given
 
     def _check(self, loss: float, norm: float, epoch: int, step: int) -> None:
         for what, value in (("loss", loss), ("norm of the gradient", norm)):
