@@ -52,7 +52,7 @@ def test_each_clip_has_its_own_flow(folder: Path) -> None:
     path = write_joined(folder / "second", [str(folder / "first")])
     truth = {name: pq.read_table(folder / name / FLOW_FILE) for name in ("first", "second")}
     generate = {"clips": CLIPS, "seed": 4, "folder": str(folder / "second")}
-    joined = {**generate, "earlier": str(folder / "first")}
+    joined = {**generate, "earlier": [str(folder / "first")]}
     table = FlowTable(tiny_job(None, folder, generate=joined, flow_loss=1.0), VideoMambaConfig())
     for video in iter_corpus([path]):
         place = Path(video.uri).resolve().relative_to(folder.resolve())

@@ -216,15 +216,15 @@ def _read(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(words: list[str]) -> dict[str, Any]:
-    """`key=value`, several in a word with commas between."""
+    """`key=value`, several in a word with commas between; `earlier` may come several times."""
     from vfeat.errors import JobError
 
-    found = {}
+    found: dict[str, Any] = {}
     for pair in (part.strip() for word in words for part in word.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise JobError(f"--generate {pair!r}: expected key=value")
-        found[key] = value
+        found[key] = [*found.get(key, []), value] if key == "earlier" else value
     return found
 
 

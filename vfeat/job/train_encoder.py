@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, Flip, FrameSpec, Resize, Sampling
 
@@ -47,11 +47,6 @@ class Generated(BaseModel):
     earlier: tuple[str, ...] = Field(
         (), description="Folders of earlier generated videos, whose training clips are learnt too"
     )
-
-    @field_validator("earlier", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
 
     @property
     def flow_table(self) -> str:

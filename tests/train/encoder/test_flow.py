@@ -184,11 +184,11 @@ def test_weights_that_are_not_there_are_told_before_clips_are_made(tmp_path: Pat
 
 def test_earlier_clips_are_learnt_too(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = trained
-    earlier = {"clips": 13, "seed": 6, "folder": str(tmp_path / "new"), "earlier": "nowhere"}
+    earlier = {"clips": 13, "seed": 6, "folder": str(tmp_path / "new"), "earlier": ["nowhere"]}
     with pytest.raises(JobError, match="nowhere is not a folder of generated clips"):
         train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier))
     assert not (tmp_path / "new").exists()
-    earlier["earlier"] = str(folder / "clips")
+    earlier["earlier"] = [str(folder / "clips")]
     result = train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier, epochs=1))
     counts = result["videos"]["static"]
     assert (counts["train"], counts["val"]) == (2, 1)  # of three and of one

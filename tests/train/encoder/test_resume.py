@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from torch import Tensor
 
 from tests.train.encoder.jobs import SWAPS, StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
 from vfeat.train.encoder import order
-from vfeat.train.encoder.objective import Classification, TrainBatch
+from vfeat.train.encoder.objective import Classification, Losses, TrainBatch
 from vfeat.train.encoder.run import train_encoder
 
 FIELDS: dict[str, Any] = {
@@ -120,9 +119,11 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoint_before_it(
     job = tiny_job(clips, tmp_path, **FIELDS)
     forward, calls = Classification.forward, count(1)
 
-    def broken(self: Classification, batch: TrainBatch) -> dict[str, Tensor]:
-        losses = forward(self, batch)
-        return {"loss": losses["loss"] * float("inf")} if next(calls) == 6 else losses
+    def broken(self: Classification, batch: TrainBatch) -> Losses:
+        found = forward(self, batch)
+        if next(calls) != 6:
+            return found
+        return Losses({"loss": found.by_name["loss"] * float("inf")}, found.given_B)
 
     with monkeypatch.context() as patch:
         patch.setattr(Classification, "forward", broken)
