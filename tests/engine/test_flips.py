@@ -120,6 +120,8 @@ def test_a_dataset_is_of_one_kind_and_heads_read_both(
     [
         ({}, {"flips": True}, "--flips: nothing is known of flips"),
         ({"flips": {"diagonal": [0, 1]}}, {}, r"train\.json: flips\.diagonal is not one of"),
+        ({"flips": {"vertical": 3}}, {}, r"train\.json: flips\.vertical is not one of"),
+        ({"flips": {"vertical": [[0], "1"]}}, {}, r"train\.json: flips\.vertical is not one of"),
         ({"flips": {"vertical": [0, 0]}}, {}, r"train\.json: flips\.vertical is not one of"),
         ({"flips": {"vertical": [1, 0]}}, {}, r"flips\.vertical is of 2 classes, the head of 4"),
     ],

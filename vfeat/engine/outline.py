@@ -107,7 +107,9 @@ def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> Mode
 
 def _flips(job: ExtractJob, name: str, weights: str | None, classes: int) -> tuple[FlipSpec, ...]:
     """Of the weights, unless the job wants none; they decide labels only, so none without."""
-    own = tested_flips(weights) if job.flips is not False and job.top_k else ()
+    if job.flips is False or not job.top_k:
+        return ()
+    own = tested_flips(weights)
     if job.flips and not own:
         raise JobError(
             f"--flips: nothing is known of flips beside the weights of {name}; a training with "

@@ -49,15 +49,20 @@ def tested_flips(weights: str | None) -> tuple[FlipSpec, ...]:
         return ()
     where, train = _train_file(weights)
     found = _part(where, train, "flips")
-    flips = [FlipSpec(flip, tuple(found[flip])) for flip in FLIP_DIMENSION if flip in found]
-    wrong = found.keys() - FLIP_DIMENSION.keys()
-    wrong |= {f.flip for f in flips if sorted(f.becomes) != list(range(len(f.becomes)))}
-    if wrong:
-        raise JobError(
-            f"{where}: flips.{min(wrong)} is not one of {', '.join(FLIP_DIMENSION)} with the index "
-            "that each class becomes"
-        )
-    return tuple(flips)
+    for flip, becomes in found.items():
+        if flip not in FLIP_DIMENSION or not _exchanges(becomes):
+            raise JobError(
+                f"{where}: flips.{flip} is not one of {', '.join(FLIP_DIMENSION)} with the index "
+                "that each class becomes"
+            )
+    return tuple(FlipSpec(flip, tuple(found[flip])) for flip in FLIP_DIMENSION if flip in found)
+
+
+def _exchanges(becomes: Any) -> bool:
+    """Whether it is a list of the numbers from 0 on in some order."""
+    if not isinstance(becomes, list) or not all(type(index) is int for index in becomes):
+        return False
+    return sorted(becomes) == list(range(len(becomes)))
 
 
 def _train_file(weights: str) -> tuple[str, Mapping[str, Any]]:
