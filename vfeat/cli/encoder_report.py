@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vfeat.cli.interrupt import leave, signals_to
+from vfeat.cli.interrupt import signals_to
 from vfeat.train.encoder.watch import EncoderWatch, Phase
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
 
     def stop() -> None:
         if watch.asked_to_stop:
-            leave()
+            raise KeyboardInterrupt
         watch.asked_to_stop = True
         watch.note(
             "Stopping; a checkpoint is kept of what was learnt. Again to leave now. Go on later "

@@ -26,10 +26,10 @@ class ModelOutline:
         classes: outputs of its head, K; None where it names its own classes (vit:).
         clip: the grid, with its own frames and seconds where the job says nothing.
         frame: how frames reach it, with its own size and normalisation.
-        flips: of a clip, which its labels are taken from too.
         shape: widths of a row.
         tokens: length of one view's forward pass.
         depth: number of layers.
+        flips: of a clip, which its labels are taken from too.
     """
 
     model: ModelSpec

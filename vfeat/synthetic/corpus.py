@@ -6,7 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,9 @@ def write_corpus(
         if progress is not None:
             progress(done, clips)
     if missing or not (root / FLOW_FILE).exists():
-        _write_flow(root, plan)  # reads a file for each clip: not once more at every start
-    return str(_write_list(root, plan))
+        _gather_flow(root, plan)  # reads a file for each clip: not once more at every start
+    rows = [(plan.name(index), plan.label(index), plan.split(index)) for index in range(clips)]
+    return write_list(root / LIST_FILE, rows)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _maps_path(video: str | os.PathLike[str]) -> str:
     return str(Path(video).with_suffix(".npy"))
 
 
-def _write_flow(root: Path, plan: Plan) -> None:
+def _gather_flow(root: Path, plan: Plan) -> None:
     """The truth about all clips in one table."""
     names = [plan.name(index) for index in range(plan.clips)]
     maps = [np.load(_maps_path(root / name)).ravel() for name in names]
@@ -168,15 +169,19 @@ def _write_flow(root: Path, plan: Plan) -> None:
         "rate": pa.array([MOMENTS_PER_S] * plan.clips, pa.float32()),
         "maps": pa.array(maps, pa.list_(pa.float32())),
     }
-    with whole(root / FLOW_FILE) as part:
-        pq.write_table(pa.table(table), part, compression="zstd")
+    write_flow(root / FLOW_FILE, pa.table(table))
 
 
-def _write_list(root: Path, plan: Plan) -> Path:
-    path = root / LIST_FILE
+def write_list(path: Path, rows: Iterable[tuple[str, str, str]]) -> str:
+    """A list of clips: URI, label and split of each; return its path."""
     with whole(path) as part, part.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["uri", "label", "split"])
-        for index in range(plan.clips):
-            rows.writerow([plan.name(index), plan.label(index), plan.split(index)])
-    return path
+        table = csv.writer(file)
+        table.writerow(["uri", "label", "split"])
+        table.writerows(rows)
+    return str(path)
+
+
+def write_flow(path: Path, table: pa.Table) -> None:
+    """The truth about clips: `uri`, `rate`, `maps`."""
+    with whole(path) as part:
+        pq.write_table(table, part, compression="zstd")

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import FLOW_FILE, JOINED_FLOW_FILE
-from vfeat.synthetic.corpus import LIST_FILE
-from vfeat.synthetic.whole import whole
+from vfeat.synthetic.corpus import LIST_FILE, write_flow, write_list
 
 JOINED_LIST_FILE = "joined.csv"
 
@@ -50,17 +49,11 @@ def write_joined(folder: str | os.PathLike[str], earlier: Sequence[str]) -> str:
     rows, flow = _rows(root), [pq.read_table(root / FLOW_FILE)]
     for name in earlier:
         beside = _beside(root, name)
-        learnt = [row for row in _rows(Path(name)) if row["split"] == "train"]
-        rows += [row | {"uri": f"{beside}/{row['uri']}"} for row in learnt]
+        learnt = [row for row in _rows(Path(name)) if row[2] == "train"]
+        rows += [(f"{beside}/{uri}", label, split) for uri, label, split in learnt]
         flow.append(_below(beside, pq.read_table(Path(name) / FLOW_FILE)))
-    with whole(root / JOINED_FLOW_FILE) as part:
-        pq.write_table(pa.concat_tables(flow), part, compression="zstd")
-    path = root / JOINED_LIST_FILE
-    with whole(path) as part, part.open("w", newline="") as file:
-        table = csv.DictWriter(file, ["uri", "label", "split"])
-        table.writeheader()
-        table.writerows(rows)
-    return str(path)
+    write_flow(root / JOINED_FLOW_FILE, pa.concat_tables(flow))
+    return write_list(root / JOINED_LIST_FILE, rows)
 
 
 def _beside(root: Path, earlier: str) -> str:
@@ -68,9 +61,10 @@ def _beside(root: Path, earlier: str) -> str:
     return os.path.relpath(Path(earlier).resolve(), root.resolve())
 
 
-def _rows(root: Path) -> list[dict[str, str]]:
+def _rows(root: Path) -> list[tuple[str, str, str]]:
+    """URI, label and split of a corpus's clips."""
     with (root / LIST_FILE).open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [(row["uri"], row["label"], row["split"]) for row in csv.DictReader(file)]
 
 
 def _below(beside: str, flow: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfeat.errors import JobError
-from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD, Flip, FlipSpec
+from vfeat.job.recipe import FLIP_DIMENSION, IMAGENET_MEAN, IMAGENET_STD, Flip, FlipSpec
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.crop import crop_flow, crop_video, draw_box
 from vfeat.train.encoder.mixing import Mixing
@@ -27,7 +27,6 @@ from vfeat.train.encoder.objective import TrainBatch
 from vfeat.train.labels import listed
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as gray pictures are made
-FLIPS: tuple[Flip, ...] = ("horizontal", "vertical", "reverse")
 
 # What becomes of a motion (x, y). Played backwards it is the opposite one, from where it ended:
 # the difference is a share of the displacement within one tubelet.
@@ -46,7 +45,9 @@ def read_flips(job: TrainEncoderJob, classes: Sequence[str]) -> tuple[FlipSpec, 
     if job.hflip:
         asked["horizontal"] = {}
     return tuple(
-        FlipSpec(flip, _permutation(flip, asked[flip], classes)) for flip in FLIPS if flip in asked
+        FlipSpec(flip, _permutation(flip, asked[flip], classes))
+        for flip in FLIP_DIMENSION
+        if flip in asked
     )
 
 
