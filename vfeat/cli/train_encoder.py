@@ -53,6 +53,9 @@ def encoder(
     initial: Annotated[
         str, Option(help="Without weights: fresh values, or motion_energy, which sees motion.")
     ] = "fresh",
+    new_blocks: Annotated[
+        int, Option(help="Blocks more than the weights have; at first they pass on what they get.")
+    ] = 0,
     num_frames: Annotated[int, Option(help="Frames in a clip.")] = 8,
     clip_seconds: Annotated[float, Option(help="Length of a clip's window, s.")] = 2.0,
     stride_seconds: Annotated[

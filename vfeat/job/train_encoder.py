@@ -78,6 +78,11 @@ class TrainEncoderJob(BaseModel):
         description="Values to start from without weights: the model's own, or tubelet filters "
         "and a first block that see directed motion",
     )
+    new_blocks: int = Field(
+        0,
+        ge=0,
+        description="Blocks more than the weights have, which at first pass on what they get",
+    )
     num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
     clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
     stride_seconds: float | None = Field(
@@ -196,18 +201,14 @@ class TrainEncoderJob(BaseModel):
             raise ValueError("give either a list of clips as source, or generate")
         if self.initial != "fresh" and self.weights is not None:
             raise ValueError(f"initial {self.initial} would overwrite the weights: leave one out")
+        if self.new_blocks and (self.weights is None or self.objective == "masked"):
+            raise ValueError("new_blocks go between those of weights, and not with masked")
         if self.token_loss and self.objective != "classification":
             raise ValueError(f"token_loss is for objective classification, not {self.objective}")
         if self.rest and (self.repeats > 1 or self.objective == "masked"):
             raise ValueError("rest is for labelled videos that come once in an epoch: no repeats")
-        if why_not := self._wrong_flow() or self._wrong_teacher():
+        if why_not := self._wrong_flow() or self._wrong_teacher() or self._wrong_flips():
             raise ValueError(why_not)
-        if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
-            raise ValueError("label_swaps.horizontal mirrors already: leave out hflip")
-        if self.test_flips and not (self.hflip or self.label_swaps):
-            raise ValueError("test_flips needs flips that were learnt: label_swaps or hflip")
-        if self.test_flips and self.objective == "masked":
-            raise ValueError("test_flips is for objectives with labels, not masked")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr {self.min_lr:g} is above lr {self.lr:g}")
         return self
@@ -235,6 +236,15 @@ class TrainEncoderJob(BaseModel):
             return f"teacher_model {self.teacher_model} has its own weights: leave out teacher"
         if self.objective == "masked" and self.mask_kind == "attention" and not is_vit:
             return "mask_kind attention needs a teacher with attention: teacher_model vit:..."
+        return None
+
+    def _wrong_flips(self) -> str | None:
+        if self.hflip and self.label_swaps and "horizontal" in self.label_swaps:
+            return "label_swaps.horizontal mirrors already: leave out hflip"
+        if self.test_flips and not (self.hflip or self.label_swaps):
+            return "test_flips needs flips that were learnt: label_swaps or hflip"
+        if self.test_flips and self.objective == "masked":
+            return "test_flips is for objectives with labels, not masked"
         return None
 
     @property

@@ -15,6 +15,7 @@ from tests.train.encoder.jobs import StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
 from vfeat.models import VideoMamba, create_model
+from vfeat.train.encoder.outline import outline
 from vfeat.train.encoder.run import train_encoder
 
 FIELDS: dict[str, Any] = {"epochs": 2, "batch_size": 6, "lr": 2e-3, "seed": 3}
@@ -107,6 +108,24 @@ def test_fine_tuning_begins_with_the_pre_trained_trunk(
         torch.testing.assert_close(after[name], tensor, rtol=1e-5, atol=1e-6)
 
 
+def test_a_deeper_network_begins_with_all_that_the_weights_compute(
+    pretrained: tuple[str, dict[str, Any]], clips: Path, tmp_path: Path
+) -> None:
+    """At a rate so low that its values are still those of the weights at the end."""
+    rates: dict[str, Any] = {"epochs": 1, "lr": 1e-9, "min_lr": 0.0, "weights": pretrained[0]}
+    plain = tiny_job(clips, tmp_path / "plain", **FIELDS | rates)
+    deeper = tiny_job(clips, tmp_path / "deeper", **FIELDS | rates, new_blocks=1)
+    for job in (plain, deeper):
+        train_encoder(job)
+    models = [create_model("videomamba", weights=job.out).eval() for job in (plain, deeper)]
+    assert [len(model.layers) for model in models] == [2, 3]
+    assert outline(deeper).parameters == sum(p.numel() for p in models[1].parameters())
+    video = torch.randn(2, 3, 8, 48, 48)
+    with torch.inference_mode():
+        features = [model.forward_features(video) for model in models]
+    torch.testing.assert_close(features[1], features[0], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("steps", [2, 4])  # an epoch has three
 def test_going_on_draws_the_same_masks(
     pretrained: tuple[str, dict[str, Any]],
@@ -167,6 +186,11 @@ def test_a_vision_transformer_teaches_where_it_attends(unlabelled: Path, tmp_pat
         ({"rest": 0.5, "repeats": 2}, "rest is for"),
         ({"rest": 0.5, "objective": "masked", "teacher": "folder"}, "rest is for"),
         ({"initial": "motion_energy", "weights": "folder"}, "would overwrite the weights"),
+        ({"new_blocks": 1}, "new_blocks go between those of weights"),
+        (
+            {"new_blocks": 1, "weights": "w", "objective": "masked", "teacher": "folder"},
+            "not with masked",
+        ),
     ],
     ids=str,
 )

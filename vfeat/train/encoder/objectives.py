@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models import create_model
+from vfeat.models.block_expansion import expand_blocks
 from vfeat.models.factory import create_flow_reader, create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
 from vfeat.models.motion_energy import see_motion
@@ -26,6 +27,8 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
     objective = _objective(job, classes)
     if job.initial == "motion_energy":
         see_motion(objective.model)
+    if job.new_blocks:
+        expand_blocks(objective.model, job.new_blocks)
     return objective
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vfeat.errors import JobError
@@ -83,4 +83,4 @@ def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
             f"{config.tubelet_size} frames: --size {job.size} and --num-frames {job.num_frames} "
             "must be multiples"
         )
-    return config
+    return replace(config, depth=config.depth + job.new_blocks)
