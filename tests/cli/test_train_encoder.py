@@ -86,20 +86,20 @@ def test_fields_that_do_not_agree_are_refused(fields: dict[str, object], sentenc
 
 
 def test_each_job_file_of_the_box_goes_on_where_the_one_before_ended() -> None:
-    names = ("train-motion.yaml", *(f"train-motion-{part}.yaml" for part in (2, 3, 4, 5)))
+    names = ("train-motion.yaml", *(f"train-motion-{part}.yaml" for part in range(2, 7)))
     jobs = [load_job(str(REPOSITORY / "jobs" / name)) for name in names]
     parts = [job for job in jobs if isinstance(job, TrainEncoderJob)]
-    assert len(parts) == 5
+    assert len(parts) == 6
     for before, after in itertools.pairwise(parts):
         assert after.weights == before.out and after.seed == before.seed + 1
     corpora = [part.generate for part in parts if part.generate is not None]
-    assert corpora[0] == corpora[1] and len({c.seed for c in corpora}) == 4
-    assert len({c.folder for c in corpora}) == 4
+    assert corpora[0] == corpora[1] and len({c.seed for c in corpora}) == 5
+    assert len({c.folder for c in corpora}) == 5
     assert corpora[4].earlier == (corpora[3].folder,)
     assert all(c.turns == corpora[0].turns and c.seams_s == corpora[0].seams_s for c in corpora)
     own = {
         "weights", "out", "model_options", "initial", "epochs", "lr", "seed", "warmup_epochs",
-        "generate", "rest", "keep", "random_crop", "test_flips",
+        "generate", "rest", "keep", "random_crop", "test_flips", "new_blocks",
     }  # fmt: skip
     alike = [part.model_dump(exclude=own) for part in parts]
     assert all(fields == alike[0] for fields in alike)
