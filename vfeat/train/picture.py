@@ -20,7 +20,7 @@ def two_diagrams() -> tuple[Any, Any, Any]:
         raise EnvironmentMissing(
             "no picture of the curves: matplotlib is not installed. Run: pip install 'vfeat[plots]'"
         ) from None
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     return figure, losses, scores
 
@@ -28,7 +28,8 @@ def two_diagrams() -> tuple[Any, Any, Any]:
 def to_png(figure: Any) -> bytes:
     """With legends, grids and whole epochs; the same bytes for the same figure."""
     for axes in figure.axes:
-        axes.legend()
+        # Below the axes, where no curve runs under it.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
