@@ -10,13 +10,13 @@ Source: Wu et al., "LLaMA Pro: Progressive LLaMA with Block Expansion", 2024, se
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import nn
 
-from vfeat.errors import JobError
-from vfeat.models.videomamba import BidirectionalMamba, Block, Trunk
+from vfeat.models.expanded_config import expanded_config, expanded_order
+from vfeat.models.videomamba import BidirectionalMamba, Trunk
 
 
 @torch.no_grad()
@@ -24,25 +24,15 @@ def expand_blocks(model: Trunk, count: int) -> None:
     """Put `count` new blocks into a model; its configuration says so afterwards.
 
     Raises:
-        JobError: more new blocks than it has, or new ones would change which of the others scan
-            temporal-first.
+        JobError: as `expanded_config`; the model is left as it was.
     """
-    depth = model.config.depth
-    if count > depth:
-        raise JobError(f"new_blocks: {count} are more than the {depth} blocks of the weights")
-    after = {(number + 1) * depth // count - 1 for number in range(count)}
-    expanded = nn.ModuleList()
-    for index, block in enumerate(model.layers):
-        expanded.append(block)
-        if index in after:
-            expanded.append(_silent_copy(block))
-    config = replace(model.config, depth=depth + count)
-    if any(_is_temporal_first(b) != config.temporal_first(i) for i, b in enumerate(expanded)):
-        raise JobError(
-            f"new_blocks: with temporal_every {config.temporal_every}, new blocks would change "
-            "which of the others scan temporal-first; that goes with 0 and 1"
-        )
-    model.layers, model.config = expanded, config
+    config = expanded_config(model.config, count)
+    order = expanded_order(model.config.depth, count)
+    model.layers = nn.ModuleList(
+        _silent_copy(model.layers[block]) if block == before else model.layers[block]
+        for before, block in pairwise([-1, *order])
+    )
+    model.config = config
 
 
 def _silent_copy(block: nn.Module) -> nn.Module:
@@ -51,7 +41,3 @@ def _silent_copy(block: nn.Module) -> nn.Module:
     assert isinstance(copied.mixer, BidirectionalMamba)
     nn.init.zeros_(copied.mixer.out_proj.weight)
     return copied
-
-
-def _is_temporal_first(block: nn.Module) -> bool:
-    return isinstance(block, Block) and block.tubelets is not None

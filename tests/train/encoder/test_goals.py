@@ -115,6 +115,9 @@ def test_a_deeper_network_begins_with_all_that_the_weights_compute(
     rates: dict[str, Any] = {"epochs": 1, "lr": 1e-9, "min_lr": 0.0, "weights": pretrained[0]}
     plain = tiny_job(clips, tmp_path / "plain", **FIELDS | rates)
     deeper = tiny_job(clips, tmp_path / "deeper", **FIELDS | rates, new_blocks=1)
+    too_deep = tiny_job(clips, tmp_path / "too-deep", **FIELDS | rates, new_blocks=3)
+    with pytest.raises(JobError, match="new_blocks: 3 are more than the 2 blocks"):
+        outline(too_deep)
     for job in (plain, deeper):
         train_encoder(job)
     models = [create_model("videomamba", weights=job.out).eval() for job in (plain, deeper)]

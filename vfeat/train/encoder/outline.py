@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.expanded_config import expanded_config
 from vfeat.models.registry import VideoMambaConfig, clip_gflops, num_parameters, resolve_config
 from vfeat.models.weights import RANDOM, find_weights, stored_config
 from vfeat.train.encoder.listing import Listing, read_listing
@@ -73,7 +74,8 @@ def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
     """The network's configuration.
 
     Raises:
-        JobError: an unknown model or option, or a size that its patches do not divide.
+        JobError: an unknown model or option, a size that its patches do not divide, or new blocks
+            that cannot be.
     """
     stored = stored_config(job.weights) if job.weights not in (None, RANDOM) else None
     config = resolve_config(job.model, model_fields(job, classes), stored)
@@ -83,4 +85,4 @@ def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
             f"{config.tubelet_size} frames: --size {job.size} and --num-frames {job.num_frames} "
             "must be multiples"
         )
-    return replace(config, depth=config.depth + job.new_blocks)
+    return expanded_config(config, job.new_blocks)

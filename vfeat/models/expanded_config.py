@@ -1,0 +1,41 @@
+"""The configuration of a VideoMamba that is made deeper, and where its new blocks lie.
+
+Without torch: a dry run asks too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vfeat.errors import JobError
+from vfeat.models.registry import VideoMambaConfig
+
+
+def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:
+    """With `count` blocks more.
+
+    Raises:
+        JobError: more new blocks than it has, or new ones would change which of the others scan
+            temporal-first.
+    """
+    if count > config.depth:
+        raise JobError(
+            f"new_blocks: {count} are more than the {config.depth} blocks of the weights"
+        )
+    deeper = replace(config, depth=config.depth + count)
+    order = expanded_order(config.depth, count)
+    if any(config.temporal_first(o) != deeper.temporal_first(i) for i, o in enumerate(order)):
+        raise JobError(
+            f"new_blocks: with temporal_every {config.temporal_every}, new blocks would change "
+            "which of the others scan temporal-first; that goes with 0 and 1"
+        )
+    return deeper
+
+
+def expanded_order(depth: int, count: int) -> list[int]:
+    """Each block's origin among the `depth` old ones; a new block follows the one that it copies.
+
+    The new ones are spread evenly; the last is at the end.
+    """
+    copied = {(number + 1) * depth // count - 1 for number in range(count)}
+    return [block for block in range(depth) for _ in range(1 + (block in copied))]
