@@ -33,7 +33,7 @@ def test_both_sides_agree_and_are_timed(tmp_path: Path) -> None:
     assert 0 < content["error"] < 1e-3 and content["batch_size"] == 2
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
 def test_without_a_gpu_it_says_so() -> None:
     found = bench("--device", "cuda")
     assert found.returncode == 4 and "sees no NVIDIA GPU" in found.stderr
