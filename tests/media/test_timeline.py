@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,9 +14,8 @@ from vfeat.job.recipe import ClipSpec
 from vfeat.media.timeline import (
     Grid,
     Timeline,
-    Unwrap,
     count_clips,
-    count_empty,
+    find_gaps,
     sparse_indices,
 )
 
@@ -84,7 +81,7 @@ def test_empty_windows_are_counted_without_looking_at_each(
     grid = Grid(spec, line)
     windows = [grid.window(k) for k in range(1, grid.n_clips)]
     empty = sum(not ((ticks >= w.start_tick) & (ticks < w.end_tick)).any() for w in windows)
-    assert count_empty(grid, ticks) == empty
+    assert sum(last - first + 1 for first, last in find_gaps(grid, ticks)) == empty
 
 
 def test_sparse_frame_numbers_are_the_official_ones() -> None:
@@ -113,17 +110,3 @@ def test_sparse_clips_span_the_whole_video() -> None:
     grid = Grid(spec, Timeline(1, 1000, 100, 4000, 100))
     assert grid.n_clips == 3
     assert {(grid.window(k).start_s, grid.window(k).end_s) for k in range(3)} == {(0.0, 4.0)}
-
-
-@pytest.mark.parametrize("step", [0, -1, -400])
-def test_small_steps_back_are_left_alone(step: int) -> None:
-    unwrap = Unwrap(Fraction(1, 1000))
-    assert [unwrap(1000, 40), unwrap(1000 + step, 40)] == [1000, 1000 + step]
-    assert unwrap.restarts == 0
-
-
-def test_time_that_starts_again_goes_on() -> None:
-    unwrap = Unwrap(Fraction(1, 1000))
-    ticks = [unwrap(tick, 40) for tick in (5000, 5040, 5080, 3, 43, 83)]
-    assert ticks == [5000, 5040, 5080, 5120, 5160, 5200]
-    assert unwrap.restarts == 1

@@ -84,6 +84,8 @@ class DecodeLimits:
         max_frame_pixels: larger frames are refused by their header (`too_large`).
         memory_bytes: address space of a child (RLIMIT_AS).
         videos_per_child: a child is replaced after so many units (leaks).
+        max_video_s: longer videos are refused (`too_large`), gaps included, seconds.
+        max_video_clips: videos with more clips that are not empty are refused (`too_large`).
         spool_bytes: a remote file up to this size is downloaded before decoding when
             most of it is wanted; larger ones are read by ranges.
     """
@@ -94,6 +96,8 @@ class DecodeLimits:
     memory_bytes: int = 6 << 30
     videos_per_child: int = 200
     spool_bytes: int = 512 << 20
+    max_video_s: float = 4e9
+    max_video_clips: int = 10_000_000
 
 
 @dataclass(frozen=True)

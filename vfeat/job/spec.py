@@ -119,6 +119,12 @@ class ExtractJob(Placement):
     shard_megabytes: int = Field(256, ge=1, le=4096, description="Largest size of a shard's file")
     decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
     max_frame_pixels: int = Field(8192 * 8192, ge=1, description="Larger frames are refused")
+    max_video_seconds: float = Field(
+        4e9, gt=0, description="Longer videos are refused, gaps between their frames included"
+    )
+    max_video_clips: int = Field(
+        10_000_000, ge=1, description="Videos with more clips are refused, empty ones not counted"
+    )
     child_memory_megabytes: int = Field(6144, ge=512, description="Address space of a decoder")
     retry_errors: tuple[Retried, ...] | None = Field(
         None, description="Plan failed units again: error classes, or `all`"
@@ -156,6 +162,8 @@ class ExtractJob(Placement):
         return DecodeLimits(
             timeout_s=self.decode_timeout_seconds,
             max_frame_pixels=self.max_frame_pixels,
+            max_video_s=self.max_video_seconds,
+            max_video_clips=self.max_video_clips,
             memory_bytes=self.child_memory_megabytes << 20,
         )
 

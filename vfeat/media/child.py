@@ -43,7 +43,7 @@ from vfeat.media.probe import probe
 from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.ring import Ring, clip_shape
 from vfeat.media.scan import scan
-from vfeat.media.source import Source, locate, spooled
+from vfeat.media.source import Progress, Source, locate, spooled
 from vfeat.media.task import DecodeTask, ProbeTask
 from vfeat.media.timeline import Grid
 
@@ -86,16 +86,27 @@ class Child:
         self._last_sent_s = time.monotonic()
         self._connection.send(message)
 
-    def _beat(self) -> None:
-        """Called from the innermost loops: tells the parent that they turn."""
-        if time.monotonic() - self._last_sent_s >= _BEAT_S:
-            self._send(Alive())
+    def _reached(self) -> Progress:
+        """A counter of one phase of a task: a new high is progress, activity alone is none.
+
+        A phase passes the bytes of one file or the frames of one video, so that it ends.
+        """
+        highest = 0
+
+        def reached(far: int = 0, /) -> None:
+            nonlocal highest
+            if far > highest:
+                highest = far
+                if time.monotonic() - self._last_sent_s >= _BEAT_S:
+                    self._send(Alive())
+
+        return reached
 
     def _probe(self, task: ProbeTask) -> ProbeDone | ProbeFailed:
         config = self._config
         try:
             found = probe(
-                task.uri, task.size_bytes, config.clip, config.limits, config.frame, self._beat
+                task.uri, task.size_bytes, config.clip, config.limits, config.frame, self._reached
             )
             return ProbeDone(found)
         except Exception as error:
@@ -121,7 +132,7 @@ class Child:
     def _settle(self, task: DecodeTask, source: Source, stack_: ExitStack) -> None:
         config = self._config
         grid = self._grid(source, task)
-        request = DecodeRequest(source, task.timeline, config.limits, self._beat)
+        request = DecodeRequest(source, task.timeline, config.limits, self._reached())
         try:
             self._run(load_decoder(config.frame.decoder)(request), grid, task, stack_)
         except LibraryFailed as error:
@@ -136,7 +147,9 @@ class Child:
         stack_.callback(decoder.close)
         self._decoder, self._stats = decoder, decoder.stats
         config = self._config
-        assembler = ClipAssembler(decoder, grid, config.frame, config.limits, task.uri)
+        assembler = ClipAssembler(
+            decoder, grid, config.frame, config.limits, task.uri, self._reached()
+        )
         for settled in assembler.settle(self._next_clip, task.last_clip):
             self._next_clip = self._report(settled)
 
@@ -145,7 +158,7 @@ class Child:
         source = locate(task.uri, task.size_bytes, limits.timeout_s / 2)
         if not self._should_spool(source, task):
             return source
-        return stack_.enter_context(spooled(source, self._beat))
+        return stack_.enter_context(spooled(source, self._reached()))
 
     def _should_spool(self, source: Source, task: DecodeTask) -> bool:
         if source.is_local or source.size_bytes is None:
@@ -163,7 +176,7 @@ class Child:
             return Grid(clip, task.timeline)
         # The sparse protocol counts frames: their times come from a scan.
         with Opened(source, limits.max_frame_pixels) as opened:
-            ticks = scan(opened, self._beat).ticks
+            ticks = scan(opened, self._reached()).ticks
         return Grid(clip, task.timeline, ticks[ticks >= task.timeline.origin_tick])
 
     def _report(self, settled: Settled) -> int:

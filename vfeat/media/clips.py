@@ -17,7 +17,9 @@ import numpy as np
 
 from vfeat.job.recipe import DecodeLimits, FrameSpec
 from vfeat.media.decoder import Decoder, Frame, complaint_of
+from vfeat.media.display_order import StalledDecoder, in_display_order
 from vfeat.media.frames import U8, prepare
+from vfeat.media.source import Progress, no_progress
 from vfeat.media.timeline import Grid, Window
 
 _NEVER = 1 << 62
@@ -100,8 +102,16 @@ class ClipAssembler:
         frame_spec: FrameSpec,
         limits: DecodeLimits,
         name: str,
+        progress: Progress = no_progress,
     ) -> None:
+        """Begin; nothing is decoded yet.
+
+        Args:
+            name: of the file, for messages.
+            progress: gets the tick of each frame that is presented, counted from the first.
+        """
         self._decoder = decoder
+        self._progress = progress
         self._grid = grid
         self._spec = frame_spec
         self._max_pixels = limits.max_frame_pixels
@@ -113,6 +123,7 @@ class ClipAssembler:
         self._next_clip = 0
         self._last_clip = -1
         self._ended = False
+        self._stalled = False
 
     def settle(self, first_clip: int, last_clip: int) -> Iterator[Settled]:
         """Every clip from first_clip to last_clip, both included, exactly once.
@@ -121,17 +132,22 @@ class ClipAssembler:
             UnitError: the video cannot be read on; clips not yet settled are its range.
         """
         self._next_clip, self._last_clip = first_clip, last_clip
-        while self._pending or self._next_clip <= self._last_clip:
-            self._decoder.skip_to(self._next_sample())
-            frame = self._decoder.read()
-            if frame is None:
-                self._ended = True
-                yield from self._resolve(_NEVER)
-                return
-            if self._current is not None and frame.tick < self._current.tick:
-                continue  # out of order, or decoded again after a retreat
-            yield from self._resolve(frame.tick)
-            self._current = _Picture(frame, self._prepare)
+        origin = self._grid.timeline.origin_tick
+        try:
+            for frame in in_display_order(self._read):
+                self._progress(frame.tick - origin + 1)
+                yield from self._resolve(frame.tick)
+                self._current = _Picture(frame, self._prepare)
+                if not self._pending and self._next_clip > self._last_clip:
+                    return
+        except StalledDecoder:
+            self._stalled = True
+        self._ended = True
+        yield from self._resolve(_NEVER)
+
+    def _read(self) -> Frame | None:
+        self._decoder.skip_to(self._next_sample())
+        return self._decoder.read()
 
     def _prepare(self, frame: Frame) -> U8:
         return prepare(frame.to_rgb(), self._spec, frame.sar, self._max_pixels, self._name)
@@ -185,12 +201,14 @@ class ClipAssembler:
     def _gap(self, window: Window, next_tick: int) -> Empty | Lost | None:
         """All coming windows between the current frame and the next one, if any.
 
-        Settled at once: a gap may last hours and hold millions of windows. Clips begun
+        Settled at once: a gap may last years and hold a billion windows. Clips begun
         before it end before it ends, since all windows are equally long.
         """
+        first, last = window.clip_index, self._last_clip
+        if self._current is None and self._ended:
+            return Lost(first, last, self._why(window))
         if self._current is None or self._grid.spec.sampling == "sparse":
             return None
-        first, last = window.clip_index, self._last_clip
         if first == 0 or window.start_tick <= self._current.tick:
             return None
         if next_tick < _NEVER:
@@ -199,9 +217,22 @@ class ClipAssembler:
             return None
         if self._is_lost(window.sample_ticks[0]):
             return Lost(first, last, self._why(window))
-        if self._is_lost(self._grid.window(last).sample_ticks[-1]):
-            return None  # one by one: somewhere in the gap frames are missing
-        return Empty(first, last)
+        kept = self._count_kept(first, last)
+        return Empty(first, first + kept - 1) if kept else None
+
+    def _count_kept(self, first: int, last: int) -> int:
+        """How many of these windows no frame is missing in.
+
+        Once frames are missing before a moment of a gap, they are before all later ones.
+        """
+        kept, unknown = 0, last - first + 1
+        while kept < unknown:
+            middle = (kept + unknown) // 2
+            if self._is_lost(self._grid.window(first + middle).sample_ticks[-1]):
+                unknown = middle
+            else:
+                kept = middle + 1
+        return kept
 
     def _is_lost(self, sample: int) -> bool:
         line = self._grid.timeline
@@ -214,7 +245,8 @@ class ClipAssembler:
             return True
         if not self._ended:
             return False
-        return moment >= self._decoder.end_tick() + self._decoder.interval()
+        end = shown if self._stalled else self._decoder.end_tick()
+        return moment >= end + self._decoder.interval()
 
     def _finish(self, clip: _Open, next_tick: int) -> Settled:
         window = clip.window
@@ -233,7 +265,14 @@ class ClipAssembler:
         tick_s = float(line.tick_s)
         end_s = (self._decoder.end_tick() - line.origin_tick) * tick_s
         if self._current is None:
-            return f"{self._name}: no frame decodes from {window.start_s:.2f} s on"
+            return f"{self._name}: no frame decodes from {window.start_s:.2f} s on" + (
+                complaint_of(self._decoder.stats)
+            )
+        if self._stalled:
+            return (
+                f"{self._name}: the decoder repeats itself at "
+                f"{(self._current.tick - line.origin_tick) * tick_s:.2f} s and gives no later frame"
+            )
         shown_s = (self._current.tick - line.origin_tick) * tick_s
         if self._ended and window.end_s > end_s + 1e-9 and end_s < float(line.duration_s):
             return (

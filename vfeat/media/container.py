@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import av
 import av.error
@@ -27,24 +27,48 @@ class Opened:
     Attributes:
         container, stream: PyAV's.
         tick_s: seconds per tick of the stream.
+        source, max_pixels: as given.
+        first_byte: byte of the file at which the container begins; not 0 in joined recordings.
     """
 
-    def __init__(self, source: Source, max_pixels: int) -> None:
+    def __init__(
+        self, source: Source, max_pixels: int, first_byte: int = 0, like: Opened | None = None
+    ) -> None:
         """Open and choose the stream.
+
+        Args:
+            first_byte: where to begin, in a file that can be entered anywhere.
+            like: prefer the stream that has the number which this one's stream has.
 
         Raises:
             UnitError: unreadable, no_video, undecodable, too_large or storage.
         """
         self.source = source
+        self.max_pixels = max_pixels
+        self.first_byte = first_byte
         self._file = source.open()
         try:
-            self.container: InputContainer = _open(source, self._file)
+            self.container: InputContainer = _open(source, self._file, first_byte)
             self.stream: VideoStream = best_video(self.container, source.uri)
+            if like is not None:
+                self.stream = _same_number(self.container, like.stream.id) or self.stream
             check_codec(self.stream, source.uri, max_pixels)
         except BaseException:
             self.close()
             raise
         self.tick_s = Fraction(self.stream.time_base or Fraction(1, 1000))
+
+    @property
+    def interval(self) -> int:
+        """Ticks between two frames by the header's frame rate; 0 if it gives none."""
+        rate = self.stream.average_rate or self.stream.guessed_rate
+        return round(1 / (rate * self.tick_s)) if rate else 0
+
+    def same_stream(self, other: Opened) -> bool:
+        """Whether one decoder can decode both streams."""
+        ours, theirs = self.stream, other.stream
+        same_codec = ours.codec_context.codec.id == theirs.codec_context.codec.id
+        return ours.id == theirs.id and same_codec
 
     def __enter__(self) -> Opened:
         return self
@@ -62,16 +86,46 @@ class Opened:
                 self._file.close()
 
 
-def _open(source: Source, file: object) -> InputContainer:
+def _open(source: Source, file: str | BinaryIO, first_byte: int) -> InputContainer:
+    if first_byte:
+        # FFmpeg's own view of a part of a file; everything behind the colon is the name.
+        file = (
+            f"subfile,,start,{first_byte},end,0,,:{file}"
+            if isinstance(file, str)
+            else cast(BinaryIO, _From(file, first_byte))
+        )
     try:
         # No max_pixels here: FFmpeg would forget the size that the message must name.
-        container = av.open(file, "r", options={"protocol_whitelist": "file"})
+        container = av.open(file, "r", options={"protocol_whitelist": "file,subfile"})
     except Exception as error:
         raise explain_open(source, error) from error
     if container.format.name in _PLAYLISTS:
         container.close()
         raise UnitError("unreadable", f"{source.uri}: is a playlist, not a video")
     return container
+
+
+class _From:
+    """The part of a seekable file that begins at a byte."""
+
+    def __init__(self, file: BinaryIO, first_byte: int) -> None:
+        self._file = file
+        self._first = first_byte
+        file.seek(first_byte)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        place = offset + self._first if whence == 0 else offset
+        return self._file.seek(place, whence) - self._first
+
+    def tell(self) -> int:
+        return self._file.tell() - self._first
+
+
+def _same_number(container: InputContainer, number: int) -> VideoStream | None:
+    return next((stream for stream in container.streams.video if stream.id == number), None)
 
 
 def explain_open(source: Source, error: Exception) -> UnitError:

@@ -84,7 +84,12 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What a decoder is built from; `progress` is to be called at least once a second."""
+    """What a decoder is built from.
+
+    Attributes:
+        progress: gets the byte of the file that reading has come to, at least once a second.
+            Only a new high counts, so a decoder that turns in circles is ended by its parent.
+    """
 
     source: Source
     timeline: Timeline

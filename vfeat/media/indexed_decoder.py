@@ -112,7 +112,7 @@ class IndexedDecoder:
 
     def read(self) -> Frame | None:
         """The next frame; nothing is decoded until its picture is asked for."""
-        self._request.progress()
+        self._request.progress(self._next + 1)
         if self._next >= len(self._ticks):
             return None
         number = self._next

@@ -37,7 +37,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Alive:
-    """Child to parent: making progress. At least once a second while working."""
+    """Child to parent: further than ever in its task. At least once a second while it is."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -13,16 +14,21 @@ from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.container import Opened, check_pixels
 from vfeat.media.cost import decode_cost_s
+from vfeat.media.cut_short import lacks_bytes
 from vfeat.media.decoder import DecodeRequest, complaint_of
 from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.pyav_decoder import PyavDecoder
-from vfeat.media.scan import Scan, interval_of, scan
+from vfeat.media.scan import Scan, scan
 from vfeat.media.source import Progress, Source, locate, no_progress
 from vfeat.media.task import Probe
-from vfeat.media.timeline import Grid, Timeline, count_clips, count_empty
+from vfeat.media.timeline import Grid, Timeline, count_clips, find_gaps
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
 _SMALL_BYTES = 4 << 20
+# Gaps worth a place in the plan: of so many clips, and the first so many of them.
+_LONG_GAP = 1000
+_MAX_GAPS = 100
+_MAX_CLIP = (1 << 31) - 1  # clip_index is an int32
 
 
 def probe(
@@ -31,7 +37,7 @@ def probe(
     clip: ClipSpec,
     limits: DecodeLimits,
     frame: FrameSpec | None = None,
-    progress: Progress = no_progress,
+    new_phase: Callable[[], Progress] = lambda: no_progress,
 ) -> Probe:
     """Look at one video.
 
@@ -39,19 +45,21 @@ def probe(
         uri: an absolute path, or any URI that the storage layer opens.
         frame: the recipe's frame spec; with it, pictures whose resize would be over the
             pixel budget are refused here.
-        progress: called often, so that somebody can tell work from a hang.
+        new_phase: makes the counter of a pass over the file, by which work is told from a hang.
 
     Raises:
         UnitError: unreadable, no_video, undecodable, too_large or storage.
     """
     source = locate(uri, size_bytes, limits.timeout_s / 2)
-    found, scanned = _look(source, limits, progress)
-    shape = _first_frame(source, limits, progress, found)
+    found, scanned = _look(source, limits, new_phase())
+    shape = _first_frame(source, limits, new_phase(), found)
     if frame is not None:
         height, width = resized_shape(shape.height, shape.width, frame.size)
         check_resized(height, width, limits.max_frame_pixels, uri)
-    line = _timeline(found, shape.tick)
+    line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
+    gaps = find_gaps(Grid(clip, line), ticks) if scanned else ()
+    _check_length(uri, clip, line, gaps, limits)
     return Probe(
         container=found.container,
         codec=found.codec,
@@ -60,9 +68,11 @@ def probe(
         rotation=shape.rotation,
         timeline=line,
         n_clips=count_clips(clip, line.duration_s),
-        n_empty=count_empty(Grid(clip, line), ticks) if scanned else 0,
+        n_empty=sum(last - first + 1 for first, last in gaps),
         decode_s=decode_cost_s(found.codec, shape.pixels, clip, line, found.scan.n_keyframes),
         scanned=scanned,
+        gaps=tuple(gap for gap in gaps if gap[1] - gap[0] >= _LONG_GAP)[:_MAX_GAPS],
+        group_s=_group_s(line, found.scan.n_keyframes) if scanned else 0.0,
     )
 
 
@@ -72,7 +82,7 @@ class _Found:
     codec: str
     scan: Scan
     tick_s: Fraction
-    promised_end: int  # tick at which the header says that the video ends; 0: it does not
+    promised_end: int | None  # tick at which the video was to end, where bytes are missing
     header_frames: int  # 0: the scan counts them
 
 
@@ -134,31 +144,68 @@ def _floor_ticks(microseconds: int, tick_s: Fraction) -> int:
 
 
 def _count_frames(opened: Opened, tail: Scan) -> int:
-    interval = interval_of(opened) or tail.interval
+    interval = opened.interval or tail.interval
     first = opened.stream.start_time or 0
     return opened.stream.frames or max(1, round((tail.end_tick - first) / interval))
 
 
-def _promised_end(opened: Opened, seen: Scan) -> int:
-    """The tick at which the header says that the video ends; 0 without a promise."""
+def _promised_end(opened: Opened, seen: Scan) -> int | None:
+    """The tick at which the video was to end, where bytes of it are missing; else None.
+
+    What the packets show is believed before any header.
+    """
     stream, tick_s = opened.stream, opened.tick_s
-    if seen.restarts or not seen.timed:
-        return 0
+    if seen.restarts or not seen.timed or not (seen.is_cut or lacks_bytes(opened)):
+        return None
     if stream.duration is not None:
         return (stream.start_time or 0) + stream.duration
     if opened.container.duration is None:
-        return 0
+        return None
     end = _floor_ticks(opened.container.duration, tick_s)
     # A longer audio track explains a container that outlasts its video.
     explained = seen.others_end_s >= (end - seen.interval) * tick_s
-    return 0 if explained else end
+    return None if explained else end
 
 
-def _timeline(found: _Found, origin: int) -> Timeline:
+def _check_length(
+    uri: str, clip: ClipSpec, line: Timeline, gaps: Sequence[tuple[int, int]], limits: DecodeLimits
+) -> None:
+    """Raises UnitError `too_large` for a video over the limits, empty stretches not counted."""
+    planned = count_clips(clip, line.duration_s)
+    clips = planned - sum(last - first + 1 for first, last in gaps)
+    found = f"{uri}: its packets span {float(line.duration_s):,.0f} s"
+    if line.duration_s > limits.max_video_s:
+        raise UnitError(
+            "too_large",
+            f"{found}; the limit is {limits.max_video_s:,.0f} (decode max_video_seconds)",
+        )
+    if clips > limits.max_video_clips:
+        raise UnitError(
+            "too_large",
+            f"{found}, {clips:,} clips; the limit is {limits.max_video_clips:,} "
+            "(decode max_video_clips)",
+        )
+    if planned > _MAX_CLIP:
+        raise UnitError(
+            "too_large",
+            f"{found}, {planned:,} clips with the empty ones; a dataset can number "
+            f"{_MAX_CLIP:,} (a longer stride_seconds makes fewer)",
+        )
+
+
+def _group_s(line: Timeline, n_keyframes: int) -> float:
+    """Seconds between two keyframes, on average."""
+    return float(line.duration_s) / max(n_keyframes, 1)
+
+
+def _timeline(found: _Found, origin: int, limits: DecodeLimits) -> Timeline:
     seen = found.scan
+    end = max(seen.end_tick, origin + 1)
+    promise = found.promised_end
     # Less than a frame over is rounding (milliseconds, audio priming), not a promise.
-    promise = found.promised_end if found.promised_end - seen.end_tick >= seen.interval else 0
-    end = max(seen.end_tick, promise, origin + 1)
+    if promise is not None and promise - seen.end_tick >= seen.interval:
+        is_possible = (promise - origin) * found.tick_s <= limits.max_video_s
+        end = max(end, promise) if is_possible else end
     frames = found.header_frames or int(np.count_nonzero(seen.ticks >= origin))
     return Timeline(
         found.tick_s.numerator,

@@ -1,4 +1,10 @@
-"""The default decoder: PyAV, one thread, packet by packet past the bad ones."""
+"""The default decoder: PyAV, one thread, packet by packet past the bad ones.
+
+What need not be decoded is skipped: by a seek where the container has an index, else by
+reading packets on and decoding from the last keyframe that came. One law keeps every way
+from turning in circles: a skip that fails leads back at most to ever earlier keyframes,
+and then, once, to the last place that proved right; from there on all packets are decoded.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +18,33 @@ import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from vfeat.media.clock import MAX_REORDER
 from vfeat.media.container import Opened, check_pixels, out_of_memory
 from vfeat.media.decoder import RGB, DecodeRequest, DecodeStats, Frame
-from vfeat.media.scan import interval_of, packets, scan
-from vfeat.media.timeline import Unwrap
+from vfeat.media.packets import PacketReader
+from vfeat.media.scout import Scout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.video.frame import VideoFrame
 
+    from vfeat.media.clock import Timed
+    from vfeat.media.packets import Read
+
 # Nearer targets are reached by decoding on: a seek costs a group of pictures or so.
 _NEAR_S = Fraction(1)
+# Where landings are not on keyframes, a look costs packets: only for targets this far away.
+_FAR_S = Fraction(10)
+_STEP_BACK_S = 2
+_MARGIN_S = Fraction(1, 10)
+# Packets held back until it is clear from which of them on decoding is needed.
+_HELD_BYTES = 64 << 20
 # Containers that store decoding times only: frames come in order, their times do not.
 _DECODE_TIMES_ONLY = {"avi"}
-_REORDER_FRAMES = 16
 _RECENT = 64
-_MARGIN_S = Fraction(1, 10)
+# Stands for a time that cannot be right, on its way through the decoder.
+_WILD = -(1 << 60)
 
 
 class PyavDecoder:
@@ -39,44 +55,51 @@ class PyavDecoder:
         self._request = request
         self.stats = DecodeStats()
         self._max_pixels = request.limits.max_frame_pixels
-        self._scout: _Scout | None = None
+        self._scout: Scout | None = None
         self._reformatter = VideoReformatter()
         self._promised: list[int] = []
-        self._fixed_promises = False
         self._last_end = request.timeline.origin_tick
-        self._open()
-
-    def _open(self) -> None:
-        self._opened = Opened(self._request.source, self._max_pixels)
-        context = self._opened.stream.codec_context
-        # Processes scale, threads do not: a second thread buys 0-20 %.
-        context.thread_count = 1
-        context.options = {"max_pixels": str(self._max_pixels)}
-        self._interval = max(interval_of(self._opened), 1)
-        self._sar = self._opened.stream.sample_aspect_ratio or Fraction(1)
-        if self._request.timeline.restarts and not self._fixed_promises:
-            self._scan_promises()
+        self._opened = Opened(request.source, self._max_pixels)
+        self._reader = PacketReader(
+            self._opened, request.progress, continues=request.timeline.restarts
+        )
+        self._sar = Fraction(1)
+        self._interval = max(self._opened.interval, 1)
+        self._margin = min(2 * self._interval, ceil(_MARGIN_S / self._opened.tick_s))
+        # A landing has failed when packets this far behind its target bring no frame.
+        self._patience = ceil(_NEAR_S / self._opened.tick_s) + 2 * MAX_REORDER * self._interval
+        self._seeks = not request.timeline.restarts
+        self._skips = True
+        self._position: int | None = None  # of the last frame that was given out
+        self._floor: int | None = None  # frames up to here were given out before a seek
+        self._proved: int | None = None  # seek target that led to the right frames; None: start
+        self._target: int | None = None  # of the seek that is being tried
+        self._landing: int | None = None  # tick that the seek or skip must not miss
+        self._skip_until: int | None = None
+        self._step_back = 0
+        self._gave_up = False
         self._start_reading()
 
-    def _scan_promises(self) -> None:
-        """Packets' own times repeat after a restart: take the scan's continued line."""
-        with Opened(self._request.source, self._max_pixels) as opened:
-            found = scan(opened, self._request.progress)
-        self._promised = [int(tick) for tick in found.ticks]
-        self._last_end = found.end_tick
-        self._fixed_promises = True
-
     def _start_reading(self) -> None:
-        self._position: int | None = None
         self._ahead: deque[Frame] = deque()
+        self._untimed_tick = 0
         self._frames: Iterator[Frame] = self._timed(self._decode())
 
     def read(self) -> Frame | None:
         """The next frame, or None at the end."""
-        frame = self._ahead.popleft() if self._ahead else next(self._frames, None)
-        if frame is not None:
+        while True:
+            frame = self._ahead.popleft() if self._ahead else next(self._frames, None)
+            if self._landing is not None:
+                if frame is None or frame.tick > self._landing:
+                    self._retreat(self._landing)
+                    continue
+                self._landing, self._proved = None, self._target
+            if frame is None:
+                return None
+            if self._floor is not None and frame.tick <= self._floor:
+                continue  # decoded again after a seek
             self._position = frame.tick
-        return frame
+            return frame
 
     def read_raw(self) -> tuple[VideoFrame, int] | None:
         """The first picture as PyAV has it, with its tick; for probing."""
@@ -85,52 +108,60 @@ class PyavDecoder:
         return None
 
     def skip_to(self, tick: int) -> None:
-        """Seek forward if a keyframe lies between here and the frame shown at `tick`."""
-        if self._request.timeline.restarts:
-            return
+        """Leave out what need not be decoded to show the frame on display at `tick`."""
         if self._position is None:
             # Some streams (old x264 4:4:4) need frame 0 decoded before any seek.
             first = self.read()
             if first is None:
                 return
             self._ahead.append(first)
-        near = ceil(_NEAR_S / self._opened.tick_s)
         assert self._position is not None
-        if tick - self._position > near:
-            self._seek(tick, self._position)
+        if not self._skips or self._landing is not None:
+            return
+        if tick - self._position <= ceil(_NEAR_S / self._opened.tick_s):
+            return
+        self._step_back = ceil(_STEP_BACK_S / self._opened.tick_s)
+        target = self._find(tick, self._position) if self._seeks else None
+        if target is not None:
+            self._seek(target, tick)
+        self._skip_until = tick
 
-    def _seek(self, tick: int, position: int) -> None:
+    def _find(self, tick: int, position: int) -> int | None:
         if self._scout is None:
-            self._scout = _Scout(self._request, self._max_pixels)
-        margin = min(2 * self._interval, ceil(_MARGIN_S / self._opened.tick_s))
-        target = self._scout.find(tick - margin, position + self._interval)
-        while target is not None:
-            self._request.progress()
-            if self._land(target, tick):
-                return
-            # Damaged or oddly indexed: the picture wanted lies before the landing.
-            target = self._scout.earlier(target, position)
-            if target is None:
-                self._reopen(tick)
+            request = self._request
+            self._scout = Scout(request.source, self._max_pixels, request.progress)
+        far = tick - position > ceil(_FAR_S / self._opened.tick_s)
+        if not (self._scout.lands_on_keyframes or far):
+            return None
+        return self._scout.find(tick - self._margin, position + self._interval)
 
-    def _land(self, target: int, tick: int) -> bool:
-        """Seek; True if the first frame that comes out is not too late."""
-        try:
-            self._opened.container.seek(target, backward=True, stream=self._opened.stream)
-        except av.error.FFmpegError:
+    def _seek(self, target: int, tick: int) -> bool:
+        """Try a seek that must not miss the frame on display at `tick`."""
+        if not self._reader.seek(target):
             return False
+        self._floor, self._landing, self._target = self._position, tick, target
+        self._skip_until = tick
         self._start_reading()
-        frame = next(self._frames, None)
-        if frame is None or frame.tick > tick:
-            return False
-        self._ahead.append(frame)
-        self._position = frame.tick
         return True
 
-    def _reopen(self, tick: int) -> None:
-        """From the start: slow, and right whatever the index says."""
-        self._opened.close()
-        self._open()
+    def _retreat(self, tick: int) -> None:
+        """After a landing that was too late: damaged, or not where the index has it."""
+        self._landing = self._skip_until = None
+        position = self._position if self._position is not None else tick
+        while self._seeks and self._skips:
+            self._step_back *= 2
+            target = tick - self._margin - self._step_back
+            if target <= position:
+                break
+            if self._seek(target, tick):
+                return
+        # Slow, and right whatever index and keyframes are worth.
+        self._skips = False
+        self._floor = self._position
+        self._target = self._proved
+        if self._proved is None or not self._reader.seek(self._proved):
+            self._reader.rewind()
+        self._start_reading()
 
     def promised(self, after: int, until: int) -> int:
         """Packets that begin in (after, until], among those read so far."""
@@ -155,27 +186,102 @@ class PyavDecoder:
         # The generators hold this object: without them it goes at once, with its codec.
         self._frames = iter(())
         self._ahead.clear()
+        self.stats.warnings += [w for w in self._reader.warnings if w not in self.stats.warnings]
+        self._reader.close()
         self._opened.close()
         if self._scout is not None:
             self._scout.close()
 
+    def _needed(self) -> Iterator[tuple[Timed[Read], bool]]:
+        """Packets that must be decoded; True with the first one after others were left out."""
+        held: list[Timed[Read]] = []
+        held_bytes, gap = 0, False
+        for timed in self._reader.packets():
+            self._note(timed)
+            moment = timed.dts if timed.dts is not None else timed.pts
+            if self._is_missed(moment):
+                self._gave_up = True
+                return
+            until = self._skip_until
+            if until is None:
+                yield timed, False
+                continue
+            if self._starts_group(timed, until):
+                gap |= bool(held)
+                held, held_bytes = [], 0
+            held.append(timed)
+            held_bytes += timed.packet.packet.size
+            passed = not timed.wild and (moment is None or moment >= until)
+            if passed or held_bytes > _HELD_BYTES:
+                self._skip_until = None if passed else until
+                yield from self._release(held, gap, until)
+                held, held_bytes, gap = [], 0, False
+        if held:
+            yield from self._release(held, gap, self._skip_until)
+
+    def _is_missed(self, moment: int | None) -> bool:
+        """Whether a landing has come too far behind its tick to bring the frame there."""
+        if self._landing is None or moment is None:
+            return False
+        return moment > self._landing + self._patience
+
+    def _starts_group(self, timed: Timed[Read], until: int) -> bool:
+        """Whether decoding can begin here and still show the frame on display at `until`."""
+        if not timed.packet.packet.is_keyframe or timed.pts is None:
+            return False
+        return timed.pts <= until - self._margin
+
+    def _release(
+        self, held: list[Timed[Read]], gap: bool, until: int | None
+    ) -> Iterator[tuple[Timed[Read], bool]]:
+        if gap and self._landing is None:
+            self._floor, self._landing, self._target = self._position, until, self._proved
+        for place, timed in enumerate(held):
+            yield timed, gap and place == 0
+
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames as the decoder gives them; bad packets are counted and passed over."""
-        context = self._opened.stream.codec_context
-        for packet in packets(self._opened):
-            self._request.progress()
-            if not (packet.is_discard or packet.is_corrupt or packet.pts is None):
-                self._note(packet.pts, packet.duration or 1)
-            try:
-                frames = context.decode(packet)
-            except MemoryError as error:
-                raise out_of_memory(self._request.source.uri) from error
-            except av.error.FFmpegError as error:
-                self._refused(error)
-                continue
-            yield from frames
+        part: Opened | None = None
+        self._gave_up = False
+        for timed, gap in self._needed():
+            opened = timed.packet.opened
+            if part is not opened:
+                if part is not None:
+                    yield from self._drained(part)
+                self._configure(opened)
+                part = opened
+            elif gap:
+                opened.stream.codec_context.flush_buffers()
+            yield from self._decoded(timed, opened)
+        if part is not None and not self._gave_up:
+            yield from self._drained(part)
+
+    def _configure(self, opened: Opened) -> None:
+        context = opened.stream.codec_context
+        self._sar = opened.stream.sample_aspect_ratio or Fraction(1)
+        if not context.is_open:
+            # Processes scale, threads do not: a second thread buys 0-20 %.
+            context.thread_count = 1
+            context.options = {"max_pixels": str(self._max_pixels)}
+
+    def _decoded(self, timed: Timed[Read], opened: Opened) -> list[VideoFrame]:
+        packet = timed.packet.packet
+        if timed.wild:
+            packet.pts = _WILD
+        elif timed.pts is not None and timed.pts != packet.pts:
+            packet.pts, packet.dts = timed.pts, timed.dts
         try:
-            yield from context.decode(None)
+            return list(opened.stream.codec_context.decode(packet))
+        except MemoryError as error:
+            raise out_of_memory(self._request.source.uri) from error
+        except av.error.FFmpegError as error:
+            self._refused(error)
+            return []
+
+    def _drained(self, opened: Opened) -> Iterator[VideoFrame]:
+        """The frames that a decoder still holds when its packets have ended."""
+        try:
+            yield from opened.stream.codec_context.decode(None)
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
@@ -186,10 +292,15 @@ class PyavDecoder:
         if error.log:
             self.stats.complaint = str(error.log[-1]).strip()
 
-    def _note(self, pts: int, duration: int) -> None:
+    def _note(self, timed: Timed[Read]) -> None:
         """Remember what a packet promises."""
-        if self._fixed_promises:
+        packet = timed.packet.packet
+        if packet.is_discard or packet.is_corrupt or timed.wild:
             return
+        pts, duration = timed.pts, packet.duration or 1
+        if pts is None:
+            pts, duration = self._untimed_tick, packet.duration or self._interval
+            self._untimed_tick += duration
         self._last_end = max(self._last_end, pts + duration)
         if not self._promised or pts > self._promised[-1]:
             self._promised.append(pts)
@@ -197,35 +308,29 @@ class PyavDecoder:
             insort(self._promised, pts)
 
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
-        """Frames with ticks on one continued line.
-
-        Only a restart that the packets show is continued: from a damaged group of
-        pictures, decoders give single frames much too late.
-        """
-        unwrap = Unwrap(self._opened.tick_s) if self._request.timeline.restarts else None
+        """Frames with their ticks; a picture without a time follows the one before it."""
         counted = 0
         for frame in self._sorted(frames):
             self.stats.frames_decoded += 1
             length = frame.duration or self._interval
             tick = counted if frame.pts is None else frame.pts
             counted = tick + length
-            if unwrap is not None:
-                tick = unwrap(tick, length)
             self._last_end = max(self._last_end, tick + length)
             yield self._frame(frame, tick)
 
     def _sorted(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """The same frames; where a container keeps decoding times, with these in order."""
+        """The frames whose time can be right; in order, where a container keeps decoding times."""
+        sane = (frame for frame in frames if frame.pts != _WILD)
         if self._opened.container.format.name not in _DECODE_TIMES_ONLY:
-            yield from frames
+            yield from sane
             return
         waiting: deque[VideoFrame] = deque()
         ticks: list[int] = []
-        for frame in frames:
+        for frame in sane:
             waiting.append(frame)
             if frame.pts is not None:
                 insort(ticks, frame.pts)
-            if len(waiting) > _REORDER_FRAMES:
+            if len(waiting) > MAX_REORDER:
                 yield _retimed(waiting.popleft(), ticks)
         while waiting:
             yield _retimed(waiting.popleft(), ticks)
@@ -250,43 +355,3 @@ def _retimed(frame: VideoFrame, ticks: list[int]) -> VideoFrame:
     if ticks:
         frame.pts = ticks.pop(0)
     return frame
-
-
-class _Scout:
-    """A second look at the same video that finds where a seek would land."""
-
-    def __init__(self, request: DecodeRequest, max_pixels: int) -> None:
-        self._opened = Opened(request.source, max_pixels)
-        self._origin = request.timeline.origin_tick
-        self._step = ceil(2 / self._opened.tick_s)
-
-    def find(self, tick: int, position: int) -> int | None:
-        """A seek target that lands on a keyframe in (position, tick], or None."""
-        target, step = tick, self._step
-        while target > position:
-            keyframe = self._keyframe_at(target)
-            if keyframe is not None and keyframe <= tick:
-                return target if keyframe > position else None
-            # Landed between keyframes: the next one is too late. Look further back.
-            target, step = target - step, step * 2
-        return None
-
-    def earlier(self, target: int, position: int) -> int | None:
-        """The next target to try before `target`; None: start again instead."""
-        self._step *= 2
-        before = target - self._step
-        return before if before > position else None
-
-    def _keyframe_at(self, target: int) -> int | None:
-        stream = self._opened.stream
-        try:
-            self._opened.container.seek(target, backward=True, stream=stream)
-        except av.error.FFmpegError:
-            return None
-        for packet in packets(self._opened):
-            if packet.is_keyframe and packet.pts is not None:
-                return packet.pts
-        return None
-
-    def close(self) -> None:
-        self._opened.close()

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 from vfeat.errors import StorageError, UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Progress = Callable[[], None]
+
+class Progress(Protocol):
+    """Takes how far the work has come; only what is further than ever before is progress."""
+
+    def __call__(self, reached: int = 0, /) -> None: ...
+
 
 # One request per read while downloading; small enough to show progress on slow lines.
 _SPOOL_READ_BYTES = 1 << 20
 
 
-def no_progress() -> None:
-    """For callers that nobody waits for."""
+def no_progress(reached: int = 0, /) -> None:
+    """Ignore progress, where no parent waits."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _download(source: Source, copy: IO[bytes], progress: Progress) -> None:
         with opened:
             while block := opened.read(_SPOOL_READ_BYTES):
                 copy.write(block)
-                progress()
+                progress(copy.tell())
         copy.flush()
     except (StorageError, OSError) as error:
         raise storage_failure(source.uri, error) from error

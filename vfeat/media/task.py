@@ -28,6 +28,8 @@ class Probe:
         n_empty: of these, known to have no frame of their own; 0 if not scanned.
         decode_s: estimated CPU seconds to decode all clips.
         scanned: whether every packet was seen; if not, counts are the header's.
+        gaps: long ranges (first, last) of the empty clips.
+        group_s: seconds between two keyframes, on average; 0 if unknown.
     """
 
     container: str
@@ -40,6 +42,8 @@ class Probe:
     n_empty: int
     decode_s: float
     scanned: bool
+    gaps: tuple[tuple[int, int], ...] = ()
+    group_s: float = 0.0
 
     @property
     def duration_s(self) -> float:

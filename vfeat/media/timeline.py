@@ -17,9 +17,6 @@ from vfeat.job.recipe import ClipSpec
 
 Ticks = npt.NDArray[np.int64]
 
-# A step back in presentation time by more than this is a new start, not a reordering.
-RESTART_S = Fraction(1, 2)
-
 
 @dataclass(frozen=True)
 class Timeline:
@@ -152,50 +149,28 @@ def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int)
     ]
 
 
-def count_empty(grid: Grid, frame_ticks: Ticks) -> int:
-    """Clips of a dense grid in whose window no frame begins (gaps in the video).
+def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
+    """Ranges of clips of a dense grid in whose window no frame begins.
 
     Args:
         frame_ticks: the ticks of all frames, in order.
+
+    Returns:
+        Inclusive ranges (first, last), in order.
     """
     if grid.spec.sampling == "sparse" or len(frame_ticks) == 0:
-        return 0
+        return []
     narrowest = floor(grid.spec.clip / grid.timeline.tick_s)
-    empty = 0
+    gaps = []
     for before in np.flatnonzero(np.diff(frame_ticks) >= narrowest):
         last = min(grid.last_window_before(int(frame_ticks[before + 1])), grid.n_clips - 1)
         first = _first_window_after(grid, int(frame_ticks[before]))
-        empty += max(0, last - first + 1)
-    return empty
+        if first <= last:
+            gaps.append((first, last))
+    return gaps
 
 
 def _first_window_after(grid: Grid, tick: int) -> int:
     """Smallest clip index > 0 whose window starts after `tick`."""
     seconds = (tick - grid.timeline.origin_tick) * grid.timeline.tick_s
     return max(1, floor(seconds / grid.spec.stride) + 1)
-
-
-class Unwrap:
-    """Makes a timeline that starts again in mid-stream go on instead.
-
-    Feed it ticks in the decoder's order. A step back of more than RESTART_S shifts all
-    that follows so that it continues one interval after the largest tick so far.
-    """
-
-    def __init__(self, tick_s: Fraction) -> None:
-        self._limit = floor(RESTART_S / tick_s)
-        self._shift = 0
-        self._previous: int | None = None
-        self._next = 0
-        self.restarts = 0
-
-    def __call__(self, tick: int, interval: int) -> int:
-        """The tick on the continued line; `interval` is this frame's display length."""
-        shifted = tick + self._shift
-        if self._previous is not None and shifted < self._previous - self._limit:
-            self._shift += self._next - shifted
-            shifted = self._next
-            self.restarts += 1
-        self._previous = shifted
-        self._next = max(self._next, shifted + max(interval, 1))
-        return shifted

@@ -101,7 +101,8 @@ def _unit(row: dict[str, Any]) -> Unit:
 def parse_probe(text: str) -> Probe:
     """A plan's `probe` column, back as it was."""
     fields = json.loads(text)
-    return Probe(**{**fields, "timeline": Timeline(**fields["timeline"])})
+    gaps = tuple((first, last) for first, last in fields.get("gaps", ()))
+    return Probe(**{**fields, "timeline": Timeline(**fields["timeline"]), "gaps": gaps})
 
 
 def parse_sequence(text: str) -> SequenceRef:
