@@ -16,7 +16,16 @@ from multiprocessing.connection import Connection
 from typing import IO
 
 from vfeat.errors import ErrorClass
-from vfeat.media.messages import ChildConfig, FreeSlot, FromChild, Hello
+from vfeat.media.budget import UnitBudget
+from vfeat.media.messages import (
+    ChildConfig,
+    ClipMade,
+    FreeSlot,
+    FromChild,
+    Hello,
+    RangeEmpty,
+    RangeFailed,
+)
 from vfeat.media.ring import Ring, clip_shape, create_fd
 from vfeat.media.task import Task
 
@@ -83,6 +92,7 @@ class ChildProcess:
             os.close(memory_fd)
             theirs.close()
         self._connection = Connection(ours.detach())
+        self._budget = UnitBudget(None, self._limits, self.pid)
         self._greet(config)
 
     def _spawn(self, socket_fd: int, memory_fd: int) -> subprocess.Popen[bytes]:
@@ -133,6 +143,7 @@ class ChildProcess:
             OSError: the child is gone; nothing was done.
         """
         self._stderr.truncate(0)
+        self._budget = UnitBudget(task, self._limits, self.pid)
         with self._lock:
             self._connection.send(task)
         self.tasks += 1
@@ -141,16 +152,21 @@ class ChildProcess:
         """The next message.
 
         Raises:
-            ChildLost: the child died, or made no progress for `timeout_s` and was killed.
+            ChildLost: the child died, or was killed: it made no progress for `timeout_s`, or
+                has used up the budget of its task.
         """
         return self._receive(self._limits.timeout_s)
 
     def _receive(self, timeout_s: float) -> FromChild:
-        since_s = time.monotonic()
+        since_s = checked_s = time.monotonic()
         while True:
+            if (overrun := self._budget.overrun()) is not None:
+                self.kill()
+                raise ChildLost("timeout", overrun)
             try:
                 if self._connection.poll(_POLL_S):
                     message: FromChild = self._connection.recv()
+                    self._budget.settled += isinstance(message, ClipMade | RangeEmpty | RangeFailed)
                     return message
             except (EOFError, OSError) as error:
                 raise self._died() from error
@@ -160,7 +176,9 @@ class ChildProcess:
             with self._lock:
                 if self._held >= self._slots:  # it waits for us: no fault of its own
                     since_s = now_s
+                    self._budget.pause(now_s - checked_s)
                 since_s = max(since_s, self._freed_s)
+            checked_s = now_s
             if now_s - since_s > timeout_s:
                 self.kill()
                 raise ChildLost("timeout", f"no progress for {timeout_s:g} s; killed")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
+from vfeat.media.task import Probe
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.unit import Planned, Unit
 
@@ -38,28 +40,57 @@ class ShardLimits:
 
 
 def units_of(video: Planned, estimate: Estimate, limits: ShardLimits) -> Iterator[Unit]:
-    """Cut a video's clips into units."""
+    """Cut a video's clips into units.
+
+    A long gap costs nothing and is not cut: it belongs to the unit that ends in it.
+    """
     if video.probe is None:
         last = video.first_clip if video.last_clip is None else video.last_clip
         yield _unit(video, video.first_clip, last, 0.0)
         return
     first = video.first_clip
     last = video.probe.n_clips - 1 if video.last_clip is None else video.last_clip
-    clip_s = _clip_s(video, estimate)
-    most = int(limits.seconds * UNIT_SHARE / max(clip_s, 1e-9))
-    most = min(max(most, MIN_UNIT_CLIPS), limits.clips)
+    clip_s = _clip_s(video.probe, estimate)
     # A video that restarts its clock cannot be entered in the middle.
-    step = last - first + 1 if video.probe.timeline.restarts else most
-    for start in range(first, last + 1, step):
-        end = min(start + step - 1, last)
-        yield _unit(video, start, end, (end - start + 1) * clip_s)
+    step = last - first + 1 if video.probe.timeline.restarts else _step(video, clip_s, limits)
+    gaps = [(max(a, first), min(b, last)) for a, b in video.probe.gaps if a <= last and b >= first]
+    start = first
+    while start <= last:
+        end, clips = _end(start, step, last, gaps)
+        yield _unit(video, start, end, clips * clip_s)
+        start = end + 1
 
 
-def _clip_s(video: Planned, estimate: Estimate) -> float:
+def _end(start: int, step: int, last: int, gaps: list[tuple[int, int]]) -> tuple[int, int]:
+    """Last clip of the unit that begins at `start`, and how many of its clips are in no gap."""
+    place, left = start, step
+    for a, b in gaps:
+        if b < start:
+            continue
+        if a - place > left:
+            break
+        left -= a - place
+        place = b + 1
+    end = min(place + left - 1, last)
+    return end, step - left + end - place + 1
+
+
+def _step(video: Planned, clip_s: float, limits: ShardLimits) -> int:
+    """Clips of a unit, gaps not counted."""
     probe = video.probe
     assert probe is not None
-    with_frames = probe.n_clips - probe.n_empty
-    return estimate.unit_s(with_frames, probe.decode_s) / max(probe.n_clips, 1)
+    most = max(int(limits.seconds * UNIT_SHARE / max(clip_s, 1e-9)), MIN_UNIT_CLIPS)
+    # Each unit decodes from the keyframe before it: units shorter than a group of pictures
+    # would decode the same pictures again and again.
+    group = probe.n_clips * probe.group_s / max(probe.duration_s, 1e-9)
+    return min(max(most, ceil(group)), limits.clips)
+
+
+def _clip_s(probe: Probe, estimate: Estimate) -> float:
+    """Estimated seconds for a clip outside the long gaps."""
+    counted = probe.n_clips - sum(last - first + 1 for first, last in probe.gaps)
+    cost_s = estimate.unit_s(probe.n_clips - probe.n_empty, probe.decode_s)
+    return cost_s / max(counted, 1)
 
 
 def _unit(video: Planned, first: int, last: int, cost_s: float) -> Unit:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vfeat.errors import JobError, StorageError
-from vfeat.plan.sequence import SequenceRef
+from vfeat.plan.sequence import SequenceRef, fold_gaps
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.ledger import PlanState, plan_states
 from vfeat.tables.outcome import OUTCOMES_KEY, load_outcomes, row_spans, subtract
@@ -101,7 +101,9 @@ class SequenceReader:
     def read(
         self, ref: SequenceRef, first_clip: int = 0, last_clip: int | None = None
     ) -> FeatureSequence:
-        """Clips first_clip..last_clip (inclusive) of a video; only their row groups are read.
+        """Read steps first_clip..last_clip (inclusive) of a sequence; only their row groups.
+
+        A step is a clip; in a video with long gaps, clips behind a fold have earlier steps.
 
         Raises:
             StorageError: a file is not there, or its bytes are not what was written.
@@ -112,7 +114,8 @@ class SequenceReader:
         mask = np.zeros(count, np.bool_)
         for key, first_row, rows in ref.pieces:
             for table in self._rows(ref, key, first_row, rows):
-                index = table.column("clip_index").to_numpy()  # a video's rows are in order
+                # a video's rows are in order
+                index = _steps(ref, table.column("clip_index").to_numpy())
                 begin, end = np.searchsorted(index, [first_clip, last + 1]).tolist()
                 if begin == end:
                     continue
@@ -198,6 +201,14 @@ class SequenceReader:
         return int(kind.list_size), int(kind.value_type.list_size)
 
 
+def _steps(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Steps of the sequence at which clips stand."""
+    steps = clip_index.astype(np.int64)
+    for fold in reversed(ref.folds):
+        steps[clip_index >= fold.position + ref.left_out(fold.position)] -= fold.clips
+    return steps
+
+
 def _settled(state: PlanState) -> Iterator[SequenceRef]:
     """Videos of one plan whose every clip is a row, empty or failed, or in a damaged file."""
     columns = state.units.select(["video_id", "uri", "probe"]).to_pylist()
@@ -220,7 +231,9 @@ def _settled(state: PlanState) -> Iterator[SequenceRef]:
         clips = max(clips, probe.n_clips if probe else 0)
         settled = ((outcome.first_clip, outcome.last_clip) for outcome in video.outcomes)
         if not subtract([(0, clips - 1)], settled):  # a retry settles some clips twice
+            ranges = (pair for outcome in video.outcomes for pair in outcome.row_ranges())
+            steps, folds = fold_gaps(clips, ranges)
             yield SequenceRef(
-                unit["video_id"], unit["uri"], clips, video.rows,
-                probe.duration_s if probe else None, tuple(video.pieces),
+                unit["video_id"], unit["uri"], steps, video.rows,
+                probe.duration_s if probe else None, tuple(video.pieces), folds,
             )  # fmt: skip

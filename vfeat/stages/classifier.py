@@ -173,8 +173,11 @@ class ClassifyWorker:
     ) -> PredictionRow:
         names = head.classes or (head.task,)
         order = np.argsort(-said.scores, kind="stable")[: self.spec.top_k]
+        # Windows are laid over the sequence; times are those of the video.
+        start_s = window.start_s + ref.left_out(window.first_clip) * self.stride_s
+        end_s = window.end_s + ref.left_out(window.last_clip) * self.stride_s
         return PredictionRow(
-            ref.video_id, ref.uri, index, head.task, number, window.start_s, window.end_s,
+            ref.video_id, ref.uri, index, head.task, number, start_s, end_s,
             said.clips,
             tuple((names[k], float(said.scores[k])) for k in order),
             tuple(float(value) for value in said.logits),

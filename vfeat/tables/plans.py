@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from vfeat.errors import ErrorClass
 from vfeat.media.task import Probe
 from vfeat.media.timeline import Timeline
-from vfeat.plan.sequence import SequenceRef
+from vfeat.plan.sequence import Fold, SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
@@ -109,7 +109,8 @@ def parse_sequence(text: str) -> SequenceRef:
     """A plan's `sequence` column, back as it was."""
     fields = json.loads(text)
     pieces = tuple((key, first, rows) for key, first, rows in fields["pieces"])
-    return SequenceRef(**{**fields, "pieces": pieces})
+    folds = tuple(Fold(**fold) for fold in fields.get("folds", ()))
+    return SequenceRef(**{**fields, "pieces": pieces, "folds": folds})
 
 
 def _json(record: Probe | SequenceRef | None) -> str | None:
