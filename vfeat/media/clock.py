@@ -169,7 +169,7 @@ class Clock(Generic[P]):
         if any(packet.pts - dts <= self._lead for dts in known):
             return True
         # At the end of the file: only as many packets may follow as the codec holds back.
-        return len(ahead) < LOOKAHEAD and len(known) <= self._reorder + 1
+        return len(ahead) < LOOKAHEAD and len(known) <= self._reorder
 
     def _without_time(self, packet: P) -> Timed[P]:
         self.wild += 1
