@@ -25,10 +25,11 @@ def _all_videos() -> list[Video]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each file of the repository and of the corpus.
 
-    `healthy_video`, `broken_video`, and of the healthy ones `barcoded_video` and `small_video`
+    `any_video` (with a frame), `healthy_video`, `broken_video`, and of the healthy ones `barcoded_video` and `small_video`
     (without the 8K bomb, which is slow and is tested on its own).
     """
     wanted: dict[str, Callable[[Video], bool]] = {
+        "any_video": lambda video: bool(video.times) and video.name != "bomb_8k.mp4",
         "healthy_video": lambda video: video.healthy,
         "broken_video": lambda video: not video.healthy,
         "barcoded_video": lambda video: video.healthy and bool(video.barcodes),

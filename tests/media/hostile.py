@@ -7,6 +7,7 @@ ONCE in their name leave a mark in $VFEAT_TEST_MARKS and behave the second time.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import time
 from pathlib import Path
@@ -80,3 +81,64 @@ class Buggy(_At):
 class Leave(_At):
     def misbehave(self) -> None:
         os._exit(7)
+
+
+class Busy(_At):
+    """Turns in a circle, and says that it is alive all the time."""
+
+    def misbehave(self) -> None:
+        while True:
+            self._request.progress(1)
+            time.sleep(0.001)
+
+
+class Liar(_At):
+    """Claims to get further all the time."""
+
+    def misbehave(self) -> None:
+        for reached in itertools.count(1 << 40):
+            self._request.progress(reached)
+            time.sleep(0.001)
+
+
+class Circle(_At):
+    """Gives the same frames again and again."""
+
+    def read(self) -> Frame | None:
+        frame = super().read()
+        if frame is None and self._named:
+            self._reader.rewind()
+            self._start_reading()
+            return self.read()
+        return frame
+
+    def misbehave(self) -> None:
+        self._reader.rewind()
+        self._start_reading()
+
+
+class Crawl(_At):
+    """Gives ever later frames, each later by less and less of what is asked for."""
+
+    crawled = 0
+
+    def read(self) -> Frame | None:
+        if not self.crawled:
+            frame = super().read()
+            if frame is None or not self.crawled:
+                return frame
+            self._stuck = frame
+        self.crawled += 1
+        time.sleep(0.02)
+        tick = self._stuck.tick + self.crawled // 16
+        return Frame(tick, self._stuck.to_rgb)
+
+    def misbehave(self) -> None:
+        self.crawled = 1
+
+
+class Spin(_At):
+    """Burns CPU time in C, and never comes back."""
+
+    def misbehave(self) -> None:
+        pow(3, 1 << 40, 1 << (1 << 24))

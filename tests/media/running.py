@@ -17,7 +17,7 @@ from vfeat.media.decoder import Decoder, DecodeRequest, Frame, load_decoder
 from vfeat.media.pool import DecodePool
 from vfeat.media.probe import probe
 from vfeat.media.scan import scan
-from vfeat.media.source import locate, no_progress
+from vfeat.media.source import Progress, locate, no_progress
 from vfeat.media.task import (
     ClipReady,
     DecodeTask,
@@ -69,8 +69,13 @@ def settle(
     *,
     ticks_only: bool = False,
     found: Probe | None = None,
+    progress: Progress = no_progress,
 ) -> list[Settled]:
-    """Everything that becomes of a range of clips, in this process."""
+    """Everything that becomes of a range of clips, in this process.
+
+    Args:
+        progress: of the decoder; it is called once for each packet that is read.
+    """
     found = found or probe(str(path), None, spec, LIMITS)
     source = locate(str(path), None)
     ticks = None
@@ -79,7 +84,7 @@ def settle(
             ticks = scan(opened, no_progress).ticks
         ticks = ticks[ticks >= found.timeline.origin_tick]
     grid = Grid(spec, found.timeline, ticks)
-    request = DecodeRequest(source, found.timeline, LIMITS, no_progress)
+    request = DecodeRequest(source, found.timeline, LIMITS, progress)
     decoder = load_decoder(frame.decoder)(request)
     try:
         seen: Decoder = Marked(decoder, frame.size) if ticks_only else decoder  # type: ignore[assignment]

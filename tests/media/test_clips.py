@@ -113,6 +113,28 @@ def test_a_unit_in_mid_video_gives_the_clips_of_the_whole(
             assert (stacked([clip]) == stacked([whole[clip.window.clip_index]])).all()
 
 
+@pytest.mark.parametrize(
+    "spec", [ClipSpec(4, 1.0, 1.0), ClipSpec(3, 0.5, 2.3)], ids=["dense", "apart"]
+)
+def test_each_clip_alone_is_the_clip_of_the_whole(any_video: Video, spec: ClipSpec) -> None:
+    """Healthy or broken: which units a video is cut into changes no frame of any clip."""
+    found = probe(str(any_video.path), None, spec, LIMITS)
+
+    def shown(first: int, last: int) -> dict[int, object]:
+        clips: dict[int, object] = {}
+        for one in settle(any_video.path, spec, first, last, ticks_only=True, found=found):
+            if isinstance(one, Clip):
+                clips[one.window.clip_index] = seconds(one, found.timeline)
+            else:
+                clips |= dict.fromkeys(range(one.first_clip, one.last_clip + 1), type(one).__name__)
+        return clips
+
+    whole = shown(0, found.n_clips - 1)
+    assert list(whole) == list(range(found.n_clips))
+    some = list(whole)[:: max(1, len(whole) // 12)]
+    assert {clip: shown(clip, clip)[clip] for clip in some} == {clip: whole[clip] for clip in some}
+
+
 def test_sparse_clips_hold_the_official_frame_numbers(healthy_video: Video) -> None:
     from vfeat.media.timeline import sparse_indices
 

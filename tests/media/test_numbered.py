@@ -129,3 +129,48 @@ def test_an_encrypted_file_is_an_error_and_an_end(tmp_path: Path) -> None:
     with pytest.raises(UnitError) as caught:
         probe(str(path), None, SPEC, LIMITS)
     assert caught.value.error_class == "undecodable"
+
+
+COSTLY = {
+    "one_key_frame.ts": 750,
+    "one_key_frame.mp4": 750,
+    "key_frame_a_quarter_minute.ts": 375,
+    "intra_refresh.ts": 500,  # pictures are whole again after some, but no packet is a key frame
+    "before_wrap.ts": 25,
+    "jump_a_day.mp4": 12,
+    "late_key_frame.ts": 25,
+    "joined_new_codec.ts": 100,
+}
+STRIDES = {
+    "dense": SPEC,
+    "apart": APART,
+    "far_apart": ClipSpec(4, 1.0, 10.0),
+    "rare": ClipSpec(2, 0.2, 3.3),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+@pytest.mark.parametrize("spec", STRIDES.values(), ids=STRIDES)
+def test_packets_read_are_in_proportion_to_the_unit(
+    folder: Path, name: str, spec: ClipSpec
+) -> None:
+    """At most twice the packets of the unit, and one group of pictures before it.
+
+    A unit shorter than a group, which no plan has, may look for its key frame through another.
+    """
+    path, truth = made(folder, name)
+    found = probe(str(path), None, spec, LIMITS)
+    n = min(found.n_clips, 40)
+    for first, last in {(0, n - 1), (n // 2, n - 1), (n // 3, n // 2), (n - 1, n - 1)}:
+        count = 0
+
+        def progress(reached: int = 0, /) -> None:
+            nonlocal count
+            count += 1
+
+        settle(path, spec, first, last, FRAME, found=found, progress=progress)
+        begin, end = first * spec.stride, last * spec.stride + spec.clip
+        inside = sum(begin <= time < end for time, _ in truth.frames)
+        some = 100  # the first frame, what is read ahead, and the step back of a seek
+        groups = 1 if first == 0 or inside >= COSTLY[name] else 2
+        assert count <= 2 * inside + groups * COSTLY[name] + some, (first, last, inside)

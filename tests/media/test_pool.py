@@ -68,6 +68,27 @@ def test_a_hang_is_killed_and_named() -> None:
     assert time.monotonic() - started_s < 20
 
 
+@pytest.mark.parametrize("decoder", ["Busy", "Spin"])
+def test_activity_without_progress_is_a_hang(decoder: str) -> None:
+    (error,) = run_pair(decoder).outcomes[0].errors
+    assert (error.error_class, error.attempts, error.last_clip) == ("timeout", 2, 5)
+    assert "no progress" in error.message
+
+
+@pytest.mark.parametrize("decoder", ["Liar", "Crawl"])
+def test_a_decoder_that_lies_is_ended_by_its_budget(decoder: str) -> None:
+    (error,) = run_pair(decoder, DecodeLimits(timeout_s=1.5)).outcomes[0].errors
+    assert (error.error_class, error.attempts, error.last_clip) == ("timeout", 2, 5)
+    assert "more than a unit may take" in error.message
+
+
+def test_a_decoder_that_repeats_itself_is_given_up_without_a_time_out() -> None:
+    errors = run_pair("Circle", DecodeLimits()).outcomes[0].errors
+    assert {(error.error_class, error.attempts) for error in errors} == {("undecodable", 1)}
+    assert errors[-1].last_clip == 5
+    assert "repeats itself" in errors[-1].message
+
+
 def test_no_clip_comes_twice_after_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VFEAT_TEST_MARKS", str(tmp_path))
     ran = run_pair("AbortOnce")

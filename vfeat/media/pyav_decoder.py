@@ -76,6 +76,7 @@ class PyavDecoder:
         self._target: int | None = None  # of the seek that is being tried
         self._landing: int | None = None  # tick that the seek or skip must not miss
         self._skip_until: int | None = None
+        self._asked = request.timeline.origin_tick  # latest tick that was looked for
         self._step_back = 0
         self._gave_up = False
         self._start_reading()
@@ -116,10 +117,11 @@ class PyavDecoder:
                 return
             self._ahead.append(first)
         assert self._position is not None
-        if not self._skips or self._landing is not None:
+        if not self._skips or tick <= self._asked:
             return
         if tick - self._position <= ceil(_NEAR_S / self._opened.tick_s):
             return
+        self._asked = tick
         self._step_back = ceil(_STEP_BACK_S / self._opened.tick_s)
         target = self._find(tick, self._position) if self._seeks else None
         if target is not None:
