@@ -45,7 +45,7 @@ class Scout:
             if keyframe is not None and keyframe <= tick:
                 return target if keyframe > position else None
             # Landed between keyframes: look through what lies before the landing.
-            until, target, step = target, target - step, step * 2
+            until, target, step = target, target - step, step * 3 // 2
         return None
 
     def _keyframe(self, target: int, until: int) -> int | None:
