@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
 
 # "s3://", "https://", and fsspec's chains such as "zip://a.mp4::s3://bucket/b.zip"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*(?:::[a-z][a-z0-9+.\-]*)*://", re.IGNORECASE)
@@ -49,3 +49,14 @@ def split_s3(uri: str) -> tuple[str, str]:
     _, _, path = uri.partition("://")
     bucket, _, key = path.partition("/")
     return bucket, key
+
+
+def is_web(uri: str) -> bool:
+    """True for an address of a web server, in which `?` begins the query."""
+    return uri.startswith(("http://", "https://"))
+
+
+def server_of(uri: str) -> str:
+    """`scheme://host` of a remote URI without its user and password; of a chain its last link."""
+    link = urlsplit(uri.rpartition("::")[2])
+    return f"{link.scheme}://{link.netloc.rpartition('@')[2]}"
