@@ -100,8 +100,7 @@ def _beside(source: str, uri: str) -> str:
     """A relative name counts from the list's folder, or from here where only that is there."""
     if not is_local(source):
         return f"{source.rpartition('/')[0]}/{uri}"
-    beside = os.path.join(os.path.dirname(os.path.abspath(source)), uri)
-    try:
-        return beside if os.path.exists(beside) else os.path.abspath(uri)
-    except ValueError:  # a NUL in the name
+    beside, here = os.path.join(os.path.dirname(os.path.abspath(source)), uri), os.path.abspath(uri)
+    if "\0" in uri or os.path.exists(beside) or not os.path.exists(here):
         return beside
+    return here

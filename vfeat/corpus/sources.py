@@ -14,6 +14,7 @@ from vfeat.corpus.types import FixedType
 from vfeat.corpus.video import LIST_SUFFIXES, Video
 from vfeat.storage.listing import list_objects
 from vfeat.storage.source import is_local
+from vfeat.storage.uris import is_s3
 
 _NAMES = """
 3g2 3gp asf avi divx dv f4v flv gif h264 hevc ivf m2t m2ts m2v m4v mjpeg mkv mov mp4 mpeg mpg
@@ -81,5 +82,11 @@ def _from_listing(source: str) -> Iterator[Video]:
     named = os.path.abspath(source) if is_local(source) else source
     for item in list_objects(source):
         # What a user names outright is taken as it is; in a folder, only what looks like video.
-        if item.uri == named or os.path.splitext(item.uri)[1].lower() in VIDEO_SUFFIXES:
+        if item.uri == named or _suffix(item.uri) in VIDEO_SUFFIXES:
             yield Video(item.uri, item.size_bytes, item.etag)
+
+
+def _suffix(uri: str) -> str:
+    """Lower-case suffix of the name; of a chain such as `zip://a.mp4::b.zip` of its first link."""
+    name = uri if is_local(uri) or is_s3(uri) else uri.partition("::")[0]
+    return os.path.splitext(name)[1].lower()

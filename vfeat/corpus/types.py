@@ -30,7 +30,7 @@ def inferred(text: pa.ChunkedArray) -> pa.ChunkedArray:
     `00042`, `+3` and `1.10` are therefore text, and so is a whole column with one of them.
     """
     if text.null_count == len(text):
-        return text.cast(pa.null())
+        return pa.chunked_array([pa.nulls(len(text))])
     for kind in (pa.int64(), pa.float64()):
         try:
             numbers = text.cast(kind)

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from vfeat.errors import JobError, StorageError, VfeatError
 from vfeat.storage.failures import FolderFound, MissingObject, explain
@@ -24,6 +24,7 @@ from vfeat.storage.uris import is_local, is_s3, is_web, local_path, local_uri, s
 
 # a wrong address should be told soon; an outage in the middle may last longer
 _FIRST_ANSWER_S = 15.0
+_WEB_ANSWER_S = 8.0  # a server that takes the connection may still say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _find_s3(uri: str) -> Listed:
 def _find_other(uri: str) -> Listed:
     fs, path = connect(uri)
     try:
-        info = patiently(lambda: fs.info(path), uri, 0.0)
+        info = patiently(lambda: _info(fs, path), uri, 0.0)
         found = replace(_listed_other(fs, info), uri=uri)
     except VfeatError:
         raise
@@ -234,7 +235,7 @@ def _list_other(src: str) -> Iterator[Listed]:
     fs, path = connect(src)
     chain = src[src.find("::") :] if "::" in src else ""
     try:
-        info = patiently(lambda: fs.info(path), src, _FIRST_ANSWER_S)
+        info = patiently(lambda: _info(fs, path), src, _FIRST_ANSWER_S)
     except Exception as error:  # fsspec's file systems raise what they like
         told = explain(error, src)
         # in a web address the query is no pattern: a wrong one must not list the whole site
@@ -247,6 +248,15 @@ def _list_other(src: str) -> Iterator[Listed]:
     if info["type"] != "directory":
         return iter([_listed_other(fs, info, chain)])
     return _other_below(fs, chain, path, (), ())
+
+
+def _info(fs: Any, path: str) -> dict[str, Any]:
+    import fsspec.asyn
+
+    if not fs.async_impl:
+        return cast(dict[str, Any], fs.info(path))
+    answer = fsspec.asyn.sync(fs.loop, fs._info, path, timeout=_WEB_ANSWER_S)
+    return cast(dict[str, Any], answer)
 
 
 def _other_below(
