@@ -12,7 +12,7 @@ import shutil
 from typing import NamedTuple
 
 from vfeat.errors import StorageError, VfeatError
-from vfeat.storage.uris import is_local, is_s3, local_path, server_of, split_s3
+from vfeat.storage.uris import is_local, is_s3, is_web, local_path, server_of, split_s3
 
 # 409 is two conditional writes at once on AWS; 501 will not change by waiting
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -114,7 +114,7 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     """
     if isinstance(error, StorageError):
         return error
-    error = _web_cause(error)
+    error = _web_cause(error, uri)
     names = {c.__name__ for c in type(error).__mro__}
     answer = answer_of(error)
     if answer is not None and answer.code not in {"NoSuchKey", "404"}:
@@ -144,12 +144,12 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     return StorageError(f"{uri}: {_line(error)}")
 
 
-def _web_cause(error: BaseException) -> BaseException:
+def _web_cause(error: BaseException, uri: str) -> BaseException:
     """What happened on the way to a web server: fsspec reports all of it as FileNotFoundError."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and cause is not None:
         modules = {c.__module__.partition(".")[0] for c in type(cause).__mro__}
-        if "aiohttp" in modules or isinstance(cause, TimeoutError):
+        if is_web(uri) or "aiohttp" in modules:
             return cause
     return error
 

@@ -70,8 +70,6 @@ def find_object(uri: str) -> Listed:
         StorageError: a store that cannot be read, or something that is no file.
         EnvironmentMissing: no installed package reads such an address.
     """
-    if "\0" in uri:
-        raise StorageError(f"{uri!r}: no file's name contains the character NUL")
     if is_local(uri):
         return _find_local(uri)
     return _find_s3(uri) if is_s3(uri) else _find_other(uri)
@@ -79,6 +77,8 @@ def find_object(uri: str) -> Listed:
 
 def _find_local(uri: str) -> Listed:
     path = local_path(uri)
+    if "\0" in path:
+        raise StorageError(f"{uri!r}: no file's name contains the character NUL")
     try:
         status = os.stat(path)
     except OSError as error:

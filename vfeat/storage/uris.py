@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 # "s3://", "https://", and fsspec's chains such as "zip://a.mp4::s3://bucket/b.zip"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*(?:::[a-z][a-z0-9+.\-]*)*://", re.IGNORECASE)
@@ -58,5 +58,6 @@ def is_web(uri: str) -> bool:
 
 def server_of(uri: str) -> str:
     """`scheme://host` of a remote URI without its user and password; of a chain its last link."""
-    link = urlsplit(uri.rpartition("::")[2])
-    return f"{link.scheme}://{link.netloc.rpartition('@')[2]}"
+    scheme, _, rest = uri.rpartition("::")[2].partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return f"{scheme}://{host}"
