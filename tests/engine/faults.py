@@ -14,7 +14,7 @@ from vfeat.media.pyav_decoder import PyavDecoder
 
 
 def faulty(request: DecodeRequest) -> Decoder:
-    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time."""
+    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows."""
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
         ctypes.string_at(0)
@@ -22,4 +22,7 @@ def faulty(request: DecodeRequest) -> Decoder:
         time.sleep(3600)
     if name.startswith("slow"):
         time.sleep(1.0)
+    if name.startswith("grow"):
+        with open(request.source.uri, "ab") as file:
+            file.write(b"more")
     return PyavDecoder(request)

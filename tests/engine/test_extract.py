@@ -288,7 +288,7 @@ def test_two_drivers_on_one_root_double_nothing(corpus: Path, tmp_path: Path) ->
     late = ExtractRun(tiny_job(out, corpus), Watch())
     plans, listing = late._survey()
     run_job(tiny_job(out, corpus))
-    late._planner(plans).extend(listing.fresh())
+    late._planner(plans, listing).extend(listing.fresh())
     assert [p.name for p in (out / "plans").iterdir()] == ["p00001.parquet"]
     verified(out)
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from vfeat.corpus import Video, iter_corpus
+from vfeat.corpus import MISSING_ETAG, Corpus, Video
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Executor, ProbeSpec
 from vfeat.engine.watch import Watch
-from vfeat.errors import ErrorClass, JobError
+from vfeat.errors import ErrorClass, JobError, VfeatError
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import ShardLimits, pack, units_of
 from vfeat.plan.unit import Planned, Unit
+from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
 from vfeat.storage.source import is_local
 from vfeat.tables.ledger import committed_shards, plan_states, without
@@ -33,23 +35,25 @@ class Listing:
     Only hashes are kept of what went by: about 100 bytes a video.
 
     Args:
-        sources: folders, files, globs, prefixes, lists.
+        corpus: the sources of the command, with its lists read.
         known: video_ids (16 bytes) of all plans.
 
     Raises:
-        JobError: there is no video at all; told at construction.
+        JobError: there is no video at all, or a list contradicts itself; told at construction.
     """
 
-    def __init__(self, sources: tuple[str, ...], known: set[bytes]) -> None:
-        self.sources = sources
+    def __init__(self, corpus: Corpus, known: set[bytes]) -> None:
+        corpus.refuse_contradictions()
+        self.sources = corpus.sources
+        self.column_types: Mapping[str, pa.DataType] = corpus.column_types
         self.size_bytes = 0
         self.present: set[bytes] = set()
         self._known = known
         self._uris: set[int] = set()
-        self._videos = iter_corpus(sources)
+        self._videos = corpus.videos()
         self._first = next(self._videos, None)
         if self._first is None:
-            where = ", ".join(sources)
+            where = ", ".join(self.sources)
             raise JobError(f"no videos in {where}: nothing there has a video file's suffix")
 
     def fresh(self) -> Iterator[Video]:
@@ -57,7 +61,7 @@ class Listing:
         assert self._first is not None
         for video in chain([self._first], self._videos):
             key = bytes.fromhex(video.video_id)
-            if key in self.present:  # two sources overlap
+            if key in self.present:  # two sources overlap, or a list repeats a row
                 continue
             self.present.add(key)
             self._uris.add(hash(video.uri))
@@ -72,6 +76,22 @@ class Listing:
         if hash(uri) in self._uris or any(_within(uri, source) for source in self.sources):
             return True
         return None
+
+    def is_unchanged(self, video: Video) -> bool:
+        """True when the object is still the one of this record; asked after `fresh` has ended.
+
+        An object that could not be found was looked for anew by this listing, and would be
+        another video.
+        """
+        if video.etag == MISSING_ETAG or not video.uri:
+            return False
+        gone = self.is_gone(video.video_id, video.uri)
+        if gone is not None:
+            return not gone
+        try:
+            return find_object(video.uri).etag == video.etag
+        except VfeatError:
+            return False
 
 
 def _within(uri: str, source: str) -> bool:
@@ -97,6 +117,7 @@ class Planner:
 
     Attributes:
         plans: how many plans were there when the videos to plan were chosen.
+        column_types: of the lists' further columns.
     """
 
     root: Root
@@ -107,6 +128,7 @@ class Planner:
     limits: ShardLimits
     breaker: Breaker | None
     watch: Watch
+    column_types: Mapping[str, pa.DataType]
 
     def chunks(self, videos: Iterable[Video]) -> Iterator[list[Planned]]:
         """Probe in chunks of a plan's size, each in corpus order."""
@@ -135,7 +157,7 @@ class Planner:
     def publish(self, planned: list[Planned]) -> bool:
         """Write the next plan; False when another driver wrote that number first."""
         extras = {video.video_id: video.extra for video in planned if video.extra}
-        table = plan_table(self.shards(planned), extras)
+        table = plan_table(self.shards(planned), extras, self.column_types)
         ours = publish_plan(self.root, self.plans + 1, table) is not None
         self.plans += ours
         return ours
@@ -157,8 +179,13 @@ def _failure(planned: Planned) -> tuple[ErrorClass, str] | None:
     return planned.error_class, planned.message or ""
 
 
-def retry_candidates(root: Root, classes: tuple[str, ...]) -> list[tuple[Video, RangeError]]:
-    """Open errors of the given classes (`all`: every one) that no pending unit will answer."""
+def retry_candidates(
+    root: Root, classes: tuple[str, ...], is_unchanged: Callable[[Video], bool]
+) -> list[tuple[Video, RangeError]]:
+    """Open errors of the given classes (`all`: every one) that no pending unit will answer.
+
+    Errors of a video whose object has changed are left out: its new bytes are another video.
+    """
     waiting: dict[str, list[tuple[int, int]]] = {}
     sizes: dict[str, tuple[int, str]] = {}
     done = committed_shards(root)
@@ -177,13 +204,16 @@ def retry_candidates(root: Root, classes: tuple[str, ...]) -> list[tuple[Video, 
                     video = Video(state.uri, *sizes[video_id])
                     rest = without(error, waiting.get(video_id, []))
                     found += [(video, left) for left in rest]
-    return found
+    unchanged = {v.video_id for v in {v.video_id: v for v, _ in found}.values() if is_unchanged(v)}
+    return [(video, error) for video, error in found if video.video_id in unchanged]
 
 
-def plan_retries(planner: Planner, classes: tuple[str, ...]) -> int:
+def plan_retries(
+    planner: Planner, classes: tuple[str, ...], is_unchanged: Callable[[Video], bool]
+) -> int:
     """Plan failed clip ranges again, with a fresh probe. Returns how many ranges."""
     planner.plans = len(plan_list(planner.root))  # before looking: see Planner
-    candidates = retry_candidates(planner.root, classes)
+    candidates = retry_candidates(planner.root, classes, is_unchanged)
     if not candidates:
         return 0
     probes: dict[str, Planned] = {}
@@ -197,7 +227,7 @@ def plan_retries(planner: Planner, classes: tuple[str, ...]) -> int:
         last = None if whole and probe.probe is not None else error.last_clip
         planned.append(dataclasses.replace(probe, first_clip=error.first_clip, last_clip=last))
     if not planner.publish(planned):
-        return plan_retries(planner, classes)
+        return plan_retries(planner, classes, is_unchanged)
     return len(planned)
 
 

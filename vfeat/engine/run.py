@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from itertools import chain
 
+import pyarrow as pa
+
+from vfeat.corpus import Corpus, FixedType
 from vfeat.engine.class_labels import notes
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.executor import Executor, ProbeSpec
@@ -19,6 +22,7 @@ from vfeat.job.spec import ExtractJob, Placement
 from vfeat.stages.report import ExtractSpec, UnitResult, WorkerSettings
 from vfeat.stages.shard import publish_shard
 from vfeat.storage.root import Root
+from vfeat.tables.extras import column_types
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.plans import plan_list
 from vfeat.tables.snapshot import IsGone
@@ -45,9 +49,10 @@ class ExtractRun(Flow):
         fresh = listing.fresh()
         if (first := next(fresh, None)) is not None:
             self.watch.phase("probing")
-            self._planner(known).extend(chain([first], fresh))
+            self._planner(known, listing).extend(chain([first], fresh))
         if self.job.retry_errors is not None:
-            plan_retries(self._planner(known), self.job.retry_errors)
+            planner = self._planner(known, listing)
+            plan_retries(planner, self.job.retry_errors, listing.is_unchanged)
         return listing.is_gone
 
     def _create(self) -> None:
@@ -69,7 +74,7 @@ class ExtractRun(Flow):
         """What a run would do; probes the new videos and writes nothing."""
         check_dataset(self.root, self.recipe, FEATURES)
         plans, listing = self._survey()
-        planner = self._planner(plans)
+        planner = self._planner(plans, listing)
         fresh = list(listing.fresh())
         shards = [s for chunk in planner.chunks(fresh) for s in planner.shards(chunk)]
         units = [unit for shard in shards for unit in shard]
@@ -96,9 +101,15 @@ class ExtractRun(Flow):
             self.watch.note(note)
         self.watch.phase("listing")
         plans = plan_list(self.root)
-        return plans, Listing(self.job.sources, known_videos(self.root, plans))
+        types = {
+            name: FixedType(kind, self.root.uri)
+            for name, kind in column_types(self.root).items()
+            if not pa.types.is_null(kind)
+        }
+        corpus = Corpus(self.job.sources, types)
+        return plans, Listing(corpus, known_videos(self.root, plans))
 
-    def _planner(self, plans: list[str]) -> Planner:
+    def _planner(self, plans: list[str], listing: Listing) -> Planner:
         workers = self.executor.workers()
         figure = estimate(
             self.job, self.root,
@@ -107,6 +118,7 @@ class ExtractRun(Flow):
         return Planner(
             self.root, len(plans), self.executor, ProbeSpec(self.recipe, self.job.limits),
             figure, shard_limits(self.job), self.breaker("probing"), self.watch,
+            listing.column_types,
         )  # fmt: skip
 
 

@@ -14,7 +14,9 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.media.task import UnitOutcome
 from vfeat.plan.unit import Lease, Unit
 from vfeat.stages.report import UnitResult
+from vfeat.storage.listing import local_etag
 from vfeat.storage.root import Root
+from vfeat.storage.source import is_local
 from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.outcome import Outcome, RangeError
@@ -85,6 +87,20 @@ def planned_failure(unit: Unit) -> Outcome:
     error = RangeError(
         unit.first_clip, unit.last_clip, unit.error_class, unit.message, unit.attempts
     )
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
+
+
+def changed(unit: Unit) -> Outcome | None:
+    """The outcome of a unit whose local file is no longer the one that was planned.
+
+    New content would get the old video's id. None where the file is the same, is gone (which
+    the decoder reports) or is remote.
+    """
+    etag = local_etag(unit.uri) if is_local(unit.uri) else None
+    if etag is None or etag == unit.etag:
+        return None
+    message = f"{unit.uri}: changed since it was planned; run the same command again"
+    error = RangeError(unit.first_clip, unit.last_clip, "storage", message, 1)
     return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
 
 

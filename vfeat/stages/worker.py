@@ -21,7 +21,7 @@ from vfeat.media.task import ClipReady, DecodeTask, Probe, TaskDone
 from vfeat.plan.unit import Lease, Unit
 from vfeat.stages.encoder import Encoder
 from vfeat.stages.report import Progress, ShardReport, WorkerSettings
-from vfeat.stages.shard import OpenShard, decoded, planned_failure, publish_shard
+from vfeat.stages.shard import OpenShard, changed, decoded, planned_failure, publish_shard
 from vfeat.storage.root import Root
 
 IDLE_S = 0.05  # a batch that is not full waits this long for another clip
@@ -103,11 +103,15 @@ class ExtractWorker:
                 shard.finished.set()
                 return shard
         # Known failures first: once a task is submitted, the shard belongs to the pump.
+        failures = {
+            unit.key: planned_failure(unit) if unit.probe is None else changed(unit)
+            for unit in units
+        }
         for unit in units:
-            if unit.probe is None:
-                shard.add_outcome(unit, planned_failure(unit))
+            if (failure := failures[unit.key]) is not None:
+                shard.add_outcome(unit, failure)
         for unit in units:
-            if unit.probe is not None:
+            if failures[unit.key] is None and unit.probe is not None:
                 self._submit(shard, unit, unit.probe)
         return shard
 
@@ -153,7 +157,8 @@ class ExtractWorker:
             shard, unit = self._tasks.pop(event.task_id)
         self.counters.units += 1
         self.counters.decode_s += event.outcome.decode_s
-        shard.add_outcome(unit, decoded(unit, event.outcome))
+        # Looked at again: a file that was replaced meanwhile gave clips of both contents.
+        shard.add_outcome(unit, changed(unit) or decoded(unit, event.outcome))
 
     def _encode(self) -> None:
         batch, self._batch = self._batch, []

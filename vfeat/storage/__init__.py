@@ -5,9 +5,19 @@ loaded at the first remote URI.
 """
 
 from vfeat.storage.failures import MissingObject
-from vfeat.storage.listing import Listed, list_objects
+from vfeat.storage.listing import Listed, find_object, list_objects, local_etag
 from vfeat.storage.root import Root
 from vfeat.storage.source import open_source, spool
 from vfeat.storage.uris import is_local
 
-__all__ = ["Listed", "MissingObject", "Root", "is_local", "list_objects", "open_source", "spool"]
+__all__ = [
+    "Listed",
+    "MissingObject",
+    "Root",
+    "find_object",
+    "is_local",
+    "list_objects",
+    "local_etag",
+    "open_source",
+    "spool",
+]

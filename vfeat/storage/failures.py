@@ -12,7 +12,7 @@ import shutil
 from typing import NamedTuple
 
 from vfeat.errors import StorageError, VfeatError
-from vfeat.storage.uris import is_local, is_s3, local_path, split_s3
+from vfeat.storage.uris import is_local, is_s3, is_web, local_path, server_of, split_s3
 
 # 409 is two conditional writes at once on AWS; 501 will not change by waiting
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 509})
@@ -54,6 +54,14 @@ _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 class MissingObject(StorageError):
     """The object asked for is not there; the store itself answered."""
+
+
+class FolderFound(StorageError):
+    """A folder, prefix or bucket stands where one file or object was asked for."""
+
+
+class Unreachable(StorageError):
+    """The store itself did not answer; whether the object is there is open."""
 
 
 class Answer(NamedTuple):
@@ -106,11 +114,15 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     """
     if isinstance(error, StorageError):
         return error
+    error = _web_cause(error, uri)
     names = {c.__name__ for c in type(error).__mro__}
     answer = answer_of(error)
     if answer is not None and answer.code not in {"NoSuchKey", "404"}:
         return StorageError(_answered(answer, uri))
-    if isinstance(error, FileNotFoundError):
+    if "ClientResponseError" in names and (status := getattr(error, "status", 0)) not in {404, 410}:
+        reason = f"{status} {getattr(error, 'message', '')}".strip()
+        return StorageError(f"{uri}: {server_of(uri)} answered {reason}")
+    if isinstance(error, FileNotFoundError) or "ClientResponseError" in names:
         return MissingObject(f"{uri} does not exist")
     if {"NoCredentialsError", "PartialCredentialsError"} & names:
         return StorageError(
@@ -118,13 +130,28 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
             "AWS_ENDPOINT_URL_S3 for a store other than AWS"
         )
     if is_s3(uri) and is_transient(error):
-        return StorageError(
+        return Unreachable(
             f"cannot reach {endpoint()} for {uri} ({type(error).__name__}): is the store "
             "running, and is AWS_ENDPOINT_URL_S3 right?"
+        )
+    if not is_local(uri) and is_transient(error):
+        return Unreachable(
+            f"{uri}: cannot reach {server_of(uri)} ({_line(error)}): is the host's name right, "
+            "and is the server running?"
         )
     if isinstance(error, OSError) and error.errno is not None and is_local(uri):
         return StorageError(_on_disk(error, uri, needed_bytes))
     return StorageError(f"{uri}: {_line(error)}")
+
+
+def _web_cause(error: BaseException, uri: str) -> BaseException:
+    """What happened on the way to a web server: fsspec reports all of it as FileNotFoundError."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and cause is not None:
+        modules = {c.__module__.partition(".")[0] for c in type(cause).__mro__}
+        if is_web(uri) or "aiohttp" in modules:
+            return cause
+    return error
 
 
 def endpoint() -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
-from vfeat.errors import JobError
-from vfeat.storage.failures import explain
+from vfeat.errors import JobError, StorageError, VfeatError
+from vfeat.storage.failures import FolderFound, MissingObject, explain
 from vfeat.storage.globs import (
     has_magic,
     is_hidden,
@@ -20,10 +20,11 @@ from vfeat.storage.globs import (
 )
 from vfeat.storage.remote import connect, s3_pages
 from vfeat.storage.retry import patiently
-from vfeat.storage.uris import is_local, is_s3, local_path, local_uri, split_s3
+from vfeat.storage.uris import is_local, is_s3, is_web, local_path, local_uri, split_s3
 
 # a wrong address should be told soon; an outage in the middle may last longer
 _FIRST_ANSWER_S = 15.0
+_WEB_ANSWER_S = 8.0  # a server that takes the connection may still say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,71 @@ def list_objects(src: str) -> Iterator[Listed]:
     if is_local(src):
         return _list_local(local_path(src), src)
     return _list_s3(src) if is_s3(src) else _list_other(src)
+
+
+def find_object(uri: str) -> Listed:
+    """Find the one object of exactly that name: no character of it is a pattern.
+
+    Raises:
+        MissingObject: nothing has that name.
+        FolderFound: a folder, prefix or bucket has that name.
+        StorageError: a store that cannot be read, or something that is no file.
+        EnvironmentMissing: no installed package reads such an address.
+    """
+    if is_local(uri):
+        return _find_local(uri)
+    return _find_s3(uri) if is_s3(uri) else _find_other(uri)
+
+
+def _find_local(uri: str) -> Listed:
+    path = local_path(uri)
+    if "\0" in path:
+        raise StorageError(f"{uri!r}: no file's name contains the character NUL")
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise explain(error, uri) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise FolderFound(f"{uri} is a folder, not a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise StorageError(f"{uri} is a pipe, socket or device, not a file")
+    return _listed_local(path, status)
+
+
+def _find_s3(uri: str) -> Listed:
+    bucket, key = split_s3(uri)
+    fs, _ = connect(uri)
+    if not bucket or not key:
+        raise FolderFound(f"{uri} is a bucket, not an object")
+    # of all keys with a prefix, the one equal to it comes first
+    first = _first_s3(fs, bucket, key)
+    if first is not None and first["Key"] == key and not key.endswith("/"):
+        return _listed_s3(bucket, first)
+    if _first_s3(fs, bucket, key.rstrip("/") + "/") is not None:
+        raise FolderFound(f"{uri} is a prefix, not an object")
+    raise MissingObject(f"{uri} does not exist")
+
+
+def _find_other(uri: str) -> Listed:
+    fs, path = connect(uri)
+    try:
+        info = patiently(lambda: _info(fs, path), uri, 0.0)
+        found = replace(_listed_other(fs, info), uri=uri)
+    except VfeatError:
+        raise
+    except Exception as error:  # fsspec's file systems raise what they like
+        raise explain(error, uri) from error
+    if info["type"] == "directory":
+        raise FolderFound(f"{uri} is a folder, not a file")
+    return found
+
+
+def local_etag(uri: str) -> str | None:
+    """The etag that a listing would give a local file now; None where no file can be read."""
+    try:
+        return _etag(os.stat(local_path(uri)))
+    except OSError:
+        return None
 
 
 def _list_local(path: str, src: str) -> Iterator[Listed]:
@@ -112,8 +178,12 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _listed_local(path: str, status: os.stat_result) -> Listed:
-    etag = f"{status.st_size}-{status.st_mtime_ns}"
-    return Listed(local_uri(path), status.st_size, etag, status.st_mtime)
+    return Listed(local_uri(path), status.st_size, _etag(status), status.st_mtime)
+
+
+def _etag(status: os.stat_result) -> str:
+    """Size and time of the last change: a file that was only touched counts as changed."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _list_s3(src: str) -> Iterator[Listed]:
@@ -163,21 +233,34 @@ def _listed_s3(bucket: str, entry: dict[str, Any]) -> Listed:
 
 def _list_other(src: str) -> Iterator[Listed]:
     fs, path = connect(src)
+    chain = src[src.find("::") :] if "::" in src else ""
     try:
-        info = patiently(lambda: fs.info(path), src, _FIRST_ANSWER_S)
-    except Exception as error:
-        if not has_magic(path) or isinstance(error, JobError):
-            raise
+        info = patiently(lambda: _info(fs, path), src, _FIRST_ANSWER_S)
+    except Exception as error:  # fsspec's file systems raise what they like
+        told = explain(error, src)
+        # in a web address the query is no pattern: a wrong one must not list the whole site
+        pattern = path.partition("?")[0] if is_web(src) else path
+        if not isinstance(told, MissingObject) or not has_magic(pattern):
+            raise told from error
         parts = path.split("/")
         plain = literal_parts(parts)
-        return _other_below(fs, "/".join(parts[:plain]), (), tuple(parts[plain:]))
+        return _other_below(fs, chain, "/".join(parts[:plain]), (), tuple(parts[plain:]))
     if info["type"] != "directory":
-        return iter([_listed_other(fs, info)])
-    return _other_below(fs, path, (), ())
+        return iter([_listed_other(fs, info, chain)])
+    return _other_below(fs, chain, path, (), ())
+
+
+def _info(fs: Any, path: str) -> dict[str, Any]:
+    import fsspec.asyn
+
+    if not fs.async_impl:
+        return cast(dict[str, Any], fs.info(path))
+    answer = fsspec.asyn.sync(fs.loop, fs._info, path, timeout=_WEB_ANSWER_S)
+    return cast(dict[str, Any], answer)
 
 
 def _other_below(
-    fs: Any, folder: str, parts: tuple[str, ...], pattern: tuple[str, ...]
+    fs: Any, chain: str, folder: str, parts: tuple[str, ...], pattern: tuple[str, ...]
 ) -> Iterator[Listed]:
     infos = patiently(lambda: fs.ls(folder, detail=True), fs.unstrip_protocol(folder))
     for info in sorted(infos, key=lambda info: str(info["name"])):
@@ -185,15 +268,16 @@ def _other_below(
         here = (*parts, name)
         if info["type"] == "directory":
             if not is_hidden(name) and may_hold(pattern, here):
-                yield from _other_below(fs, info["name"], here, pattern)
+                yield from _other_below(fs, chain, info["name"], here, pattern)
         elif matches(pattern, here):
-            yield _listed_other(fs, info)
+            yield _listed_other(fs, info, chain)
 
 
-def _listed_other(fs: Any, info: dict[str, Any]) -> Listed:
+def _listed_other(fs: Any, info: dict[str, Any], chain: str = "") -> Listed:
     size_bytes = int(info.get("size") or 0)
     changed: Any = info.get("mtime") or info.get("LastModified") or info.get("created")
     mtime_s = changed.timestamp() if hasattr(changed, "timestamp") else changed
     etag = info.get("ETag") or info.get("etag") or info.get("md5Hash") or f"{size_bytes}-{mtime_s}"
     known_s = float(mtime_s) if isinstance(mtime_s, (int, float)) else None
-    return Listed(fs.unstrip_protocol(info["name"]), size_bytes, str(etag).strip('"'), known_s)
+    uri = fs.unstrip_protocol(info["name"]) + chain
+    return Listed(uri, size_bytes, str(etag).strip('"'), known_s)

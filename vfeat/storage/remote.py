@@ -12,6 +12,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from vfeat.errors import EnvironmentMissing, VfeatError
+from vfeat.storage.failures import explain
 from vfeat.storage.retry import PATIENCE_S, patiently
 from vfeat.storage.uris import is_s3
 
@@ -22,19 +24,32 @@ _lock = threading.Lock()
 
 
 def connect(uri: str) -> tuple[Any, str]:
-    """`(file system, path within it)` of a remote URI."""
+    """`(file system, path within it)` of a remote URI.
+
+    Raises:
+        EnvironmentMissing: no installed package reads addresses of this scheme.
+        StorageError: the store cannot be reached, or the archive of a chain not be opened.
+    """
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
     # a changed environment means other credentials, hence another connection
     aws = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     key = (os.getpid(), protocol if "::" not in uri else uri, aws)
-    with _lock:
-        if key not in _connections:
-            _connections[key] = _open_s3() if protocol == "s3" else _open_other(uri)
-        fs = _connections[key]
     if protocol == "s3":
-        # not fsspec's url_to_fs: it gives "::" and other legal characters a meaning
-        return fs, uri.partition("://")[2]
-    return fs, fs._strip_protocol(uri) if "::" not in uri else _chained_path(uri)
+        with _lock:
+            if key not in _connections:
+                _connections[key] = _open_s3()
+            # not fsspec's url_to_fs: it gives "::" and other legal characters a meaning
+            return _connections[key], uri.partition("://")[2]
+    try:
+        if key not in _connections:
+            # Without the lock: a chain opens its archive here, and its server may be slow.
+            _connections.setdefault(key, _open_other(uri))
+        fs = _connections[key]
+        return fs, fs._strip_protocol(uri) if "::" not in uri else _chained_path(uri)
+    except VfeatError:
+        raise
+    except Exception as error:  # fsspec's file systems raise what they like
+        raise explain(error, uri) from error
 
 
 def _open_s3() -> Any:
@@ -62,8 +77,41 @@ def _open_s3() -> Any:
 def _open_other(uri: str) -> Any:
     import fsspec.core
 
-    plain = {} if "::" in uri else {"use_listings_cache": False}
-    return fsspec.core.url_to_fs(uri, **plain)[0]
+    options: dict[str, Any] = {} if "::" in uri else {"use_listings_cache": False}
+    for protocol in ("http", "https"):
+        if f"{protocol}://" in uri:
+            options[protocol] = {"client_kwargs": {"timeout": _web_timeout()}}
+    try:
+        return fsspec.core.url_to_fs(uri, **options)[0]
+    except ImportError as error:
+        module = str(getattr(error.__cause__, "name", None))  # mostly the package's name, too
+        package = module if module in str(error) else "it"
+        raise EnvironmentMissing(
+            f"{uri}: a package is not installed ({error}); pip install {package} on every machine "
+            "that reads"
+        ) from error
+    except ValueError as error:
+        if "Protocol not known" not in str(error):
+            raise
+        raise EnvironmentMissing(
+            f"{uri}: no installed package reads such an address ({error}); correct what stands "
+            "before ://, or pip install the fsspec package for it"
+        ) from error
+    except OSError as error:
+        if not uri.startswith(("hdfs://", "viewfs://")) or "lib" not in str(error):
+            raise
+        first = str(error).splitlines()[0]
+        raise EnvironmentMissing(
+            f"{uri}: HDFS is read through Hadoop's own library, which is not here ({first}); "
+            "install Java and Hadoop, and set JAVA_HOME, HADOOP_HOME and CLASSPATH"
+        ) from error
+
+
+def _web_timeout() -> Any:
+    import aiohttp
+
+    # aiohttp's own limits are 30 s for a connection and 5 minutes for a whole answer
+    return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
 
 
 def _chained_path(uri: str) -> str:

@@ -49,3 +49,15 @@ def split_s3(uri: str) -> tuple[str, str]:
     _, _, path = uri.partition("://")
     bucket, _, key = path.partition("/")
     return bucket, key
+
+
+def is_web(uri: str) -> bool:
+    """True for an address of a web server, in which `?` begins the query."""
+    return uri.startswith(("http://", "https://"))
+
+
+def server_of(uri: str) -> str:
+    """`scheme://host` of a remote URI without its user and password; of a chain its last link."""
+    scheme, _, rest = uri.rpartition("::")[2].partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    return f"{scheme}://{host}"

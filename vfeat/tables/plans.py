@@ -6,7 +6,7 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -25,12 +25,17 @@ EXTRA = "extra."  # columns that a list brought along
 _FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe", "sequence")]
 
 
-def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) -> pa.Table:
+def plan_table(
+    shards: Iterable[list[Unit]],
+    extras: dict[str, dict[str, Any]],
+    types: Mapping[str, pa.DataType] | None = None,
+) -> pa.Table:
     """Units as a table, shard by shard.
 
     Args:
         shards: units of each shard, in order.
         extras: the further columns of the list that named a video, by video_id.
+        types: of these columns, as their lists had them; inferred where missing.
     """
     columns: dict[str, list[Any]] = {field.name: [] for field in UNITS}
     for number, units in enumerate(shards):
@@ -44,7 +49,8 @@ def plan_table(shards: Iterable[list[Unit]], extras: dict[str, dict[str, Any]]) 
     names = sorted({name for extra in extras.values() for name in extra})
     for name in names:
         values = [extras.get(video, {}).get(name) for video in columns["video_id"]]
-        table = table.append_column(f"{EXTRA}{name}", pa.array(values))
+        kind = (types or {}).get(name)
+        table = table.append_column(f"{EXTRA}{name}", pa.array(values, kind))
     return table
 
 

@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.extras import as_type, column_types, public_name
 from vfeat.tables.ledger import PlanState, VideoState, committed_shards, plan_states
-from vfeat.tables.plans import EXTRA, parse_probe, plan_list, plan_schema
+from vfeat.tables.plans import EXTRA, parse_probe
 from vfeat.tables.schema import ERRORS, VIDEOS
 
 _FOLDED = b"vfeat.folded_shards"  # how many commits a snapshot knew
@@ -66,7 +67,7 @@ def snapshot_parts(root: Root, is_gone: IsGone = cannot_tell) -> Iterator[Snapsh
             gone = is_gone(video_id, units[0]["uri"])
             is_out = gone or (gone is None and video_id in gone_before)
             videos.add(_video_row(units, video, bool(is_out)))
-            for error in video.open_errors() if video else ():
+            for error in video.open_errors() if video and not is_out else ():
                 errors.add(
                     {
                         "video_id": video_id,
@@ -119,17 +120,8 @@ def is_current(root: Root, is_gone: IsGone) -> bool:
 
 def videos_schema(root: Root) -> pa.Schema:
     """VIDEOS and the further columns of all lists that named videos."""
-    extras = [plan_schema(root, plan) for plan in plan_list(root)]
-    fields = [[f for f in schema if f.name.startswith(EXTRA)] for schema in extras]
-    unified = pa.unify_schemas([pa.schema(f) for f in fields] or [pa.schema([])],
-                               promote_options="permissive")  # fmt: skip
-    named = [f.with_name(_public_name(f.name)) for f in unified]
-    return pa.schema([*VIDEOS, *named])
-
-
-def _public_name(column: str) -> str:
-    name = column.removeprefix(EXTRA)
-    return f"list_{name}" if name in VIDEOS.names else name
+    extras = column_types(root).items()
+    return pa.schema([*VIDEOS, *(pa.field(public_name(name), kind) for name, kind in extras)])
 
 
 class _Columns:
@@ -160,11 +152,13 @@ def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def _video_row(units: list[dict[str, Any]], state: VideoState | None, gone: bool) -> dict[str, Any]:
     probe = parse_probe(units[0]["probe"]) if units[0]["probe"] else None
     settled = state or VideoState(units[0]["uri"])
-    errors = sum(error.last_clip - error.first_clip + 1 for error in settled.open_errors())
+    # Nobody can mend what failed of a video that is gone; only what was written of it counts.
+    open_errors = [] if gone else settled.open_errors()
+    errors = sum(error.last_clip - error.first_clip + 1 for error in open_errors)
     accounted = settled.rows + settled.empty_clips + errors
     # A video that could be read only on a retry was first planned as its clip 0.
     planned = probe.n_clips if probe else max(unit["last_clip"] for unit in units) + 1
-    planned = max(planned, accounted)
+    planned = accounted if gone else max(planned, accounted)
     return {
         "video_id": units[0]["video_id"],
         "uri": units[0]["uri"],
@@ -193,10 +187,11 @@ def _status(state: VideoState, errors: int, unfinished: bool) -> str:
 def _with_extras(videos: pa.Table, units: pa.Table, schema: pa.Schema) -> pa.Table:
     """The list's columns beside each video; null where its list had no such column."""
     where = pc.index_in(videos.column("video_id"), value_set=units.column("video_id"))
-    found = {_public_name(n): n for n in units.column_names if n.startswith(EXTRA)}
+    names = (n for n in units.column_names if n.startswith(EXTRA))
+    found = {public_name(name.removeprefix(EXTRA)): name for name in names}
     for extra in list(schema)[len(VIDEOS) :]:
         if extra.name in found:
-            values = units.column(found[extra.name]).take(where).cast(extra.type)
+            values = as_type(units.column(found[extra.name]).take(where), extra.type)
         else:
             values = pa.nulls(len(videos), extra.type)
         videos = videos.append_column(extra, values)

@@ -1,0 +1,19 @@
+"""A corpus: where the videos are, one record each, streamed.
+
+Sources are folders, files, globs, object-store prefixes, and CSV or Parquet lists with a
+`uri` column whose further columns travel with each video.
+"""
+
+from vfeat.corpus.sources import VIDEO_SUFFIXES, Corpus, iter_corpus
+from vfeat.corpus.types import FixedType
+from vfeat.corpus.video import LIST_SUFFIXES, MISSING_ETAG, Video
+
+__all__ = [
+    "LIST_SUFFIXES",
+    "MISSING_ETAG",
+    "VIDEO_SUFFIXES",
+    "Corpus",
+    "FixedType",
+    "Video",
+    "iter_corpus",
+]

@@ -1,0 +1,64 @@
+"""Further columns of lists: one type and one published name each, over all plans."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from vfeat.storage.root import Root
+from vfeat.tables.plans import EXTRA, plan_list, plan_schema
+from vfeat.tables.schema import VIDEOS
+
+_PREFIX = "list_"
+
+
+def column_types(root: Root) -> dict[str, pa.DataType]:
+    """Types of the lists' columns, by their names in the lists, in the order they came.
+
+    Plans of one dataset hold one type for a column. Older versions checked nothing: where types
+    differ, the column is what Arrow promotes them to, or else text.
+    """
+    found: dict[str, list[pa.DataType]] = {}
+    for plan in plan_list(root):
+        for field in plan_schema(root, plan):
+            if field.name.startswith(EXTRA):
+                types = found.setdefault(field.name.removeprefix(EXTRA), [])
+                if field.type not in types and not pa.types.is_null(field.type):
+                    types.append(field.type)
+    return {name: _common(types) for name, types in found.items()}
+
+
+def public_name(column: str) -> str:
+    """Name in `videos.parquet` of a list's column: one of our own names gets `list_` before it.
+
+    So does what would then collide, `list_status` beside `status`: no two names become one.
+    """
+    own = column
+    while own.startswith(_PREFIX):
+        own = own.removeprefix(_PREFIX)
+    return f"{_PREFIX}{column}" if own in VIDEOS.names else column
+
+
+def as_type(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Values of one plan in the column's type; whatever has no cast to text is printed."""
+    if values.type == kind:
+        return values
+    try:
+        return values.cast(kind, safe=False)
+    except pa.ArrowException:
+        printed = [None if value is None else str(value) for value in values.to_pylist()]
+        return pa.chunked_array([pa.array(printed, pa.string())]).cast(kind)
+
+
+def _common(types: list[pa.DataType]) -> pa.DataType:
+    if len(types) < 2:
+        return types[0] if types else pa.null()
+    if any(map(pa.types.is_unsigned_integer, types)):
+        return pa.string()  # Arrow would promote a mixture to signed integers
+    try:
+        schemas = [pa.schema([("column", kind)]) for kind in types]
+        kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        for other in types:
+            pa.array([], other).cast(kind)
+    except pa.ArrowException:
+        return pa.string()
+    return kind
