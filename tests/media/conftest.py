@@ -25,8 +25,8 @@ def _all_videos() -> list[Video]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each file of the repository and of the corpus.
 
-    `any_video` (with a frame), `healthy_video`, `broken_video`, and of the healthy ones `barcoded_video` and `small_video`
-    (without the 8K bomb, which is slow and is tested on its own).
+    `any_video` (with a frame), `healthy_video`, `broken_video`, and of the healthy ones
+    `barcoded_video` and `small_video`; the 8K bomb, which is slow, is tested on its own.
     """
     wanted: dict[str, Callable[[Video], bool]] = {
         "any_video": lambda video: bool(video.times) and video.name != "bomb_8k.mp4",

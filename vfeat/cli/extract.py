@@ -96,6 +96,12 @@ def extract(
     max_frame_pixels: Annotated[
         int, typer.Option(help="Larger frames are refused by their header.")
     ] = 8192 * 8192,
+    max_video_seconds: Annotated[
+        float, typer.Option(help="Longer videos are refused, gaps between frames included.")
+    ] = 4e9,
+    max_video_clips: Annotated[
+        int, typer.Option(help="Videos with more clips are refused, empty ones not counted.")
+    ] = 10_000_000,
     child_memory_megabytes: Annotated[
         int, typer.Option(help="Address space of a decoder child.")
     ] = 6144,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from vfeat.engine.watch import Watch
 
 INTERRUPTED = 130
+GRACE_S = 30.0  # how long running shards may stand still after the first Ctrl-C
 
 
 @contextmanager
@@ -38,18 +41,34 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
         again: the command that resumes.
     """
 
+    def leave_now() -> None:
+        watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
+        os._exit(INTERRUPTED)  # children and actors die with this process
+
     def stop() -> None:
         if run.interrupted:
-            watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
-            os._exit(INTERRUPTED)  # children and actors die with this process
+            leave_now()
         watch.note(
-            "Stopping: running shards are finished, no new ones begin. Again to leave now. "
+            "Stopping: running shards are finished, no new ones begin; after "
+            f"{GRACE_S:.0f} s without progress they are left. Again to leave now. "
             f"Go on later with:\n  {again}"
         )
+        threading.Thread(target=_leave_when_still, args=(run, leave_now), daemon=True).start()
         run.interrupt()
 
     with signals_to(stop):
         yield
+
+
+def _leave_when_still(run: Flow, leave_now: Callable[[], None]) -> None:
+    """Call `leave_now` when running shards have got no further for GRACE_S."""
+    last, since_s = run.moved(), time.monotonic()
+    while run.working:
+        time.sleep(0.5)
+        if (now := run.moved()) != last:
+            last, since_s = now, time.monotonic()
+        elif time.monotonic() - since_s > GRACE_S:
+            leave_now()
 
 
 def leave() -> None:

@@ -250,6 +250,9 @@ class RayExecutor:
         live = tuple(w.progress for w in self._workers if w.progress is not None)
         return Beat((*live, self._lost) if self._lost.clips else live)
 
+    def progress(self) -> tuple[Progress, ...]:
+        return tuple(w.progress for w in list(self._workers) if w.progress is not None)
+
     def close(self) -> None:
         if self._started:
             ray.shutdown()

@@ -29,6 +29,8 @@ from vfeat.tables.outcome import Outcome
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import IsGone, is_current, publish_snapshot
 
+MAX_WARNINGS = 20  # shown while a run goes on
+
 
 @dataclass(frozen=True)
 class FlowSettings:
@@ -65,7 +67,9 @@ class Flow(ABC):
         self.totals = Totals(noun=settings.noun)
         self.ledger: Ledger | None = None
         self.interrupted = False
+        self.working = False  # shards are in the hands of workers
         self._workers: tuple[Progress, ...] = ()
+        self._warned = 0
 
     @abstractmethod
     def plan(self) -> IsGone:
@@ -89,6 +93,11 @@ class Flow(ABC):
         if self.ledger is None:
             raise Interrupted("stopped while the input was listed and its headers were read")
         self.ledger.stopping = True
+
+    def moved(self) -> tuple[int, ...]:
+        """Return counters that change while running shards get further."""
+        workers = self.executor.progress()
+        return (self.totals.shards_done, *(n for w in workers for n in (w.clips, w.units)))
 
     def run(self) -> RunSummary:
         """Do it. Nothing is written when there is nothing to do."""
@@ -130,10 +139,12 @@ class Flow(ABC):
         self.ledger.stopping = self.interrupted
         self.watch.phase("starting")
         breaker = self.breaker("working")
+        self.working = True
         try:
             for event in self.executor.run(self.worker_spec(), self.ledger):
                 self._handle(event, breaker)
         finally:
+            self.working = False
             self.watch.advanced(self.totals, self._workers)
         return plans
 
@@ -161,6 +172,12 @@ class Flow(ABC):
 
     def _finished(self, report: ShardReport, breaker: Breaker | None) -> None:
         self.totals.add(report)
+        for warning in (warning for outcome in report.outcomes for warning in outcome.warnings):
+            self._warned += 1
+            if self._warned <= MAX_WARNINGS:
+                self.watch.note(f"Warning: {warning}")
+            elif self._warned == MAX_WARNINGS + 1:
+                self.watch.note("Further warnings stand in the footers of the features files only.")
         if breaker is not None:
             breaker.record(_failure(outcome) for outcome in report.outcomes)
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Iterator
 
 from vfeat.corpus import Video
-from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, WorkerSpec
+from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, Worker, WorkerSpec
 from vfeat.engine.ledger import Ledger
 from vfeat.media.pool import DecodePool
 from vfeat.plan.probing import planned, probe_videos
 from vfeat.plan.unit import Planned
+from vfeat.stages.report import Progress
 
 
 def probe_here(
@@ -27,6 +28,9 @@ def probe_here(
 class InlineExecutor:
     """One worker, one lease at a time, no Ray."""
 
+    def __init__(self) -> None:
+        self._worker: Worker | None = None
+
     def workers(self) -> int:
         return 1
 
@@ -34,7 +38,7 @@ class InlineExecutor:
         yield from probe_here(spec, videos)
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
-        worker = spec.build()
+        worker = self._worker = spec.build()
         try:
             while (lease := ledger.take("inline", time.monotonic())) is not None:
                 report = worker.run(lease)
@@ -42,7 +46,12 @@ class InlineExecutor:
                 yield Finished(lease, report)
                 yield Beat((worker.progress(),))
         finally:
+            self._worker = None
             worker.close()
+
+    def progress(self) -> tuple[Progress, ...]:
+        worker = self._worker
+        return (worker.progress(),) if worker is not None else ()
 
     def close(self) -> None:
         """Nothing outlives a run."""

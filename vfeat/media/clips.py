@@ -277,7 +277,7 @@ class ClipAssembler:
         if self._ended and window.end_s > end_s + 1e-9 and end_s < float(line.duration_s):
             return (
                 f"{self._name}: the file ends at {end_s:.2f} s of "
-                f"{float(line.duration_s):.2f} s that its header promises"
+                f"{float(line.duration_s):.2f} s that its header or its size promises"
             )
         return (
             f"{self._name}: no frame decodes between {shown_s:.2f} s and "

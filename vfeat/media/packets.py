@@ -18,6 +18,7 @@ import av.error
 from vfeat.errors import UnitError
 from vfeat.media.clock import RESTART_S, Clock, Timed
 from vfeat.media.container import Opened, is_io, out_of_memory
+from vfeat.media.joined import another_file
 from vfeat.media.source import Progress, storage_failure
 
 if TYPE_CHECKING:
@@ -206,8 +207,7 @@ class PacketReader:
         """The part behind the one that has ended, if there is any."""
         at = self._byte_behind()
         if at is None:
-            if self._cut_by_stream:
-                self._warn("a new stream begins there, which FFmpeg cannot follow")
+            self._warn_of_rest()
             return None
         left = self.opened.first_byte + self.opened.container.size - at
         if not self._cut_by_stream and left <= _TAIL_BYTES:
@@ -225,9 +225,20 @@ class PacketReader:
         self._own.append(part)
         return part
 
-    def _warn(self, why: str) -> None:
-        place = f"byte {self._last_byte:,}" if self._last_byte is not None else "its start"
-        self.warnings.append(f"{self.opened.source.uri}: read to {place}; {why}")
+    def _warn_of_rest(self) -> None:
+        """Name what lies behind the end, in formats that are not read in parts."""
+        byte = self._last_byte or 0
+        found = another_file(self.opened, byte + 1)
+        why = None
+        if self._cut_by_stream:
+            why = f"behind byte {byte:,} a stream begins that was not there at the start"
+        elif found is not None:
+            why = f"another file begins at byte {found:,}"
+        if why is not None:
+            self.warnings.append(
+                f"{self.opened.source.uri}: {why}; only the first recording was read. Split the "
+                "file there to have the rest"
+            )
 
     def close(self) -> None:
         """Close the parts that were opened here."""

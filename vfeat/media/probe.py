@@ -28,6 +28,9 @@ _SMALL_BYTES = 4 << 20
 # Gaps worth a place in the plan: of so many clips, and the first so many of them.
 _LONG_GAP = 1000
 _MAX_GAPS = 100
+# Formats with nothing much behind their last packet; others may have a whole index there.
+_NO_INDEX_AT_END = {"mpegts", "mpeg", "matroska", "flv"}
+_UNREAD_SHARE, _UNREAD_BYTES = 0.02, 4096
 _MAX_CLIP = (1 << 31) - 1  # clip_index is an int32
 
 
@@ -73,6 +76,7 @@ def probe(
         scanned=scanned,
         gaps=tuple(gap for gap in gaps if gap[1] - gap[0] >= _LONG_GAP)[:_MAX_GAPS],
         group_s=_group_s(line, found.scan.n_keyframes) if scanned else 0.0,
+        warnings=found.warnings,
     )
 
 
@@ -84,6 +88,7 @@ class _Found:
     tick_s: Fraction
     promised_end: int | None  # tick at which the video was to end, where bytes are missing
     header_frames: int  # 0: the scan counts them
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,15 @@ def _look(source: Source, limits: DecodeLimits, progress: Progress) -> tuple[_Fo
             seen = scan(opened, progress)
         stream = opened.stream
         frames = 0 if scanned else _count_frames(opened, seen)
+        promised = _promised_end(opened, seen)
         found = _Found(
             opened.container.format.name,
             stream.codec_context.codec.canonical_name,
             seen,
             opened.tick_s,
-            _promised_end(opened, seen),
+            promised,
             frames,
+            _warnings(source.uri, seen),
         )
     return found, scanned
 
@@ -135,7 +142,10 @@ def _scan_tail(opened: Opened, progress: Progress) -> Scan | None:
         opened.container.seek(0)
         return None
     tail = scan(opened, progress)
-    return tail if len(tail.ticks) and tail.timed and not tail.restarts else None
+    if len(tail.ticks) and tail.timed and not tail.restarts:
+        return tail
+    opened.container.seek(0)
+    return None
 
 
 def _floor_ticks(microseconds: int, tick_s: Fraction) -> int:
@@ -155,7 +165,12 @@ def _promised_end(opened: Opened, seen: Scan) -> int | None:
     What the packets show is believed before any header.
     """
     stream, tick_s = opened.stream, opened.tick_s
-    if seen.restarts or not seen.timed or not (seen.is_cut or lacks_bytes(opened)):
+    if seen.restarts or not seen.timed:
+        return None
+    if opened.container.format.name in ("mpegts", "mpeg"):
+        # These have no header: what FFmpeg calls their duration is found from their packets.
+        return _end_by_bytes(opened, seen) if _is_unread(opened, seen) else None
+    if not (seen.is_cut or _is_unread(opened, seen) or lacks_bytes(opened)):
         return None
     if stream.duration is not None:
         return (stream.start_time or 0) + stream.duration
@@ -196,6 +211,28 @@ def _check_length(
 def _group_s(line: Timeline, n_keyframes: int) -> float:
     """Seconds between two keyframes, on average."""
     return float(line.duration_s) / max(n_keyframes, 1)
+
+
+def _end_by_bytes(opened: Opened, seen: Scan) -> int:
+    """Where the video would end if all its bytes held packets as the first ones do."""
+    first = int(seen.ticks[0]) if len(seen.ticks) else 0
+    return first + round((seen.end_tick - first) / max(1 - seen.unread_share, 1e-3))
+
+
+def _warnings(uri: str, seen: Scan) -> tuple[str, ...]:
+    """What a person should be told of the packets, one sentence each."""
+    if not seen.n_wild:
+        return seen.warnings
+    wild = f"{uri}: {seen.n_wild:,} frames have times that cannot be right; they are left out"
+    return (*seen.warnings, wild)
+
+
+def _is_unread(opened: Opened, seen: Scan) -> bool:
+    """Whether so much lies behind the last packet that packets must have been lost."""
+    if opened.container.format.name.partition(",")[0] not in _NO_INDEX_AT_END:
+        return False
+    unread_bytes = seen.unread_share * opened.container.size
+    return seen.unread_share > _UNREAD_SHARE and unread_bytes > _UNREAD_BYTES
 
 
 def _timeline(found: _Found, origin: int, limits: DecodeLimits) -> Timeline:

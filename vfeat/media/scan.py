@@ -35,6 +35,7 @@ class Scan:
         restarts: how often time, or the stream itself, starts again in mid-video.
         others_end_s: where the latest packet of any other stream ends.
         is_cut: whether the last packet lacks bytes.
+        unread_share: bytes behind the last packet of any stream, of all bytes.
         warnings: sentences on what could not be read.
     """
 
@@ -48,6 +49,7 @@ class Scan:
     restarts: int
     others_end_s: Fraction
     is_cut: bool
+    unread_share: float
     warnings: tuple[str, ...]
 
 
@@ -77,9 +79,11 @@ class _Collected:
         self._others_end_s = Fraction(0)
         self._keyframes = self._discarded = 0
         self._is_corrupt = False
+        self._last_byte = 0
 
     def add(self, timed: Timed[Read]) -> None:
         packet = timed.packet.packet
+        self._pass(packet, timed.packet.opened.first_byte)
         self._is_corrupt = packet.is_corrupt
         if packet.is_discard:
             self._discarded += 1
@@ -90,7 +94,12 @@ class _Collected:
         elif not timed.wild:
             self._untimed.append(packet.duration or 0)
 
+    def _pass(self, packet: AnyPacket, first_byte: int = 0) -> None:
+        if packet.pos is not None:
+            self._last_byte = max(self._last_byte, first_byte + packet.pos + packet.size)
+
     def add_other(self, packet: AnyPacket) -> None:
+        self._pass(packet)
         if packet.pts is not None and packet.time_base:
             end_s = (packet.pts + (packet.duration or 0)) * packet.time_base
             self._others_end_s = max(self._others_end_s, end_s)
@@ -110,6 +119,9 @@ class _Collected:
         if len(ticks) and end <= int(ticks[-1]) + 1:
             # Packets without a length (ASF): the last one lasts as long as the others.
             end = int(ticks[-1]) + max(interval, 1)
+        opened = reader.opened
+        size_bytes = opened.first_byte + opened.container.size
+        unread = max(0, size_bytes - self._last_byte) / size_bytes if self._last_byte else 0.0
         return Scan(
             ticks,
             end,
@@ -121,5 +133,6 @@ class _Collected:
             clock.restarts + reader.parts - 1,
             self._others_end_s,
             self._is_corrupt,
+            unread,
             tuple(reader.warnings),
         )

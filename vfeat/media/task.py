@@ -30,6 +30,7 @@ class Probe:
         scanned: whether every packet was seen; if not, counts are the header's.
         gaps: long ranges (first, last) of the empty clips.
         group_s: seconds between two keyframes, on average; 0 if unknown.
+        warnings: for the run's report, one sentence each.
     """
 
     container: str
@@ -44,6 +45,7 @@ class Probe:
     scanned: bool
     gaps: tuple[tuple[int, int], ...] = ()
     group_s: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:

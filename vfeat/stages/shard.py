@@ -110,9 +110,13 @@ def decoded(unit: Unit, result: UnitOutcome) -> Outcome:
         RangeError(e.first_clip, e.last_clip, e.error_class, e.message, e.attempts)
         for e in result.errors
     )
+    warnings = result.warnings
+    if unit.probe is not None and unit.last_clip == unit.probe.n_clips - 1:
+        # once for a video: with its last unit
+        warnings = tuple(dict.fromkeys((*unit.probe.warnings, *warnings)))
     return Outcome(
         unit.video_id, unit.uri, unit.first_clip, unit.last_clip, result.clips,
-        result.empty, errors, result.bad_packets, result.warnings,
+        result.empty, errors, result.bad_packets, warnings,
     )  # fmt: skip
 
 

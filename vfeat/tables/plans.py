@@ -108,7 +108,9 @@ def parse_probe(text: str) -> Probe:
     """A plan's `probe` column, back as it was."""
     fields = json.loads(text)
     gaps = tuple((first, last) for first, last in fields.get("gaps", ()))
-    return Probe(**{**fields, "timeline": Timeline(**fields["timeline"]), "gaps": gaps})
+    warnings = tuple(fields.get("warnings", ()))
+    timeline = Timeline(**fields["timeline"])
+    return Probe(**{**fields, "timeline": timeline, "gaps": gaps, "warnings": warnings})
 
 
 def parse_sequence(text: str) -> SequenceRef:

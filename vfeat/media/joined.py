@@ -1,0 +1,34 @@
+"""Files behind a file: what was joined where FFmpeg reads the first recording only."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from vfeat.media.container import Opened
+
+_LOOK_BYTES = 16 << 20
+# How a file of these formats begins; long enough not to be met by chance.
+_BEGINS = {
+    "mov": re.compile(rb"\x00\x00\x00[\x08-\xff]ftyp", re.DOTALL),
+    "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
+    "asf": re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c"),
+}
+
+
+def another_file(opened: Opened, from_byte: int) -> int | None:
+    """Byte at which another file of the same format begins, or None.
+
+    Args:
+        from_byte: behind the beginning of the last packet of the first one.
+    """
+    begins = _BEGINS.get(opened.container.format.name.partition(",")[0])
+    if begins is None or from_byte >= opened.container.size:
+        return None
+    with suppress(Exception):
+        file = opened.source.open()
+        with open(file, "rb") if isinstance(file, str) else file as stream:
+            stream.seek(from_byte)
+            found = begins.search(stream.read(_LOOK_BYTES))
+            return from_byte + found.start() if found else None
+    return None
