@@ -80,3 +80,21 @@ def test_ray_is_imported_by_the_cluster_modules_only() -> None:
 def test_kernels_never_import_vfeat() -> None:
     for path in (ROOT / "kernels").resolve().rglob("*.py"):
         assert not any(n == "vfeat" or n.startswith("vfeat.") for n in imports(path)), path
+
+
+def test_parquet_of_datasets_is_read_in_one_place() -> None:
+    """Elsewhere Arrow's threads could hold Python's buffers while the interpreter ends."""
+    readers = {"ParquetFile", "ParquetDataset", "read_table", "read_schema", "read_metadata"}
+    lists_and_own_paths = {"corpus.py", "synthetic"}
+    for path in FILES:
+        name = path.relative_to(ROOT)
+        if name.parts[0] in lists_and_own_paths or name == Path("tables/parquet.py"):
+            continue
+        used = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("pq", "parquet")
+        }
+        assert not used & readers, f"{name}: read it by vfeat.tables.parquet"

@@ -7,13 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.kind import kind_of
 from vfeat.tables.ledger import committed_shards
+from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts
 
@@ -88,8 +87,7 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
     spans: dict[str, tuple[float, float]] = {}
     wanted = {piece["file"] for files in videos.column("files").to_pylist() for piece in files}
     for key in sorted(wanted):
-        with root.open_input(key) as file:
-            table = pq.read_table(file, columns=["video_id", "start_s", "end_s"])
+        table = read_table(root, key, ["video_id", "start_s", "end_s"])
         grouped = table.group_by("video_id").aggregate([("start_s", "min"), ("end_s", "max")])
         for row in grouped.to_pylist():
             before = spans.get(row["video_id"], (row["start_s_min"], row["end_s_max"]))
