@@ -40,12 +40,14 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
 
     def stop() -> None:
         if run.interrupted:
-            watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
+            watch.note("Stopped. What is committed stays; go on with:")
+            watch.note(f"  {again}")
             os._exit(INTERRUPTED)  # children and actors die with this process
         watch.note(
             "Stopping: running shards are finished, no new ones begin. Again to leave now. "
-            f"Go on later with:\n  {again}"
+            "Go on later with:"
         )
+        watch.note(f"  {again}")
         run.interrupt()
 
     with signals_to(stop):

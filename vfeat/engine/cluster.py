@@ -226,7 +226,8 @@ class RayExecutor:
             raise WorkersLost(
                 f"{self._deaths} workers in a row died before they finished anything. What is "
                 "committed stays, and the same command goes on from there. Ray's logs are in "
-                f"/tmp/ray/session_latest/logs. The last one said:\n{_tail(error)}"
+                f"/tmp/ray/session_latest/logs. The last one said:",
+                *_tail(error),
             )
         split = ledger.died(worker.name)
         if split is not None:
@@ -271,9 +272,9 @@ def _get(ref: Any) -> Any:
         raise
 
 
-def _tail(error: Exception) -> str:
-    """The end of a remote traceback, or of Ray's account of a death."""
-    return "\n".join(str(error).strip().splitlines()[-12:])
+def _tail(error: Exception) -> list[str]:
+    """Last lines of a remote traceback, or of Ray's account of a death."""
+    return str(error).strip().splitlines()[-12:]
 
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
