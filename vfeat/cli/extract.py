@@ -167,7 +167,9 @@ def carry_out(job: Job, dry_run: bool, json_output: bool) -> None:
     from vfeat.cli.progress import make_watch
     from vfeat.cli.report import print_preview, print_summary
     from vfeat.cli.terminal import say_json, this_command
+    from vfeat.storage.temporary import check_temporary_folder
 
+    check_temporary_folder()
     again = this_command()
     with make_watch() as watch:
         run = _make_run(job, watch)

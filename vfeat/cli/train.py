@@ -113,8 +113,10 @@ def _carry_out(spec: TrainSpec, as_json: bool) -> None:
     from vfeat.cli.interrupt import leave, signals_to
     from vfeat.cli.terminal import say, say_json, this_command
     from vfeat.cli.train_report import make_train_watch, print_heads
+    from vfeat.storage.temporary import check_temporary_folder
     from vfeat.train.run import train_heads
 
+    check_temporary_folder()
     again = this_command()
     try:
         with signals_to(leave), make_train_watch() as watch:

@@ -262,7 +262,9 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
     from vfeat.cli.encoder_report import make_encoder_watch, print_encoder, print_outline
     from vfeat.cli.terminal import one_line, say, say_json, this_command
     from vfeat.errors import Interrupted
+    from vfeat.storage.temporary import check_temporary_folder
 
+    check_temporary_folder()
     if dry_run:
         from vfeat.train.encoder.outline import outline
 

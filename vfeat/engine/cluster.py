@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from vfeat.corpus import Video
-from vfeat.engine.cluster_connection import connect
+from vfeat.engine.cluster_connection import Connection
 from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.inline import probe_here
 from vfeat.engine.ledger import Ledger, WorkersLost
@@ -81,7 +81,8 @@ class RayExecutor:
 
     def __init__(self, cluster: ClusterSettings) -> None:
         self.cluster = cluster
-        self._started = False
+        self._connection: Connection | None = None
+        self._keep_logs = False
         self._spec: WorkerSpec | None = None
         self._workers: list[_Worker] = []
         self._named = 0
@@ -89,15 +90,13 @@ class RayExecutor:
         self._lost = Progress(pid=0)
 
     def _start(self) -> None:
-        if self._started:
-            return
-        connect(self.cluster.address)
-        self._started = True
+        if self._connection is None:
+            self._connection = Connection(self.cluster.address)
 
     def workers(self) -> int:
         if self.cluster.actors:
             return self.cluster.actors
-        if not self._started and self.cluster.address is None:
+        if self._connection is None and self.cluster.address is None:
             return max(1, _local_gpus(self.cluster))
         self._start()
         return self._wanted()
@@ -223,10 +222,12 @@ class RayExecutor:
             self._lost.clips += worker.progress.clips
         self._deaths += 1
         if self._deaths >= DEATHS_IN_A_ROW:
+            assert self._connection is not None  # a worker has run on it
+            self._keep_logs = True
             raise WorkersLost(
                 f"{self._deaths} workers in a row died before they finished anything. What is "
                 "committed stays, and the same command goes on from there. Ray's logs are in "
-                f"/tmp/ray/session_latest/logs. The last one said:",
+                f"{self._connection.logs}. The last one ended with:",
                 *_tail(error),
             )
         split = ledger.died(worker.name)
@@ -252,9 +253,9 @@ class RayExecutor:
         return Beat((*live, self._lost) if self._lost.clips else live)
 
     def close(self) -> None:
-        if self._started:
-            ray.shutdown()
-            self._started = False
+        if self._connection is not None:
+            self._connection.close(keep_logs=self._keep_logs)
+            self._connection = None
 
 
 def _probe(spec: ProbeSpec, videos: list[Video]) -> list[Planned]:
