@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def status(
     out: flags.Dataset,
     videos: Annotated[
-        int | None, typer.Option(help="Also list so many videos.", show_default=False)
+        int | None, typer.Option(min=0, help="Also list so many videos.", show_default=False)
     ] = None,
     json_output: flags.Json = False,
 ) -> None:

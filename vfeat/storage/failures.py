@@ -9,7 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
+import ssl
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from vfeat.errors import StorageError, VfeatError
 from vfeat.storage.uris import is_local, is_s3, local_path, split_s3
@@ -49,6 +52,14 @@ _CLIENTS = frozenset(
     }
 )
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# The first that fits counts.
+_UNREACHED: dict[type[OSError], str] = {
+    socket.gaierror: "its name is not resolved; is it spelled right, and is there a network?",
+    ssl.SSLError: "no trusted TLS connection; is its certificate valid, and is the port right?",
+    ConnectionRefusedError: "connection refused; is the server running, and is the port right?",
+    ConnectionError: "the connection was closed without an answer",
+    TimeoutError: "no answer in time",
+}
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -111,7 +122,8 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     if answer is not None and answer.code not in {"NoSuchKey", "404"}:
         return StorageError(_answered(answer, uri))
     if isinstance(error, FileNotFoundError):
-        return MissingObject(f"{uri} does not exist")
+        unreached = _unreached(error, uri)
+        return StorageError(unreached) if unreached else MissingObject(f"{uri} does not exist")
     if {"NoCredentialsError", "PartialCredentialsError"} & names:
         return StorageError(
             f"no credentials for {uri}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
@@ -125,6 +137,24 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     if isinstance(error, OSError) and error.errno is not None and is_local(uri):
         return StorageError(_on_disk(error, uri, needed_bytes))
     return StorageError(f"{uri}: {_line(error)}")
+
+
+def _unreached(error: BaseException, uri: str) -> str | None:
+    """Return what kept a web server from answering "not found", if anything did.
+
+    fsspec raises FileNotFoundError for every failure, with the true one as its cause.
+    """
+    host = urlsplit(uri).netloc
+    cause = error.__cause__
+    while cause is not None:
+        status = getattr(cause, "status", None)
+        if isinstance(status, int) and status not in {0, 404, 410}:
+            return f"{uri}: {host} answered {status} {getattr(cause, 'message', '')}".rstrip()
+        for kind, words in _UNREACHED.items():
+            if isinstance(cause, kind):
+                return f"{uri}: cannot reach {host}: {words}"
+        cause = cause.__cause__
+    return None
 
 
 def endpoint() -> str:

@@ -81,11 +81,15 @@ class VideoLine:
 
 
 def video_lines(uri: str, limit: int) -> list[VideoLine]:
-    """The first `limit` videos, in plan order."""
+    """The first `limit` videos over all plans, in plan order."""
     root = _dataset(uri)
-    videos = next(snapshot_parts(root)).videos.slice(0, limit)
+    videos: list[dict[str, Any]] = []
+    for part in snapshot_parts(root):
+        videos += part.videos.slice(0, limit - len(videos)).to_pylist()
+        if len(videos) == limit:
+            break
     spans: dict[str, tuple[float, float]] = {}
-    wanted = {piece["file"] for files in videos.column("files").to_pylist() for piece in files}
+    wanted = {piece["file"] for video in videos for piece in video["files"]}
     for key in sorted(wanted):
         table = read_table(root, key, ["video_id", "start_s", "end_s"])
         grouped = table.group_by("video_id").aggregate([("start_s", "min"), ("end_s", "max")])
@@ -100,7 +104,7 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
             row["uri"], row["status"], row["duration_s"], row["clips"], row["planned_clips"],
             *spans.get(row["video_id"], (None, None)),
         )
-        for row in videos.to_pylist()
+        for row in videos
     ]  # fmt: skip
 
 
