@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import shutil
-import signal
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,32 +93,34 @@ def test_the_same_is_said_of_a_remote_file(tmp_path: Path) -> None:
 
 
 @contextmanager
-def at_most(seconds: int) -> Iterator[None]:
-    """End a wait on a FIFO, which has no end of its own, with an error."""
+def unopened(fifo: Path) -> Iterator[None]:
+    """Fail when anybody opens a FIFO for reading: only then its writer gets in."""
+    entered = threading.Event()
 
-    def stop(*_: object) -> None:
-        raise TimeoutError("a file that a playlist names was opened")
+    def write() -> None:
+        os.close(os.open(fifo, os.O_WRONLY))
+        entered.set()
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
     try:
         yield
+        assert not entered.is_set(), f"{fifo} was opened"
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        writer.join()
+        os.close(reader)
 
 
 @pytest.mark.parametrize("name", PLAYLISTS)
 @pytest.mark.parametrize("suffix", ["", ".mp4"])
 def test_nothing_that_a_playlist_names_is_opened(tmp_path: Path, name: str, suffix: str) -> None:
-    """A FIFO that is opened for reading lets a writer in; without a reader the writer fails."""
-    fifo = tmp_path / "segment.ts"
+    fifo, playlist = tmp_path / "segment.ts", tmp_path / (name + suffix)
     os.mkfifo(fifo)
     with serve(OWN) as web:
         for target in (str(fifo), fifo.name, f"{web.address}/cfr25_bframes.mp4"):
-            playlist = tmp_path / (name + suffix)
             playlist.write_text(PLAYLISTS[name].format(target=target))
-            with at_most(20):
+            with unopened(fifo):
                 error = refusal(playlist)
             assert error.error_class == "unreadable"
             assert "playlist" in error.message
