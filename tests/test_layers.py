@@ -98,3 +98,16 @@ def test_parquet_of_datasets_is_read_in_one_place() -> None:
             and node.value.id in ("pq", "parquet")
         }
         assert not used & readers, f"{name}: read it by vfeat.tables.parquet"
+
+
+def test_commands_print_through_one_door() -> None:
+    """Elsewhere a name could be taken for markup, or steer the terminal."""
+    for path in sorted((ROOT / "cli").glob("*.py")):
+        if path.name == "terminal.py":
+            continue
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not called & {"print", "Console", "Table"}, f"{path.name}: use vfeat.cli.terminal"

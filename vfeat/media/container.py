@@ -44,8 +44,8 @@ class Opened:
         try:
             self.container: InputContainer = _open(source, self._file)
             self.stream: VideoStream = best_video(self.container, source.uri)
-            check_codec(self.stream, source.uri, max_pixels)
             _check_encryption(self.container, source)
+            check_codec(self.stream, source.uri, max_pixels)
         except BaseException:
             self.close()
             raise
