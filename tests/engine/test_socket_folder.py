@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.commands import TINY_FLAGS, run, summary
+from vfeat.engine import socket_folder
 from vfeat.engine.socket_folder import SocketFolder
+from vfeat.errors import EnvironmentMissing
 
 LONGEST_BYTES = 107
 
@@ -74,3 +76,14 @@ def test_a_tmpdir_that_cannot_be_used_is_one_sentence(
         assert result.stderr.count("\n") == 1
         assert f"TMPDIR is {folder}" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_without_any_short_folder_there_is_a_sentence(
+    long_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(long_folder))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(socket_folder, "_SHORT_FOLDERS", (str(long_folder), "/no/such/folder"))
+    with pytest.raises(EnvironmentMissing, match="set RAY_TMPDIR to a writable folder"):
+        SocketFolder()
+    assert list(long_folder.iterdir()) == []

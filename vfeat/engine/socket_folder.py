@@ -59,10 +59,9 @@ def _fits(folder: str) -> bool:
 
 
 def _make_short() -> str:
-    folders = [*_SHORT_FOLDERS, os.environ.get("XDG_RUNTIME_DIR", "")]
-    for folder in folders:
+    for folder in filter(None, (*_SHORT_FOLDERS, os.environ.get("XDG_RUNTIME_DIR"))):
         try:
-            made = tempfile.mkdtemp(prefix="vfeat-ray-", dir=folder or None)
+            made = tempfile.mkdtemp(prefix="vfeat-ray-", dir=folder)
         except OSError:
             continue
         if _fits(made):
