@@ -70,10 +70,13 @@ class Output(io.TextIOWrapper):
 
 
 def take_over_streams() -> None:
-    """Make stdout and stderr safe for any text; called once, at the start of the command line."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    """Make the process's own stdout and stderr safe for any text.
+
+    Called at the start of the command line. Streams that somebody has put in their place stay.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout is sys.__stdout__:
         sys.stdout = Output(sys.stdout, is_stdout=True)
-    if isinstance(sys.stderr, io.TextIOWrapper):
+    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr is sys.__stderr__:
         sys.stderr = Output(sys.stderr, is_stdout=False)
 
 
