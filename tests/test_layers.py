@@ -80,3 +80,34 @@ def test_ray_is_imported_by_the_cluster_modules_only() -> None:
 def test_kernels_never_import_vfeat() -> None:
     for path in (ROOT / "kernels").resolve().rglob("*.py"):
         assert not any(n == "vfeat" or n.startswith("vfeat.") for n in imports(path)), path
+
+
+def test_parquet_of_datasets_is_read_in_one_place() -> None:
+    """Elsewhere Arrow's threads could hold Python's buffers while the interpreter ends."""
+    readers = {"ParquetFile", "ParquetDataset", "read_table", "read_schema", "read_metadata"}
+    lists_and_own_paths = {"corpus", "synthetic"}
+    for path in FILES:
+        name = path.relative_to(ROOT)
+        if name.parts[0] in lists_and_own_paths or name == Path("tables/parquet.py"):
+            continue
+        used = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("pq", "parquet")
+        }
+        assert not used & readers, f"{name}: read it by vfeat.tables.parquet"
+
+
+def test_commands_print_through_one_door() -> None:
+    """Elsewhere a name could be taken for markup, or steer the terminal."""
+    for path in sorted((ROOT / "cli").glob("*.py")):
+        if path.name == "terminal.py":
+            continue
+        called = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not called & {"print", "Console", "Table"}, f"{path.name}: use vfeat.cli.terminal"

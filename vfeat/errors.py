@@ -30,9 +30,21 @@ ERROR_CLASSES: tuple[ErrorClass, ...] = get_args(ErrorClass)
 
 
 class VfeatError(Exception):
-    """Root of the tree. `exit_code` is what the command line leaves with."""
+    """Root of the tree: one argument for each line of the message, most often one.
+
+    Attributes:
+        exit_code: what the command line leaves with.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Lines of the message; a line break inside of one belongs to a name in it."""
+        return tuple(map(str, self.args)) or (type(self).__name__,)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class JobError(VfeatError):
@@ -75,5 +87,7 @@ class UnitError(VfeatError):
         self.error_class = error_class
         self.message = message
 
-    def __str__(self) -> str:
-        return self.message
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message alone."""
+        return (self.message,)

@@ -129,6 +129,7 @@ def test_an_encrypted_file_is_an_error_and_an_end(tmp_path: Path) -> None:
     with pytest.raises(UnitError) as caught:
         probe(str(path), None, SPEC, LIMITS)
     assert caught.value.error_class == "undecodable"
+    assert "encrypted" in caught.value.message
 
 
 COSTLY = {

@@ -17,12 +17,14 @@ class Web:
     """What is served, and what was asked for.
 
     Attributes:
+        asked: path of each request.
         sent: bytes of each answer.
         broken: answer every request with 503.
     """
 
     address: str = ""
     folder: Path = Path()
+    asked: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     broken: bool = False
 
@@ -42,6 +44,7 @@ def serve(folder: Path) -> Iterator[Web]:
             self.answer(with_body=True)
 
         def answer(self, with_body: bool) -> None:
+            web.asked.append(self.path)
             path = web.folder / unquote(self.path.lstrip("/"))
             body, status = b"", 200
             if web.broken:

@@ -7,13 +7,17 @@ import sys
 
 def main() -> None:
     """Entry point: our errors become one sentence and their exit code."""
+    from vfeat.cli.terminal import say_error, take_over_streams
+
+    take_over_streams()
     from vfeat.cli.app import app
     from vfeat.errors import VfeatError
 
     try:
         app(prog_name="vfeat")
     except VfeatError as error:
-        print(f"vfeat: {error}", file=sys.stderr)
+        say_error(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.exit(1)
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a reader that has left can still be dealt with

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,12 +15,14 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
 from vfeat.cli.interrupt import signals_to
+from vfeat.cli.terminal import has_bars, make_console, make_table, one_line, say_json
 from vfeat.train.encoder.watch import EncoderWatch, Phase
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vfeat.train.encoder.history import EpochLine
     from vfeat.train.encoder.outline import Outline
 
@@ -72,7 +70,7 @@ class LineEncoderWatch(EncoderWatch):
         self.note("  ".join(parts))
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(one_line(text))
 
 
 class BarEncoderWatch(LineEncoderWatch):
@@ -81,7 +79,7 @@ class BarEncoderWatch(LineEncoderWatch):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("clips"),
@@ -110,17 +108,18 @@ class BarEncoderWatch(LineEncoderWatch):
 @contextmanager
 def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
     """A bar when stderr is a terminal, lines otherwise; Ctrl-C once stops after the step."""
-    console = Console(stderr=True, soft_wrap=True)
-    watch = BarEncoderWatch(console) if sys.stderr.isatty() else LineEncoderWatch(console)
+    console = make_console(stderr=True, soft_wrap=True)
+    watch = BarEncoderWatch(console) if has_bars() else LineEncoderWatch(console)
 
     def stop() -> None:
         if watch.asked_to_stop:
             raise KeyboardInterrupt
         watch.asked_to_stop = True
         watch.note(
-            "Stopping; a checkpoint is kept of what was learnt. Again to leave now. Go on later "
-            f"with:\n  {again}"
+            "Stopping; a checkpoint is kept of what was learnt. Again to leave now. "
+            "Go on later with:"
         )
+        watch.note(f"  {again}")
 
     bars = watch.bars if isinstance(watch, BarEncoderWatch) else nullcontext()
     with signals_to(stop), bars:
@@ -130,27 +129,24 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
 def print_outline(found: Outline, json_output: bool) -> None:
     """What a training would do."""
     if json_output:
-        print(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
-    console = Console(stderr=json_output, soft_wrap=True)
+        say_json(found.to_json())
+    console = make_console(stderr=json_output, soft_wrap=True)
     if found.videos is not None:
         _print_counts(console, found.videos)
-    console.print(
-        f"{found.parameters:,} parameters, {found.gflops:.2f} GFLOP for one clip forward",
-        markup=False,
-    )
+    console.print(f"{found.parameters:,} parameters, {found.gflops:.2f} GFLOP for one clip forward")
     if found.steps is not None:
-        console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP", markup=False)
+        console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP")
     else:
-        console.print("The videos are yet to be made; nothing was written.", markup=False)
+        console.print("The videos are yet to be made; nothing was written.")
 
 
 def _print_counts(console: Console, videos: dict[str, dict[str, int]]) -> None:
-    table = Table()
+    table = make_table()
     table.add_column("class", overflow="fold")
     for split in ("train", "val", "test"):
         table.add_column(split, justify="right")
     for name, counts in videos.items():
-        table.add_row(escape(name), *(f"{counts[split]:,}" for split in ("train", "val", "test")))
+        table.add_row(name, *(f"{counts[split]:,}" for split in ("train", "val", "test")))
     sums = [sum(counts[split] for counts in videos.values()) for split in ("train", "val", "test")]
     table.add_section()
     table.add_row("all", *(f"{count:,}" for count in sums))
@@ -159,10 +155,11 @@ def _print_counts(console: Console, videos: dict[str, dict[str, int]]) -> None:
 
 def print_encoder(result: dict[str, Any], to_stderr: bool = False) -> None:
     """Each class beside its share of right answers; `result` is what metrics.json holds."""
-    console = Console(stderr=to_stderr, soft_wrap=True)
+    console = make_console(stderr=to_stderr, soft_wrap=True)
     splits: dict[str, Any] = result["metrics"]
+    out = one_line(result["out"])
     if splits:
-        table = Table()
+        table = make_table()
         table.add_column("class", overflow="fold")
         for split in splits:
             table.add_column(f"{split}, videos", justify="right")
@@ -170,7 +167,7 @@ def print_encoder(result: dict[str, Any], to_stderr: bool = False) -> None:
         for name in result["classes"]:
             cells = [m["per_class"][name] for m in splits.values()]
             table.add_row(
-                escape(name),
+                name,
                 *(text for c in cells for text in (f"{c['videos']:,}", _percent(c["top1"]))),
             )
         table.add_section()
@@ -178,12 +175,10 @@ def print_encoder(result: dict[str, Any], to_stderr: bool = False) -> None:
         table.add_row("all", *(text for pair in every for text in pair))
         console.print(table)
     if result["broken"]:
-        console.print(f"{result['broken']} videos could not be read: {result['out']}/errors.csv",
-                      markup=False)  # fmt: skip
+        console.print(f"{result['broken']} videos could not be read: {out}/errors.csv")
     console.print(
-        f"{result['out']}  (epoch {result['best_epoch']} of {result['epochs']}, "
-        f"{_percent(result['waited_share'])} of the time waiting for clips)",
-        markup=False,
+        f"{out}  (epoch {result['best_epoch']} of {result['epochs']}, "
+        f"{_percent(result['waited_share'])} of the time waiting for clips)"
     )
 
 

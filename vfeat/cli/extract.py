@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -175,8 +172,11 @@ def carry_out(job: Job, dry_run: bool, json_output: bool) -> None:
     from vfeat.cli.interrupt import interruptible
     from vfeat.cli.progress import make_watch
     from vfeat.cli.report import print_preview, print_summary
+    from vfeat.cli.terminal import say_json, this_command
+    from vfeat.storage.temporary import check_temporary_folder
 
-    again = shlex.join(["vfeat", *sys.argv[1:]])
+    check_temporary_folder()
+    again = this_command()
     with make_watch() as watch:
         run = _make_run(job, watch)
         try:
@@ -191,6 +191,6 @@ def carry_out(job: Job, dry_run: bool, json_output: bool) -> None:
         print_preview(preview, json_output)
         return
     if json_output:
-        print(json.dumps(summary.to_json(), indent=1))
+        say_json(summary.to_json())
     print_summary(summary, again, to_stderr=json_output)
     raise typer.Exit(summary.exit_code)

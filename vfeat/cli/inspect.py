@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,14 +16,13 @@ if TYPE_CHECKING:
 def status(
     out: flags.Dataset,
     videos: Annotated[
-        int | None, typer.Option(help="Also list so many videos.", show_default=False)
+        int | None, typer.Option(min=0, help="Also list so many videos.", show_default=False)
     ] = None,
     json_output: flags.Json = False,
 ) -> None:
     """Say how far a dataset is, from its plans and committed files."""
-    from rich.console import Console
-
     from vfeat.cli.report import pairs, size_text
+    from vfeat.cli.terminal import make_console, say, say_json
     from vfeat.storage.root import Root
     from vfeat.tables.kind import FEATURES, kind_of
     from vfeat.tables.status import dataset_status, video_lines
@@ -34,7 +31,7 @@ def status(
     if videos and not json_output:
         _print_videos(video_lines(out, videos))
     if json_output:
-        print(json.dumps(dataclasses.asdict(found), indent=1))
+        say_json(dataclasses.asdict(found))
         return
     table = pairs(found.out)
     table.add_row("made by", found.made_by)
@@ -45,17 +42,16 @@ def status(
     table.add_row("shards", f"{found.shards_done:,} of {found.shards:,} committed")
     table.add_row("size", size_text(found.size_bytes))
     table.add_row("last run", found.last_run or "none finished yet")
-    Console(soft_wrap=True).print(table)
+    make_console(soft_wrap=True).print(table)
     if found.shards_done < found.shards:
         command = "extract" if kind_of(Root(out)) is FEATURES else "classify"
-        print(f"Unfinished: run the same vfeat {command} command again to go on.")
+        say(f"Unfinished: run the same vfeat {command} command again to go on.")
 
 
 def _print_videos(lines: list[VideoLine]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from vfeat.cli.terminal import make_console, make_table
 
-    table = Table()
+    table = make_table()
     table.add_column("video", overflow="fold")
     for name in ("length", "clips", "from", "to", "status"):
         table.add_column(name, justify="right")
@@ -67,28 +63,28 @@ def _print_videos(lines: list[VideoLine]) -> None:
         ]
         name = line.uri.rpartition("/")[2]
         table.add_row(name, length, f"{line.clips} of {line.planned_clips}", *span, line.status)
-    Console().print(table)
+    make_console().print(table)
 
 
 def verify(out: flags.Dataset, json_output: flags.Json = False) -> None:
     """Re-read every file and prove one row, or one error, for each planned clip."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from vfeat.cli.report import pairs
+    from vfeat.cli.terminal import has_bars, make_console, one_line, say, say_json
     from vfeat.storage.root import Root
     from vfeat.tables.kind import kind_of
     from vfeat.tables.verify import VerifyReport, verify_dataset
 
     report = VerifyReport()
     noun = kind_of(Root(out)).noun
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+    console = make_console(stderr=True)
+    with Progress(console=console, transient=True, disable=not has_bars()) as bars:
         task = bars.add_task("Verifying", total=None)
         for report in verify_dataset(Root(out)):
             bars.update(task, completed=report.files, description=f"Verifying {report.rows:,} rows")
     if json_output:
-        print(json.dumps({**dataclasses.asdict(report), "ok": not report.exit_code}, indent=1))
+        say_json({**dataclasses.asdict(report), "ok": not report.exit_code})
         raise typer.Exit(report.exit_code)
     table = pairs("Verified" if not report.problems else "Problems")
     table.add_row("files read", f"{report.files:,}")
@@ -97,9 +93,9 @@ def verify(out: flags.Dataset, json_output: flags.Json = False) -> None:
     table.add_row(f"{noun}s with an error", f"{report.error_clips:,}")
     if report.pending_shards:
         table.add_row("not done yet", f"{report.pending_clips:,} {noun}s")
-    Console(soft_wrap=True).print(table)
+    make_console(soft_wrap=True).print(table)
     for problem in report.problems:
-        print(problem, file=sys.stderr)
+        say(one_line(problem), to_stderr=True)
     raise typer.Exit(report.exit_code)
 
 
@@ -111,10 +107,7 @@ def errors(
     json_output: flags.Json = False,
 ) -> None:
     """List the failed clip ranges that no later run has mended."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from vfeat.cli.terminal import make_console, make_table, say, say_json
     from vfeat.storage.root import Root
     from vfeat.tables.kind import FEATURES, kind_of
     from vfeat.tables.status import open_errors
@@ -122,17 +115,17 @@ def errors(
     found = [e for e in open_errors(out) if error_class in (None, e["error_class"])]
     kind = kind_of(Root(out))
     if json_output:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        say_json(found)
         return
     if not found:
-        print("No errors.")
+        say("No errors.")
         return
-    table = Table()
+    table = make_table()
     for name in ("class", f"{kind.noun}s", "message"):
         table.add_column(name, overflow="fold")
     for error in found:
-        clips = f"{error['first_clip']}–{error['last_clip']}"
-        table.add_row(error["error_class"], clips, escape(error["message"]))
-    Console().print(table)
+        clips = f"{error['first_clip']} to {error['last_clip']}"
+        table.add_row(error["error_class"], clips, error["message"])
+    make_console().print(table)
     command = "extract" if kind is FEATURES else "classify"
-    print(f"Try them again with:  vfeat {command} ... --retry-errors all   ({len(found)} ranges)")
+    say(f"Try them again with:  vfeat {command} ... --retry-errors all   ({len(found)} ranges)")

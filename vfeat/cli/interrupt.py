@@ -42,7 +42,8 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
     """
 
     def leave_now() -> None:
-        watch.note(f"Stopped. What is committed stays; go on with:\n  {again}")
+        watch.note("Stopped. What is committed stays; go on with:")
+        watch.note(f"  {again}")
         os._exit(INTERRUPTED)  # children and actors die with this process
 
     def stop() -> None:
@@ -50,9 +51,9 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
             leave_now()
         watch.note(
             "Stopping: running shards are finished, no new ones begin; after "
-            f"{GRACE_S:.0f} s without progress they are left. Again to leave now. "
-            f"Go on later with:\n  {again}"
+            f"{GRACE_S:.0f} s without progress they are left. Again to leave now. Go on later with:"
         )
+        watch.note(f"  {again}")
         threading.Thread(target=_leave_when_still, args=(run, leave_now), daemon=True).start()
         run.interrupt()
 

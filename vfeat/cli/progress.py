@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,9 +18,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vfeat.cli.terminal import has_bars, make_console, one_line, say
 from vfeat.engine.watch import Totals, Watch
 from vfeat.plan.unit import Planned
 from vfeat.stages.report import Progress as WorkerProgress
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY_S = 30.0
 PHASES = {
@@ -37,11 +40,11 @@ class BarWatch(Watch):
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
+            SpinnerColumn("line" if console.options.ascii_only else "dots"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -69,10 +72,10 @@ class BarWatch(Watch):
         if not totals.clips and self._bars.tasks[-1].total is None:
             self._began = time.monotonic()
         rate = totals.clips / max(time.monotonic() - self._began, 1e-9)
-        detail = f"{totals.noun} · {totals.planned_videos} videos · {rate:.1f}/s"
+        detail = f"{totals.noun}, {totals.planned_videos} videos, {rate:.1f}/s"
         failed = sum(totals.errors.values())
         if failed:
-            detail += f" · [red]{failed} errors[/red]"
+            detail += f", {failed} errors"
         name = "Working" if done or totals.shards_done else PHASES["starting"]
         self._bars.update(
             self._task,
@@ -83,7 +86,7 @@ class BarWatch(Watch):
         )
 
     def note(self, text: str) -> None:
-        self._bars.console.print(text, markup=False)
+        self._bars.console.print(one_line(text))
 
     def close(self) -> None:
         self._bars.stop()
@@ -96,7 +99,7 @@ class LineWatch(Watch):
         self._last_s = time.monotonic()
 
     def phase(self, name: str) -> None:
-        print(PHASES[name], file=sys.stderr)
+        say(PHASES[name], to_stderr=True)
 
     def advanced(self, totals: Totals, workers: tuple[WorkerProgress, ...]) -> None:
         now = time.monotonic()
@@ -104,23 +107,23 @@ class LineWatch(Watch):
             return
         self._last_s = now
         done = totals.clips + totals.empty_clips + totals.error_clips
-        print(
+        say(
             f"{done} of {totals.planned_clips} {totals.noun}, "
             f"{totals.shards_done} of {totals.shards} shards, {sum(totals.errors.values())} errors",
-            file=sys.stderr,
+            to_stderr=True,
         )
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        say(one_line(text), to_stderr=True)
 
 
 @contextmanager
 def make_watch() -> Iterator[Watch]:
     """A bar when stderr is a terminal, lines otherwise."""
-    if not sys.stderr.isatty():
+    if not has_bars():
         yield LineWatch()
         return
-    bar = BarWatch(Console(stderr=True))
+    bar = BarWatch(make_console(stderr=True))
     try:
         yield bar
     finally:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from vfeat.cli.terminal import command_line, make_console, make_table, one_line, say_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vfeat.engine.summary import PlanPreview, RunSummary
 
 
 def print_preview(preview: PlanPreview, as_json: bool) -> None:
     """The answer of `--dry-run`."""
     if as_json:
-        print(json.dumps(dataclasses.asdict(preview), indent=1))
+        say_json(dataclasses.asdict(preview))
         return
     table = pairs("Plan (nothing was written)")
     table.add_row("videos", f"{preview.videos:,}, {preview.new_videos:,} of them new")
@@ -29,14 +29,14 @@ def print_preview(preview: PlanPreview, as_json: bool) -> None:
     table.add_row("estimated time", f"{time_text(preview.estimated_s)} with {workers}")
     table.add_row("based on", preview.basis)
     table.add_row("dataset", preview.out)
-    Console().print(table)
+    make_console().print(table)
 
 
 def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> None:
     """The last lines of a run."""
-    console = Console(stderr=to_stderr, soft_wrap=True)
+    console = make_console(stderr=to_stderr, soft_wrap=True)
     if summary.nothing_to_do:
-        console.print(f"Nothing to do: every row of {summary.out} is committed.", markup=False)
+        console.print(f"Nothing to do: every row of {one_line(summary.out)} is committed.")
         return
     totals = summary.totals
     table = pairs("Interrupted" if summary.interrupted else "Done")
@@ -58,11 +58,10 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     table.add_row("dataset", summary.out)
     console.print(table)
     if summary.errors:
-        console.print(
-            f"Some units failed; see them with:  vfeat errors {summary.out}", markup=False
-        )
+        command = command_line("errors", summary.out)
+        console.print(f"Some units failed; see them with:  {command}")
     if summary.interrupted:
-        console.print(f"Go on with:\n  {again}", markup=False)
+        console.print(f"Go on with:\n  {again}")
 
 
 def size_text(size_bytes: float) -> str:
@@ -85,7 +84,7 @@ def time_text(seconds: float) -> str:
 
 def pairs(title: str) -> Table:
     """A two-column table with a title."""
-    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
+    table = make_table(title, title_justify="left", show_header=False, title_style="bold")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     return table

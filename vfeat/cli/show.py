@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,26 +23,24 @@ def show(
     json_output: flags.Json = False,
 ) -> None:
     """List clips with their times and labels, or the predictions of each video."""
-    from rich.console import Console
-
+    from vfeat.cli.terminal import make_console, say, say_json
     from vfeat.tables.shown import shown_rows
 
     found = shown_rows(out, rows, video)
     if json_output:
-        print(json.dumps([dataclasses.asdict(row) for row in found], indent=1, ensure_ascii=False))
+        say_json([dataclasses.asdict(row) for row in found])
         return
     if not found:
-        print("No rows.")
+        say("No rows.")
         return
-    Console().print(_table(found, labels))
+    make_console().print(_table(found, labels))
 
 
 def _table(rows: list[ShownRow], labels: int) -> Table:
     """A video's name stands at its first row only."""
-    from rich.markup import escape
-    from rich.table import Table
+    from vfeat.cli.terminal import make_table
 
-    table = Table()
+    table = make_table()
     of_clips = rows[0].head is None
     table.add_column("video", overflow="fold")
     for name in ("from", "to"):
@@ -53,11 +50,11 @@ def _table(rows: list[ShownRow], labels: int) -> Table:
     table.add_column("label" if labels == 1 else "labels", overflow="fold")
     before = None
     for row in rows:
-        name = escape(row.uri.rpartition("/")[2]) if row.uri != before else ""
+        name = row.uri.rpartition("/")[2] if row.uri != before else ""
         if before is not None and row.uri != before and of_clips:
             table.add_section()
         before = row.uri
         best = ", ".join(f"{label} {score:.0%}" for label, score in row.labels[:labels])
-        head = [] if of_clips else [escape((row.head or "").rstrip("/").rpartition("/")[2])]
-        table.add_row(name, f"{row.start_s:.2f} s", f"{row.end_s:.2f} s", *head, escape(best))
+        head = [] if of_clips else [(row.head or "").rstrip("/").rpartition("/")[2]]
+        table.add_row(name, f"{row.start_s:.2f} s", f"{row.end_s:.2f} s", *head, best)
     return table

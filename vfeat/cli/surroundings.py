@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from vfeat.cli import flags
 
 def models(json_output: flags.Json = False) -> None:
     """List the models, their sizes and what a clip costs."""
+    from vfeat.cli.terminal import say, say_json
     from vfeat.models.registry import MODELS, ModelInfo, clip_gflops, num_parameters, own_config
 
     def entry(info: ModelInfo) -> dict[str, Any]:
@@ -30,10 +30,10 @@ def models(json_output: flags.Json = False) -> None:
 
     entries = [entry(info) for info in MODELS.values()]
     if json_output:
-        print(json.dumps(entries, indent=1))
+        say_json(entries)
         return
     _print_models(entries)
-    print(
+    say(
         "A clip is 8 frames of 224 pixels (the free `videomamba`: one image; a model in the "
         "package: its own). A multiply-add counts two.\n"
         "vit:FOLDER or vit:owner/repo runs a vision transformer of the transformers library "
@@ -42,10 +42,9 @@ def models(json_output: flags.Json = False) -> None:
 
 
 def _print_models(entries: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from vfeat.cli.terminal import make_console, make_table
 
-    table = Table()
+    table = make_table()
     for name in ("model", "width", "depth", "parameters", "GFLOP", "what it is"):
         is_text = name in ("model", "what it is")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=name == "model")
@@ -56,39 +55,43 @@ def _print_models(entries: list[dict[str, Any]]) -> None:
             sizes = [str(config["embed_dim"]), str(config["depth"]), f"{million:.1f} M"]
             sizes.append(f"{gflops:.1f}")
         table.add_row(entry["name"], *sizes, entry["description"])
-    Console().print(table)
+    make_console().print(table)
+
+
+_SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "red"), "note": ("·", "")}
 
 
 def doctor(json_output: flags.Json = False) -> None:
     """Say what this machine has, what runs, and why something does not."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
+    from vfeat.cli.terminal import make_console, make_table, say_json
     from vfeat.doctor import examine
 
     findings = examine()
     if json_output:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=1))
+        say_json([dataclasses.asdict(finding) for finding in findings])
     else:
-        table = Table()
+        console, table = make_console(), make_table()
         for name in ("", "what", "found"):
             table.add_column(name, overflow="fold")
         for finding in findings:
-            mark = {"ok": "[green]✓[/green]", "missing": "[red]✗[/red]", "note": "·"}
-            table.add_row(mark[finding.state], finding.what, escape(finding.found))
-        Console().print(table)
+            sign, style = _SIGNS[finding.state]
+            mark = finding.state if console.options.ascii_only else sign
+            table.add_row(Text(mark, style), finding.what, finding.found)
+        console.print(table)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(4)
 
 
 def schema(
-    name: Annotated[str | None, typer.Argument(help="One of job, features, predictions…")] = None,
+    name: Annotated[str | None, typer.Argument(help="job, features, predictions, ...")] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write all schemas into this folder.", show_default=False)
     ] = None,
 ) -> None:
     """Print a published schema, or write them all."""
+    from vfeat.cli.terminal import say
     from vfeat.errors import JobError
     from vfeat.schema import published_schemas
 
@@ -99,8 +102,8 @@ def schema(
             (write / f"{key}.schema.json").write_text(content)
         return
     if name is None:
-        print("\n".join(schemas))
+        say("\n".join(schemas))
         return
     if name not in schemas:
         raise JobError(f"no schema {name!r}; there are {', '.join(schemas)}")
-    print(schemas[name], end="")
+    say(schemas[name].removesuffix("\n"))

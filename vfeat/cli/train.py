@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -114,18 +111,21 @@ def _tasks(words: list[str]) -> tuple[tuple[str, Any], ...]:
 
 def _carry_out(spec: TrainSpec, as_json: bool) -> None:
     from vfeat.cli.interrupt import leave, signals_to
+    from vfeat.cli.terminal import say, say_json, this_command
     from vfeat.cli.train_report import make_train_watch, print_heads
+    from vfeat.storage.temporary import check_temporary_folder
     from vfeat.train.run import train_heads
 
-    again = shlex.join(["vfeat", *sys.argv[1:]])
+    check_temporary_folder()
+    again = this_command()
     try:
         with signals_to(leave), make_train_watch() as watch:
             results = train_heads(spec, watch)
     except KeyboardInterrupt:
-        print(f"Stopped. The last whole epoch is kept; go on with:\n  {again}", file=sys.stderr)
+        say(f"Stopped. The last whole epoch is kept; go on with:\n  {again}", to_stderr=True)
         raise typer.Exit(130) from None
     if as_json:
-        print(json.dumps([result.to_json() for result in results], indent=1, ensure_ascii=False))
+        say_json([result.to_json() for result in results])
     print_heads(results, to_stderr=as_json)
 
 

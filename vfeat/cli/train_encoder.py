@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -262,21 +260,24 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
     # Read when torch is imported: its idle threads would spin and steal from the decoders.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vfeat.cli.encoder_report import make_encoder_watch, print_encoder, print_outline
+    from vfeat.cli.terminal import one_line, say, say_json, this_command
     from vfeat.errors import Interrupted
+    from vfeat.storage.temporary import check_temporary_folder
 
+    check_temporary_folder()
     if dry_run:
         from vfeat.train.encoder.outline import outline
 
         print_outline(outline(job), json_output)
         return
-    again = shlex.join(["vfeat", *sys.argv[1:]])
+    again = this_command()
     try:
         with make_encoder_watch(again) as watch:
             result = _train(job, watch)
     except (Interrupted, KeyboardInterrupt) as stop:
         why = str(stop) or "stopped; the last checkpoint is kept"
-        print(f"{why}; go on with:\n  {again}", file=sys.stderr)
+        say(f"{one_line(why)}; go on with:\n  {again}", to_stderr=True)
         raise typer.Exit(130) from None
     if json_output:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
+        say_json(result)
     print_encoder(result, to_stderr=json_output)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
+from vfeat.cli.terminal import has_bars, make_console, make_table, one_line
 from vfeat.train.watch import TrainWatch
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vfeat.train.store import HeadResult
     from vfeat.train.trainer import Epoch
 
@@ -38,7 +37,7 @@ class LineTrainWatch(TrainWatch):
             )
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(one_line(text))
 
 
 class BarTrainWatch(LineTrainWatch):
@@ -47,7 +46,7 @@ class BarTrainWatch(LineTrainWatch):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("videos"),
@@ -69,8 +68,8 @@ class BarTrainWatch(LineTrainWatch):
 @contextmanager
 def make_train_watch() -> Iterator[TrainWatch]:
     """A bar when stderr is a terminal, lines otherwise."""
-    console = Console(stderr=True, soft_wrap=True)
-    if not sys.stderr.isatty():
+    console = make_console(stderr=True, soft_wrap=True)
+    if not has_bars():
         yield LineTrainWatch(console)
         return
     watch = BarTrainWatch(console)
@@ -80,7 +79,7 @@ def make_train_watch() -> Iterator[TrainWatch]:
 
 def print_heads(results: Sequence[HeadResult], to_stderr: bool = False) -> None:
     """Each head beside what mean pooling and a linear model make of the same features."""
-    table = Table()
+    table = make_table()
     table.add_column("head", overflow="fold")
     for name in ("split", "videos", "measure", "ViS4mer", "mean + linear"):
         table.add_column(name, justify="right")
@@ -89,17 +88,18 @@ def print_heads(results: Sequence[HeadResult], to_stderr: bool = False) -> None:
             measure, value = metrics.headline()
             base = result.baseline[split].headline()[1]
             table.add_row(
-                escape(result.task),
+                result.task,
                 split,
                 f"{metrics.videos:,}",
                 measure,
                 _text(measure, value),
                 _text(measure, base),
             )
-    console = Console(stderr=to_stderr, soft_wrap=True)
+    console = make_console(stderr=to_stderr, soft_wrap=True)
     console.print(table)
     for result in results:
-        console.print(f"{result.uri}  (epoch {result.best_epoch} of {result.epochs})", markup=False)
+        uri = one_line(result.uri)
+        console.print(f"{uri}  (epoch {result.best_epoch} of {result.epochs})")
 
 
 def _text(measure: str, value: float) -> str:

@@ -91,18 +91,20 @@ def _read_parquet(source: str) -> pa.Table:
     files = _folder_files(source)
     try:
         if files is None:
-            return parquet.read_table(pa.BufferReader(_content(source)))
-        tables = [
-            _with_partitions(parquet.read_table(pa.BufferReader(_content(file))), source, file)
-            for file in files
-        ]
+            return _parquet(source)
+        tables = [_with_partitions(_parquet(file), source, file) for file in files]
         return pa.concat_tables(tables, promote_options="default")
     except pa.ArrowException as error:
         raise JobError(f"{source}: not a readable list: {error}") from None
 
 
+def _parquet(file: str) -> pa.Table:
+    # One thread: none of Arrow's may hold a buffer of Python's when the interpreter ends.
+    return parquet.read_table(pa.BufferReader(_content(file)), use_threads=False, pre_buffer=False)
+
+
 def _content(source: str) -> bytes:
-    """The bytes of a list, whole: Arrow's threads shall hold no file of Python's."""
+    """Return the bytes of a list, whole."""
     try:
         found = find_object(source)
         with open_source(source, found.size_bytes or None) as file:

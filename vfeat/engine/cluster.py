@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from vfeat.corpus import Video
-from vfeat.engine.cluster_connection import connect
+from vfeat.engine.cluster_connection import Connection
 from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, WorkerSpec
 from vfeat.engine.inline import probe_here
 from vfeat.engine.ledger import Ledger, WorkersLost
@@ -81,7 +81,8 @@ class RayExecutor:
 
     def __init__(self, cluster: ClusterSettings) -> None:
         self.cluster = cluster
-        self._started = False
+        self._connection: Connection | None = None
+        self._keep_logs = False
         self._spec: WorkerSpec | None = None
         self._workers: list[_Worker] = []
         self._named = 0
@@ -89,15 +90,13 @@ class RayExecutor:
         self._lost = Progress(pid=0)
 
     def _start(self) -> None:
-        if self._started:
-            return
-        connect(self.cluster.address)
-        self._started = True
+        if self._connection is None:
+            self._connection = Connection(self.cluster.address)
 
     def workers(self) -> int:
         if self.cluster.actors:
             return self.cluster.actors
-        if not self._started and self.cluster.address is None:
+        if self._connection is None and self.cluster.address is None:
             return max(1, _local_gpus(self.cluster))
         self._start()
         return self._wanted()
@@ -223,10 +222,13 @@ class RayExecutor:
             self._lost.clips += worker.progress.clips
         self._deaths += 1
         if self._deaths >= DEATHS_IN_A_ROW:
+            assert self._connection is not None  # a worker has run on it
+            self._keep_logs = True
             raise WorkersLost(
                 f"{self._deaths} workers in a row died before they finished anything. What is "
                 "committed stays, and the same command goes on from there. Ray's logs are in "
-                f"/tmp/ray/session_latest/logs. The last one said:\n{_tail(error)}"
+                f"{self._connection.logs}. The last one ended with:",
+                *_tail(error),
             )
         split = ledger.died(worker.name)
         if split is not None:
@@ -254,9 +256,9 @@ class RayExecutor:
         return tuple(w.progress for w in list(self._workers) if w.progress is not None)
 
     def close(self) -> None:
-        if self._started:
-            ray.shutdown()
-            self._started = False
+        if self._connection is not None:
+            self._connection.close(keep_logs=self._keep_logs)
+            self._connection = None
 
 
 def _probe(spec: ProbeSpec, videos: list[Video]) -> list[Planned]:
@@ -274,9 +276,9 @@ def _get(ref: Any) -> Any:
         raise
 
 
-def _tail(error: Exception) -> str:
-    """The end of a remote traceback, or of Ray's account of a death."""
-    return "\n".join(str(error).strip().splitlines()[-12:])
+def _tail(error: Exception) -> list[str]:
+    """Last lines of a remote traceback, or of Ray's account of a death."""
+    return str(error).strip().splitlines()[-12:]
 
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:

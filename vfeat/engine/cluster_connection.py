@@ -8,23 +8,50 @@ import socket
 
 import ray
 
+from vfeat.engine.socket_folder import SocketFolder
 from vfeat.errors import EnvironmentMissing
 
 CONNECT_S = 5.0
 
 
-def connect(address: str | None) -> None:
-    """Attach this process to the cluster at `address`; None starts a local one.
+class Connection:
+    """This process attached to a cluster, until it is closed."""
 
-    Raises:
-        EnvironmentMissing: nobody answers there, or Ray does not start.
-    """
+    def __init__(self, address: str | None) -> None:
+        """Attach to the cluster at `address`; None starts a local one.
+
+        Raises:
+            EnvironmentMissing: nobody answers there, or Ray does not start.
+        """
+        _check_address(address)
+        # Only a cluster that starts here puts its sockets here.
+        starts = address is None and not os.environ.get("RAY_ADDRESS")
+        self._sockets = SocketFolder() if starts else None
+        try:
+            _connect(address, self._sockets.temp_dir if self._sockets else None)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def logs(self) -> str:
+        """Folder of Ray's logs, for a person."""
+        return self._sockets.logs if self._sockets else "session_latest/logs of the cluster's nodes"
+
+    def close(self, *, keep_logs: bool = False) -> None:
+        """Detach, and end a cluster that was started here."""
+        ray.shutdown()
+        if self._sockets is not None and not keep_logs:
+            self._sockets.remove()
+
+
+def _connect(address: str | None, temp_dir: str | None) -> None:
     # Without it, torch's threads spin while they wait and steal from the decoders.
     # Credentials are not passed on: Ray logs a job's environment. A local cluster inherits
     # them; the nodes of another one bring their own.
     env = {"OMP_WAIT_POLICY": "PASSIVE"}
     passed = {key: value for key, value in os.environ.items() if key.startswith("VFEAT_")}
-    _check_address(address)
+    folder = {} if temp_dir is None else {"_temp_dir": temp_dir}
     try:
         ray.init(
             address=address,
@@ -33,8 +60,9 @@ def connect(address: str | None) -> None:
             logging_level=logging.ERROR,
             configure_logging=True,
             runtime_env={"env_vars": {**env, **passed}},
+            **folder,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         where = address or "this machine"
         raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
 

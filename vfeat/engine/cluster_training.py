@@ -19,7 +19,7 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
-from vfeat.engine.cluster_connection import connect
+from vfeat.engine.cluster_connection import Connection
 from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.history import EpochLine
@@ -44,7 +44,7 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
     prepared = prepare(job, watch)
     if prepared.done is not None:
         return prepared.done
-    connect(job.address)
+    connection = Connection(job.address)
     try:
         board = ray.remote(_Board).options(num_cpus=0).remote()
         # Ray prints what it has to say of workers that die to stdout, where the result belongs.
@@ -55,7 +55,7 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
             trainer = _trainer(job, prepared.listing, board, storage)
             return _watched(trainer, board, watch)
     finally:
-        ray.shutdown()
+        connection.close()
 
 
 def _trainer(job: TrainEncoderJob, listing: Listing, board: Any, storage: str) -> TorchTrainer:

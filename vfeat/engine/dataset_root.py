@@ -33,8 +33,8 @@ def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
         return True
     lines = difference(found["recipe"], recipe.to_json())
     raise JobError(
-        f"{root.uri} was made with another recipe; use another --out, or the same settings:\n  "
-        + "\n  ".join(lines)
+        f"{root.uri} was made with another recipe; use another --out, or the same settings:",
+        *(f"  {line}" for line in lines),
     )
 
 

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vfeat.plan.sequence import SequenceRef
 from vfeat.plan.unit import Lease
@@ -21,6 +20,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.ledger import committed_shards, plan_states
+from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 
 
@@ -46,8 +46,7 @@ def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
     ids = pa.array(sorted(mended), pa.string())
     found: set[str] = set()
     for key in _files_of(root, ids):
-        with root.open_input(key) as file:
-            table = pq.read_table(file, columns=["video_id", "window_index", "clips"])
+        table = read_table(root, key, ["video_id", "window_index", "clips"])
         mine = pc.is_in(table.column("video_id"), ids)
         whole = table.filter(pc.and_(mine, pc.is_null(table.column("window_index"))))
         found |= {

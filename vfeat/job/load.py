@@ -23,13 +23,15 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
         JobError: missing file, not YAML, or a field that is wrong.
     """
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise JobError(f"job file {path} is not UTF-8 text: {error}") from None
     except OSError as error:
         raise JobError(f"job file {path}: {error.strerror or error}") from None
     try:
         fields = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise JobError(f"job file {path} is not YAML: {error}") from None
+        raise JobError(f"job file {path} is not YAML:", *str(error).splitlines()) from None
     if not isinstance(fields, dict):
         raise JobError(
             f"job file {path}: expected a mapping of fields, found {type(fields).__name__}"

@@ -237,7 +237,7 @@ def parse_job(fields: dict[str, Any]) -> Job:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise JobError("\n".join(_sentence(e, model) for e in error.errors())) from None
+        raise JobError(*(_sentence(e, model) for e in error.errors())) from None
 
 
 def _sentence(error: Any, model: type[BaseModel]) -> str:

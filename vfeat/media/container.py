@@ -10,15 +10,19 @@ import av
 import av.error
 
 from vfeat.errors import StorageError, UnitError
+from vfeat.media.encryption import is_encrypted
+from vfeat.media.formats import FORMATS, HEAD_BYTES, describe
 from vfeat.media.source import Source, storage_failure
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Formats whose files name other files: following them would read what nobody listed.
-_PLAYLISTS = {"hls", "concat", "dash", "imf", "sdp", "rtsp", "image2"}
-_MARKUP = (b"<?xml", b"<!doctype", b"<html", b"<error")
+_OPTIONS = {
+    "protocol_whitelist": "file,subfile",
+    # Checked by FFmpeg after it has recognised a container and before it reads on.
+    "format_whitelist": ",".join(FORMATS),
+}
 
 
 class Opened:
@@ -52,6 +56,7 @@ class Opened:
             self.stream: VideoStream = best_video(self.container, source.uri)
             if like is not None:
                 self.stream = _same_number(self.container, like.stream.id) or self.stream
+            _check_encryption(self.container, source)
             check_codec(self.stream, source.uri, max_pixels)
         except BaseException:
             self.close()
@@ -96,13 +101,9 @@ def _open(source: Source, file: str | BinaryIO, first_byte: int) -> InputContain
         )
     try:
         # No max_pixels here: FFmpeg would forget the size that the message must name.
-        container = av.open(file, "r", options={"protocol_whitelist": "file,subfile"})
+        return av.open(file, "r", options=dict(_OPTIONS))
     except Exception as error:
         raise explain_open(source, error) from error
-    if container.format.name in _PLAYLISTS:
-        container.close()
-        raise UnitError("unreadable", f"{source.uri}: is a playlist, not a video")
-    return container
 
 
 class _From:
@@ -158,14 +159,8 @@ def _what_it_is(source: Source) -> str:
     with suppress(Exception):
         opened = source.open()
         with open(opened, "rb") if isinstance(opened, str) else opened as file:
-            head = file.read(256)
-    if not head:
-        return "the file is empty"
-    if head.lstrip().lower().startswith(_MARKUP):
-        return "a web page or an error message from a server, not a video"
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"moov"):
-        return "an MP4 without its index (moov): cut short, or still being written"
-    return "no known video format (FFmpeg recognises no container)"
+            head = file.read(HEAD_BYTES)
+    return describe(head)
 
 
 def best_video(container: InputContainer, uri: str) -> VideoStream:
@@ -195,6 +190,17 @@ def check_codec(stream: VideoStream, uri: str, max_pixels: int) -> None:
     width = max(context.width, context.coded_width)
     height = max(context.height, context.coded_height)
     check_pixels(width, height, uri, max_pixels)
+
+
+def _check_encryption(container: InputContainer, source: Source) -> None:
+    # Only of local files: a remote one would have to be read twice as often.
+    if source.path is None or not container.format.name.startswith("mov,"):
+        return
+    with suppress(OSError):  # FFmpeg has read it a moment ago, and will say what is wrong now
+        if is_encrypted(source.path):
+            raise UnitError(
+                "undecodable", f"{source.uri}: is encrypted (DRM); expected a video without it"
+            )
 
 
 def check_pixels(width: int, height: int, uri: str, max_pixels: int) -> None:

@@ -171,8 +171,9 @@ def _check(uri: str, state: State, shapes: Shapes, options: str) -> None:
         if key not in shapes
     ]
     if problems:
-        more = f"\n  and {len(problems) - 5} more" if len(problems) > 5 else ""
+        more = [f"and {len(problems) - 5} more"] if len(problems) > 5 else []
         raise JobError(
             f"Weights {uri} do not fit the model. Choose the model and the options "
-            f"({options}) that they were trained with:\n  " + "\n  ".join(problems[:5]) + more
+            f"({options}) that they were trained with:",
+            *(f"  {line}" for line in (*problems[:5], *more)),
         )

@@ -84,9 +84,9 @@ class Head:
             lines = difference(theirs.to_json(), mine.to_json())
             raise JobError(
                 f"Head {self.uri} was trained on features of another recipe than those of "
-                f"{dataset.root.uri} (below, `this job` is the head):\n  "
-                + "\n  ".join(lines)
-                + "\nExtract these videos with the head's recipe, or train a head on these features"
+                f"{dataset.root.uri} (below, `this job` is the head):",
+                *(f"  {line}" for line in lines),
+                "Extract these videos with the head's recipe, or train a head on these features",
             )
         width = SequenceReader(dataset, self.level).width()
         if width != self.width:

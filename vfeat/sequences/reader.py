@@ -15,13 +15,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vfeat.errors import JobError, StorageError
 from vfeat.plan.sequence import SequenceRef, fold_gaps
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.ledger import PlanState, plan_states
 from vfeat.tables.outcome import OUTCOMES_KEY, load_outcomes, row_spans, subtract
+from vfeat.tables.parquet import ParquetReader, open_reader
 from vfeat.tables.plans import parse_probe
 
 Level = Literal["clip", "frame", "patch"]
@@ -72,7 +72,7 @@ class SequenceReader:
         self.level = level
         self._root = dataset.root
         self._open_key: str | None = None
-        self._open_file: pq.ParquetFile | None = None
+        self._open_file: ParquetReader | None = None
         self._spans: dict[str, tuple[int, int]] = {}  # of each video in the open file
         self._held: tuple[str, int, pa.Table] | None = None
 
@@ -139,7 +139,7 @@ class SequenceReader:
                 "--retry-errors all)"
             )
         start = 0
-        for group in range(file.num_row_groups):
+        for group in range(file.metadata.num_row_groups):
             size = file.metadata.row_group(group).num_rows
             begin, end = max(first, start), min(first + rows, start + size)
             if begin < end:
@@ -152,7 +152,7 @@ class SequenceReader:
             columns = ["clip_index", COLUMNS[self.level]]
             file = self._file(key)
             with self._reading(key):
-                self._held = (key, group, file.read_row_group(group, columns=columns))
+                self._held = (key, group, file.read_row_group(group, columns))
         return self._held[2]
 
     def _vectors(self, table: pa.Table) -> npt.NDArray[np.float32]:
@@ -162,10 +162,10 @@ class SequenceReader:
         vectors: npt.NDArray[np.float32] = values.to_numpy(zero_copy_only=False).astype(np.float32)
         return vectors
 
-    def _file(self, key: str) -> pq.ParquetFile:
+    def _file(self, key: str) -> ParquetReader:
         if self._open_key != key or self._open_file is None:
             with self._reading(key):
-                file = pq.ParquetFile(self._root.open_input(key), page_checksum_verification=True)
+                file = open_reader(self._root, key, checked=True)
                 self._spans = row_spans(load_outcomes(file.metadata.metadata[OUTCOMES_KEY]))
             self._open_key, self._open_file = key, file
         return self._open_file
@@ -186,11 +186,11 @@ class SequenceReader:
         if not keys:
             raise JobError(f"{self._root.uri} holds no committed rows yet; see `vfeat status`")
         if self._open_file is not None:
-            return self._open_file.schema_arrow
+            return self._open_file.schema
         for key in keys[:-1]:
             with suppress(StorageError):  # all files have one schema: any readable one tells it
-                return self._file(key).schema_arrow
-        return self._file(keys[-1]).schema_arrow
+                return self._file(key).schema
+        return self._file(keys[-1]).schema
 
     @cached_property
     def _shape(self) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.outcome import Outcome, RangeError
+from vfeat.tables.parquet import opened
 from vfeat.tables.predictions import (
     PredictionRow,
     predictions_table,
@@ -198,8 +199,8 @@ def publish_predictions(
     table = predictions_table(rows, shard, embedding=spec.embedding)
     outcomes = [result.outcome for result in results]
     if again:
-        with root.open_input(key) as file:
-            table, outcomes = replaced_rows(table, file, outcomes)
+        with opened(root, key, checked=True) as stored:
+            table, outcomes = replaced_rows(table, stored, outcomes)
     recipe = spec.recipe().to_json()
     return publish_file(
         root, key, lambda path: write_predictions(path, table, outcomes, recipe), again=again

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
+import ssl
 from typing import NamedTuple
 
 from vfeat.errors import StorageError, VfeatError
@@ -49,6 +51,14 @@ _CLIENTS = frozenset(
     }
 )
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# The first that fits counts.
+_UNREACHED: dict[type[OSError], str] = {
+    socket.gaierror: "its name is not resolved; is it spelled right, and is there a network?",
+    ssl.SSLError: "no trusted TLS connection; is its certificate valid, and is the port right?",
+    ConnectionRefusedError: "connection refused; is the server running, and is the port right?",
+    ConnectionError: "the connection was closed without an answer",
+    TimeoutError: "no answer in time",
+}
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -121,7 +131,8 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
         return StorageError(_answered(answer, uri))
     if "ClientResponseError" in names and (status := getattr(error, "status", 0)) not in {404, 410}:
         reason = f"{status} {getattr(error, 'message', '')}".strip()
-        return StorageError(f"{uri}: {server_of(uri)} answered {reason}")
+        host = server_of(uri).partition("://")[2]
+        return StorageError(f"{uri}: {host} answered {reason}")
     if isinstance(error, FileNotFoundError) or "ClientResponseError" in names:
         return MissingObject(f"{uri} does not exist")
     if {"NoCredentialsError", "PartialCredentialsError"} & names:
@@ -134,24 +145,34 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
             f"cannot reach {endpoint()} for {uri} ({type(error).__name__}): is the store "
             "running, and is AWS_ENDPOINT_URL_S3 right?"
         )
-    if not is_local(uri) and is_transient(error):
-        return Unreachable(
-            f"{uri}: cannot reach {server_of(uri)} ({_line(error)}): is the host's name right, "
-            "and is the server running?"
-        )
+    if not is_local(uri) and (is_transient(error) or _unreached(error)):
+        why = _unreached(error) or _line(error)
+        host = server_of(uri).partition("://")[2]
+        return Unreachable(f"{uri}: cannot reach {host}: {why}")
     if isinstance(error, OSError) and error.errno is not None and is_local(uri):
         return StorageError(_on_disk(error, uri, needed_bytes))
     return StorageError(f"{uri}: {_line(error)}")
 
 
 def _web_cause(error: BaseException, uri: str) -> BaseException:
-    """What happened on the way to a web server: fsspec reports all of it as FileNotFoundError."""
+    """Return what happened on the way to a web server: fsspec hides it in FileNotFoundError."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and cause is not None:
         modules = {c.__module__.partition(".")[0] for c in type(cause).__mro__}
         if is_web(uri) or "aiohttp" in modules:
             return cause
     return error
+
+
+def _unreached(error: BaseException) -> str | None:
+    """Return what kept a server from answering, in words, if it is one of the usual causes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        for kind, words in _UNREACHED.items():
+            if isinstance(cause, kind):
+                return words
+        cause = cause.__cause__
+    return None
 
 
 def endpoint() -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
@@ -17,6 +16,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.ledger import committed_shards, plan_states
+from vfeat.tables.parquet import read_table
 
 if TYPE_CHECKING:
     import pandas
@@ -74,8 +74,7 @@ class FeatureDataset:
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """One table for each file, so that memory is bounded by a shard."""
         for key in self.files():
-            with self.root.open_input(key) as file:
-                yield pq.read_table(file, columns=columns).replace_schema_metadata(None)
+            yield read_table(self.root, key, columns).replace_schema_metadata(None)
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
         """All rows in memory."""
@@ -123,8 +122,7 @@ class _Files:
         if key not in self._tables:
             if len(self._tables) >= self.KEPT:
                 self._tables.pop(next(iter(self._tables)))
-            with self._root.open_input(key) as file:
-                self._tables[key] = pq.read_table(file, columns=list(self.COLUMNS))
+            self._tables[key] = read_table(self._root, key, self.COLUMNS)
         return self._tables[key].slice(first, count)
 
 

@@ -20,6 +20,7 @@ from vfeat.tables.outcome import (
     dump_outcomes,
     load_outcomes,
 )
+from vfeat.tables.parquet import ParquetReader
 from vfeat.tables.schema import LABELS, RowShape, features_schema
 
 ROW_GROUP_BYTES = 32 << 20
@@ -138,12 +139,11 @@ class Footer:
     fingerprint: str
 
 
-def read_footer(source: Any) -> Footer:
-    """Read the outcomes and the recipe of a features file (an open file or a path)."""
-    metadata = pq.read_metadata(source)
-    pairs = metadata.metadata or {}
+def read_footer(reader: ParquetReader) -> Footer:
+    """Return the outcomes and the recipe of a committed file."""
+    pairs = reader.metadata.metadata or {}
     return Footer(
-        metadata.num_rows,
+        reader.metadata.num_rows,
         load_outcomes(pairs[OUTCOMES_KEY]),
         fingerprint(json.loads(pairs[RECIPE_KEY])),
     )

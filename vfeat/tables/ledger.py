@@ -21,6 +21,7 @@ from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
 from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.outcome import Outcome, RangeError, row_spans, subtract
+from vfeat.tables.parquet import opened
 from vfeat.tables.plans import plan_list, read_plan
 
 READERS = 8
@@ -105,8 +106,8 @@ def read_footers(
     def read(shard: str) -> tuple[str, Footer] | None:
         key = kind.key(shard)
         try:
-            with root.open_input(key) as file:
-                return shard, read_footer(file)
+            with opened(root, key) as reader:
+                return shard, read_footer(reader)
         except (ValueError, KeyError, OSError) as error:
             if damaged is not None:
                 damaged.add(shard)

@@ -19,6 +19,7 @@ from vfeat.plan.sequence import Fold, SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.parquet import opened, read_table
 from vfeat.tables.schema import UNITS
 
 EXTRA = "extra."  # columns that a list brought along
@@ -64,14 +65,13 @@ def publish_plan(root: Root, number: int, table: pa.Table) -> str | None:
 
 def read_plan(root: Root, plan: str, columns: list[str] | None = None) -> pa.Table:
     """A plan's units; `columns` limits what is read."""
-    with root.open_input(layout.plan_key(plan)) as file:
-        return pq.read_table(file, columns=columns)
+    return read_table(root, layout.plan_key(plan), columns)
 
 
 def plan_schema(root: Root, plan: str) -> pa.Schema:
     """A plan's columns, from its footer."""
-    with root.open_input(layout.plan_key(plan)) as file:
-        return pq.read_schema(file)
+    with opened(root, layout.plan_key(plan)) as reader:
+        return reader.schema
 
 
 def plan_list(root: Root) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from vfeat.tables.features import footer_metadata
 from vfeat.tables.outcome import OUTCOMES_KEY, Outcome, load_outcomes
+from vfeat.tables.parquet import ParquetReader
 from vfeat.tables.schema import LABELS, predictions_schema
 
 _UNITS = {"start_s": "second", "end_s": "second", "labels.score": "probability or value"}
@@ -68,18 +69,17 @@ def predictions_table(
 
 
 def replaced_rows(
-    table: pa.Table, file: Any, redone: Iterable[Outcome]
+    table: pa.Table, stored: ParquetReader, redone: Iterable[Outcome]
 ) -> tuple[pa.Table, list[Outcome]]:
     """A shard's new content: videos done again as they are now, the others as they were.
 
     Args:
         table: rows of the videos that were done again.
-        file: the shard's file as it is, open.
+        stored: the shard's file as it is, open.
         redone: the new outcomes.
     """
     new = {outcome.video_id: outcome for outcome in redone}
-    stored = pq.ParquetFile(file, page_checksum_verification=True)
-    pairs = stored.schema_arrow.metadata
+    pairs = stored.metadata.metadata
     outcomes = [new.get(old.video_id, old) for old in load_outcomes(pairs[OUTCOMES_KEY])]
     rows = stored.read()
     kept = rows.filter(pc.invert(pc.is_in(rows.column("video_id"), pa.array(list(new)))))

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import pyarrow.parquet as pq
-
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.kind import FEATURES, kind_of
 from vfeat.tables.ledger import committed_shards
+from vfeat.tables.parquet import opened
 
 _BATCH_ROWS = 1024
 _COLUMNS = ["uri", "start_s", "end_s", "labels"]
@@ -57,8 +56,8 @@ def _rows(root: Root) -> Iterator[ShownRow]:
     of_clips = kind is FEATURES
     columns = _COLUMNS if of_clips else [*_COLUMNS, "head", "window_index"]
     for shard in sorted(committed_shards(root)):
-        with root.open_input(kind.key(shard)) as file:
-            for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=columns):
+        with opened(root, kind.key(shard)) as reader:
+            for batch in reader.batches(_BATCH_ROWS, columns):
                 for row in batch.to_pylist():
                     labels = tuple((entry["label"], entry["score"]) for entry in row["labels"])
                     yield ShownRow(

@@ -20,6 +20,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.extras import as_type, column_types, public_name
 from vfeat.tables.ledger import PlanState, VideoState, committed_shards, plan_states
+from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import EXTRA, parse_probe
 from vfeat.tables.schema import ERRORS, VIDEOS
 
@@ -106,8 +107,7 @@ def is_current(root: Root, is_gone: IsGone) -> bool:
     """True when the published snapshot says what the commits and the listing say."""
     if not root.exists(layout.VIDEOS):
         return False
-    with root.open_input(layout.VIDEOS) as file:
-        table = pq.read_table(file, columns=["video_id", "uri", "status"])
+    table = read_table(root, layout.VIDEOS, ["video_id", "uri", "status"])
     if (table.schema.metadata or {}).get(_FOLDED) != str(len(committed_shards(root))).encode():
         return False
     return not any(
@@ -201,7 +201,6 @@ def _with_extras(videos: pa.Table, units: pa.Table, schema: pa.Schema) -> pa.Tab
 def _gone_before(root: Root) -> set[str]:
     if not root.exists(layout.VIDEOS):
         return set()
-    with root.open_input(layout.VIDEOS) as file:
-        table = pq.read_table(file, columns=["video_id", "status"])
+    table = read_table(root, layout.VIDEOS, ["video_id", "status"])
     gone = table.filter(pc.equal(table.column("status"), "gone"))
     return set(gone.column("video_id").to_pylist())

@@ -7,13 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.kind import kind_of
 from vfeat.tables.ledger import committed_shards
+from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts
 
@@ -82,14 +81,17 @@ class VideoLine:
 
 
 def video_lines(uri: str, limit: int) -> list[VideoLine]:
-    """The first `limit` videos, in plan order."""
+    """The first `limit` videos over all plans, in plan order."""
     root = _dataset(uri)
-    videos = next(snapshot_parts(root)).videos.slice(0, limit)
+    videos: list[dict[str, Any]] = []
+    for part in snapshot_parts(root):
+        videos += part.videos.slice(0, limit - len(videos)).to_pylist()
+        if len(videos) == limit:
+            break
     spans: dict[str, tuple[float, float]] = {}
-    wanted = {piece["file"] for files in videos.column("files").to_pylist() for piece in files}
+    wanted = {piece["file"] for video in videos for piece in video["files"]}
     for key in sorted(wanted):
-        with root.open_input(key) as file:
-            table = pq.read_table(file, columns=["video_id", "start_s", "end_s"])
+        table = read_table(root, key, ["video_id", "start_s", "end_s"])
         grouped = table.group_by("video_id").aggregate([("start_s", "min"), ("end_s", "max")])
         for row in grouped.to_pylist():
             before = spans.get(row["video_id"], (row["start_s_min"], row["end_s_max"]))
@@ -102,7 +104,7 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
             row["uri"], row["status"], row["duration_s"], row["clips"], row["planned_clips"],
             *spans.get(row["video_id"], (None, None)),
         )
-        for row in videos.to_pylist()
+        for row in videos
     ]  # fmt: skip
 
 

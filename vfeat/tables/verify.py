@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vfeat.errors import JobError, StorageError
 from vfeat.plan.unit import Lease
@@ -18,6 +17,7 @@ from vfeat.tables.features import read_footer
 from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.ledger import committed_shards
 from vfeat.tables.outcome import Outcome
+from vfeat.tables.parquet import opened
 from vfeat.tables.plans import leases, plan_list, read_plan
 
 Ranges = list[tuple[int, int]]
@@ -78,10 +78,9 @@ def _check_shard(
     kind = kind_of(root)
     key = kind.key(lease.shard)
     try:
-        with root.open_input(key) as file:
-            footer = read_footer(file)
-        with root.open_input(key) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
+        with opened(root, key, checked=True) as reader:
+            footer = read_footer(reader)
+            table = reader.read()
     except (OSError, KeyError, ValueError, StorageError) as error:
         report.problems.append(f"{key}: cannot be read: {error}")
         return

@@ -118,7 +118,8 @@ def check_identity(uri: str, found: dict[str, Any], asked: dict[str, Any]) -> No
     if lines:
         raise JobError(
             f"{uri} holds a training with other settings or data; use another --out, or the "
-            "same settings:\n  " + "\n  ".join(lines)
+            "same settings:",
+            *(f"  {line}" for line in lines),
         )
 
 

@@ -8,13 +8,11 @@ Shape legend: B clips, T' tubelets, S' patches along a side, M moments; 2 is x, 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,6 +22,7 @@ from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.flow_reader import FlowReader
 from vfeat.models.registry import VideoMambaConfig
 from vfeat.storage.root import Root
+from vfeat.tables.parquet import parse_table
 from vfeat.train.encoder.objective import Classification, Losses, TrainBatch
 from vfeat.train.encoder.order import Pick
 
@@ -124,7 +123,7 @@ class FlowTable:
 
 def _read(data: bytes) -> dict[str, tuple[float, F32]]:
     """Rate and maps [M, 2, 3] by URI."""
-    table = pq.read_table(io.BytesIO(data), columns=["uri", "rate", "maps"])
+    table = parse_table(data, ["uri", "rate", "maps"])
     maps = table["maps"].combine_chunks()
     offsets = maps.offsets.to_numpy()
     values = maps.values.to_numpy(zero_copy_only=False).astype(np.float32)
