@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.clipmaker.numbered import MAKERS
 from tests.media.running import LIMITS, SMALL, Ran, events, pool_of
 from tests.media.truth import OWN, Video
 from tests.media.web import Web, serve
@@ -98,3 +99,28 @@ def test_a_download_has_no_name_to_be_left_behind(
         assert Path(copy.path).read_bytes() == (OWN / "vp9.webm").read_bytes()
         assert probe(copy.path, None, SPEC, LIMITS).timeline.n_frames == 75
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "says_1e9_s.flv",
+        "says_6e9_s.mkv",
+        "says_an_hour.mkv",
+        "says_nan.mkv",
+        "says_a_day_in_mvhd.mp4",
+        "before_wrap.ts",
+        "late_3h.mp4",
+        "late_9h.ts",
+        "jump_to_wall_clock.mkv",
+    ],
+)
+def test_a_look_from_afar_believes_packets_too(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = MAKERS[name](tmp_path / name)
+    monkeypatch.setattr(probing, "_SMALL_BYTES", 0)
+    with serve(tmp_path) as web:
+        size_bytes = (tmp_path / name).stat().st_size
+        found = probe(f"{web.address}/{name}", size_bytes, ClipSpec(), LIMITS)
+    assert abs(found.duration_s - float(truth.duration_s)) < 0.05

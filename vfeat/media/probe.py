@@ -54,12 +54,17 @@ def probe(
         UnitError: unreadable, no_video, undecodable, too_large or storage.
     """
     source = locate(uri, size_bytes, limits.timeout_s / 2)
-    found, scanned = _look(source, limits, new_phase())
+    is_small = (source.size_bytes or _SMALL_BYTES + 1) <= _SMALL_BYTES
+    found, scanned = _look(source, limits, new_phase(), whole=source.is_local or is_small)
     shape = _first_frame(source, limits, new_phase(), found)
     if frame is not None:
         height, width = resized_shape(shape.height, shape.width, frame.size)
         check_resized(height, width, limits.max_frame_pixels, uri)
     line = _timeline(found, shape.tick, limits)
+    if not scanned and count_clips(clip, line.duration_s) > limits.max_video_clips:
+        # So long that most of it may be a gap, which only its packets can show.
+        found, scanned = _look(source, limits, new_phase(), whole=True)
+        line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
     gaps = find_gaps(Grid(clip, line), ticks) if scanned else ()
     _check_length(uri, clip, line, gaps, limits)
@@ -103,8 +108,10 @@ class _FirstFrame:
         return self.width * self.height
 
 
-def _look(source: Source, limits: DecodeLimits, progress: Progress) -> tuple[_Found, bool]:
-    whole = source.is_local or (source.size_bytes or _SMALL_BYTES + 1) <= _SMALL_BYTES
+def _look(
+    source: Source, limits: DecodeLimits, progress: Progress, *, whole: bool
+) -> tuple[_Found, bool]:
+    """Read the packets, all or the last ones; True with it if they were all."""
     with Opened(source, limits.max_frame_pixels) as opened:
         seen = None if whole else _scan_tail(opened, progress)
         scanned = seen is None

@@ -115,7 +115,7 @@ class SequenceReader:
         for key, first_row, rows in ref.pieces:
             for table in self._rows(ref, key, first_row, rows):
                 # a video's rows are in order
-                index = _steps(ref, table.column("clip_index").to_numpy())
+                index = steps_of(ref, table.column("clip_index").to_numpy())
                 begin, end = np.searchsorted(index, [first_clip, last + 1]).tolist()
                 if begin == end:
                     continue
@@ -201,8 +201,8 @@ class SequenceReader:
         return int(kind.list_size), int(kind.value_type.list_size)
 
 
-def _steps(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Steps of the sequence at which clips stand."""
+def steps_of(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Map clip indices, in order, to steps of the sequence."""
     steps = clip_index.astype(np.int64)
     for fold in reversed(ref.folds):
         steps[clip_index >= fold.position + ref.left_out(fold.position)] -= fold.clips
