@@ -30,7 +30,7 @@ import torch
 
 import vfeat
 from tests.train.generated import recipe_of, write_dataset
-from vfeat.engine.classify import ClassifyRun
+from vfeat.classify.run import ClassifyRun
 from vfeat.engine.watch import Watch
 from vfeat.job.spec import ClassifyJob, parse_job
 from vfeat.models import create_model, save_model

@@ -46,9 +46,9 @@ class Side:
 
 def bare(folder: str, model: str, result: str) -> None:
     """The loop a user would write with the same parts, in this process; batches like ours."""
-    from vfeat.engine.prepare import make_recipe
+    from vfeat.extract.encoder import Encoder
+    from vfeat.extract.prepare import make_recipe
     from vfeat.job.spec import parse_extract
-    from vfeat.stages.encoder import Encoder
 
     job = parse_extract({"sources": [folder], "out": "-", "model": model, "weights": "random"})
     recipe = make_recipe(job)
@@ -168,7 +168,7 @@ def _watch(command: list[str]) -> tuple[float, dict[str, float]]:
 
 def _kind(process: psutil.Process, driver: int) -> str | None:
     line = " ".join(process.cmdline())
-    if "vfeat.media.child" in line:
+    if "vfeat.media.children.child_main" in line:
         return "child"
     if "ray::_Actor" in line:
         return "actor"

@@ -35,12 +35,12 @@ from vfeat.kernels.processor import processor
 from vfeat.media.timeline import Timeline
 from vfeat.models import VideoMamba, create_model
 from vfeat.ops.registry import VARIABLE, choose
-from vfeat.train.encoder.augment import Augment, channels_first, normalised
-from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.objective import Classification
-from vfeat.train.encoder.order import Pick
+from vfeat.train.encoder.data.augment import Augment, channels_first, normalised
+from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.train.encoder.data.epoch_order import Pick
+from vfeat.train.encoder.data.footage import Footage
+from vfeat.train.encoder.objectives.base import Classification
 from vfeat.train.encoder.peers import Peers
-from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.trainer import EncoderTrainer
 
 # As VFEAT_KERNEL calls them: ours first, and last the one that always runs.

@@ -69,7 +69,7 @@ def _version(package: str) -> str | None:
 
 
 def _decoders() -> Iterator[Finding]:
-    from vfeat.media.decoder import check_decoder
+    from vfeat.media.decoders.base import check_decoder
 
     for name in ("pyav", "decord", "torchcodec"):
         try:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 import vfeat
-from vfeat.engine.classify import ClassifyRun
+from vfeat.classify.run import ClassifyRun
 from vfeat.engine.summary import RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.job.spec import ClassifyJob, parse_job

@@ -9,8 +9,8 @@ import ctypes
 import os
 import time
 
-from vfeat.media.decoder import Decoder, DecodeRequest
-from vfeat.media.pyav_decoder import PyavDecoder
+from vfeat.media.decoders.base import Decoder, DecodeRequest
+from vfeat.media.decoders.pyav import PyavDecoder
 
 
 def faulty(request: DecodeRequest) -> Decoder:

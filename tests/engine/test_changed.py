@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.engine.jobs import keys, tiny_job, verified
-from vfeat.engine.run import ExtractRun, run_job
 from vfeat.engine.watch import Watch
+from vfeat.extract.run import ExtractRun, run_job
 from vfeat.tables.status import dataset_status, open_errors
 
 

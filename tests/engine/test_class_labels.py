@@ -11,12 +11,12 @@ import torch
 
 import vfeat
 from tests.engine.jobs import tiny_job, verified
-from vfeat.engine.run import ExtractRun, run_job
 from vfeat.engine.watch import Watch
 from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.extract.encoder import Encoder
+from vfeat.extract.run import ExtractRun, run_job
 from vfeat.labels import label_set
 from vfeat.models import create_model, save_model
-from vfeat.stages.encoder import Encoder
 
 VIDEO = "one_frame.mp4"
 CONFIG = {"img_size": 32, "depth": 1, "embed_dim": 16, "num_frames": 4}

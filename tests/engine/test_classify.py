@@ -18,8 +18,8 @@ import vfeat
 from tests.engine.classifying import CLASSES, classify, make_head, rows
 from tests.engine.commands import TINY_FLAGS, run, summary
 from tests.engine.jobs import tiny_job, tree, verified
-from vfeat.engine.run import run_job
 from vfeat.errors import JobError
+from vfeat.extract.run import run_job
 from vfeat.sequences.head import load_head, load_head_model
 from vfeat.sequences.reader import SequenceReader
 

@@ -14,10 +14,10 @@ import pytest
 
 import vfeat
 from tests.engine.jobs import keys, tiny_job, tree, verified
-from vfeat.engine.run import ExtractRun, run_job
 from vfeat.engine.watch import Totals, Watch
 from vfeat.errors import CircuitOpen, EnvironmentMissing, JobError
-from vfeat.stages.report import Progress
+from vfeat.extract.run import ExtractRun, run_job
+from vfeat.extract.spec import Progress
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import torch
 import vfeat
 from tests.engine.jobs import tiny_job, verified
 from tests.engine.test_class_labels import CONFIG
-from vfeat.engine.prepare import make_recipe
-from vfeat.engine.run import run_job
 from vfeat.errors import JobError
+from vfeat.extract.prepare import make_recipe
+from vfeat.extract.run import run_job
 from vfeat.models import create_model, save_model
 from vfeat.sequences.head import _vectors_only
 

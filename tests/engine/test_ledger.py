@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from vfeat.engine.ledger import SHARD_KILLS, Ledger
+from vfeat.engine.lease_ledger import SHARD_KILLS, Ledger
+from vfeat.extract.spec import UnitResult
 from vfeat.plan.unit import Lease, Unit
-from vfeat.stages.report import UnitResult
 from vfeat.tables.outcome import Outcome
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.engine.commands import TINY_FLAGS, run, summary
 from tests.engine.jobs import keys, tiny_job, tree, verified
-from vfeat.engine.run import run_job
 from vfeat.errors import JobError
+from vfeat.extract.run import run_job
 from vfeat.tables.status import dataset_status, open_errors
 
 

@@ -14,14 +14,14 @@ import vfeat
 from tests.engine.jobs import tiny_job, verified
 from tests.engine.test_class_labels import VIDEO
 from tests.engine.test_packaged_model import bare_job, packaged
-from vfeat.engine.classify import ClassifyRun
-from vfeat.engine.default_head import CAMERA_STYLE
-from vfeat.engine.run import run_job
+from vfeat.classify.default_head import CAMERA_STYLE
+from vfeat.classify.run import ClassifyRun
 from vfeat.engine.watch import Watch
 from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.extract.run import run_job
 from vfeat.job.spec import ClassifyJob, parse_job
 from vfeat.models import create_model, save_model
-from vfeat.models.registry import MOTION
+from vfeat.models.videomamba_config import MOTION
 from vfeat.sequences.head import HEAD_FILE, Head
 
 __all__ = ["packaged"]  # the fixture: a package with a motion model

@@ -13,12 +13,13 @@ import torch
 import vfeat
 from tests.engine.jobs import verified
 from tests.engine.test_class_labels import CONFIG, VIDEO, Heard, labels
-from vfeat.engine.run import ExtractRun, run_job
 from vfeat.errors import EnvironmentMissing
+from vfeat.extract.run import ExtractRun, run_job
 from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.job.spec import ExtractJob, parse_extract
-from vfeat.models import box, create_model, save_model
-from vfeat.models.registry import MOTION
+from vfeat.models import create_model, save_model
+from vfeat.models import packaged as box
+from vfeat.models.videomamba_config import MOTION
 from vfeat.models.weights import weights_digest
 
 NAMES = ["static", "pan", "tilt"]

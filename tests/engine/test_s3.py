@@ -15,8 +15,8 @@ import vfeat
 from tests.engine.commands import TINY_FLAGS, kill, run, start, wait_until
 from tests.engine.jobs import tiny_job, verified
 from tests.s3.server import S3Server
-from vfeat.engine.run import run_job
 from vfeat.errors import StorageError
+from vfeat.extract.run import run_job
 from vfeat.storage import Root
 
 

@@ -17,9 +17,9 @@ import torch
 import vfeat
 from tests.engine.jobs import tiny_job, tree, verified
 from tests.models.vits import PIXELS, save_vit
-from vfeat.engine.prepare import row_shape
-from vfeat.engine.run import run_job
 from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.extract.prepare import row_shape
+from vfeat.extract.run import run_job
 from vfeat.job.spec import ExtractJob
 
 VIDEO = "cfr25_bframes.mp4"  # 150 frames of 320 x 180 pixels, 25 a second

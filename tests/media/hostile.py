@@ -12,8 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from vfeat.media.decoder import DecodeRequest, Frame
-from vfeat.media.pyav_decoder import PyavDecoder
+from vfeat.media.decoders.base import DecodeRequest, Frame
+from vfeat.media.decoders.pyav import PyavDecoder
 
 AT_S = 2.1
 

@@ -11,14 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.clips import Clip, ClipAssembler, Settled
-from vfeat.media.container import Opened
-from vfeat.media.decoder import Decoder, DecodeRequest, Frame, load_decoder
-from vfeat.media.pool import DecodePool
-from vfeat.media.probe import probe
-from vfeat.media.scan import scan
-from vfeat.media.source import Progress, locate, no_progress
-from vfeat.media.task import (
+from vfeat.media.children.pool import DecodePool
+from vfeat.media.children.task import (
     ClipReady,
     DecodeTask,
     Event,
@@ -29,6 +23,12 @@ from vfeat.media.task import (
     TaskFailed,
     UnitOutcome,
 )
+from vfeat.media.clips import Clip, ClipAssembler, Settled
+from vfeat.media.container import Opened
+from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame, load_decoder
+from vfeat.media.probe import probe
+from vfeat.media.scan import scan
+from vfeat.media.source import Progress, locate, no_progress
 from vfeat.media.timeline import Grid, Timeline
 
 LIMITS = DecodeLimits()

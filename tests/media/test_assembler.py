@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.media.running import LIMITS, read_tick, write_tick
 from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled
-from vfeat.media.decoder import Decoder, DecodeStats, Frame
+from vfeat.media.decoders.base import Decoder, DecodeStats, Frame
 from vfeat.media.timeline import Grid, Timeline
 
 FRAME = FrameSpec(size=16)

@@ -15,9 +15,9 @@ from tests.media.truth import OWN, Video, expected_frames
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.clips import Clip, Empty, Lost
-from vfeat.media.decoder import DecodeRequest
+from vfeat.media.decoders.base import DecodeRequest
+from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.probe import probe
-from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.source import locate, no_progress
 from vfeat.storage.uris import local_uri
 

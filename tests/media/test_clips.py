@@ -11,9 +11,9 @@ from tests.media.running import LIMITS, SMALL, Marked, seconds, settle, stacked
 from tests.media.truth import OWN, Video, clip_count, expected_frames
 from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.media.clips import Clip, Empty, Settled
-from vfeat.media.decoder import DecodeRequest
+from vfeat.media.decoders.base import DecodeRequest
+from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.probe import probe
-from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.source import locate, no_progress
 
 SPECS = {

@@ -10,10 +10,10 @@ from tests.media.running import LIMITS, SMALL, pool_of, run_all, settle, stacked
 from tests.media.truth import OWN, Video
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.recipe import ClipSpec, FrameSpec
-from vfeat.media.decoder import DecodeRequest, check_decoder, load_decoder
-from vfeat.media.indexed_decoder import IndexedDecoder
+from vfeat.media.decoders.base import DecodeRequest, check_decoder, load_decoder
+from vfeat.media.decoders.indexed import IndexedDecoder
+from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.probe import probe
-from vfeat.media.pyav_decoder import PyavDecoder
 from vfeat.media.source import locate, no_progress
 
 LIBRARIES = [n for n in ("decord", "torchcodec") if importlib.util.find_spec(n) is not None]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfeat.media.decoder import Frame
-from vfeat.media.display_order import MAX_STALLED, StalledDecoder, in_display_order
+from vfeat.media.decoders.base import Frame
+from vfeat.media.decoders.display_order import MAX_STALLED, StalledDecoder, in_display_order
 
 
 def ordered(ticks: list[int]) -> list[int]:

@@ -17,8 +17,8 @@ from tests.media.running import SMALL, Ran, events, pool_of, run_all, settle, st
 from tests.media.truth import OWN
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.pool import DecodePool
-from vfeat.media.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone
+from vfeat.media.children.pool import DecodePool
+from vfeat.media.children.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone
 
 VICTIM, NEIGHBOUR = OWN / "cfr25_bframes.mp4", OWN / "cfr25_faststart.mp4"
 HASTY = DecodeLimits(timeout_s=2.0)
@@ -190,8 +190,8 @@ def test_close_is_quick_and_leaves_no_child() -> None:
 
 _PARENT = """
 import sys, time
-from vfeat.media.pool import DecodePool
-from vfeat.media.task import ProbeTask
+from vfeat.media.children.pool import DecodePool
+from vfeat.media.children.task import ProbeTask
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 pool = DecodePool(ClipSpec(), FrameSpec(), DecodeLimits(), 2)
 for number in range(2):
@@ -276,7 +276,7 @@ def test_a_decoder_that_is_not_there_is_refused_at_once() -> None:
 
 
 def test_the_child_imports_no_torch() -> None:
-    code = "import vfeat.media.child, sys; print('torch' in sys.modules)"
+    code = "import vfeat.media.children.child_main, sys; print('torch' in sys.modules)"
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout

@@ -16,9 +16,9 @@ from tests.media.web import Web, serve
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits
 from vfeat.media import probe as probing
+from vfeat.media.children.task import DecodeTask
 from vfeat.media.probe import probe
 from vfeat.media.source import locate, no_progress, spooled
-from vfeat.media.task import DecodeTask
 
 IMPATIENT = DecodeLimits(timeout_s=2.0)
 SPEC = ClipSpec(4, 0.5, 0.5)

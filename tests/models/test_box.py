@@ -11,9 +11,10 @@ import torch
 from tests.models.conftest import SMALL
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import ClipSpec, FrameSpec
-from vfeat.models import VideoMamba, box, create_model, save_model
-from vfeat.models.registry import MODELS, MOTION, own_config
-from vfeat.models.trained_on import trained_on
+from vfeat.models import VideoMamba, create_model, save_model
+from vfeat.models import packaged as box
+from vfeat.models.train_record import trained_on
+from vfeat.models.videomamba_config import MODELS, MOTION, own_config
 from vfeat.models.weights import read_beside, stored_config, weights_digest
 
 

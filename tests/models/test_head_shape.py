@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from tests.golden_files import golden_folder
 from vfeat.errors import EnvironmentMissing
 from vfeat.models import create_model, save_model
-from vfeat.models.head_shape import head_classes
+from vfeat.models.head_peek import head_classes
 
 
 def state(classes: int, prefix: str = "") -> dict[str, torch.Tensor]:
@@ -108,7 +108,7 @@ def test_without_a_head_there_is_no_size(tmp_path: Path) -> None:
 def test_no_torch_is_needed(tmp_path: Path) -> None:
     torch.save(state(7), tmp_path / "w.pth")
     code = (
-        "import sys; from vfeat.models.head_shape import head_classes; "
+        "import sys; from vfeat.models.head_peek import head_classes; "
         f"assert head_classes({str(tmp_path / 'w.pth')!r}) == 7; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

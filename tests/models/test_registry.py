@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vfeat.errors import JobError
 from vfeat.models import create_model
-from vfeat.models.registry import MODELS, clip_gflops, num_parameters, resolve_config
+from vfeat.models.videomamba_config import MODELS, clip_gflops, num_parameters, resolve_config
 from vfeat.ops.registry import VARIABLE
 
 

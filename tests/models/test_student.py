@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from tests.models.conftest import SMALL, Golden
 from tests.models.test_golden import FORWARD, GRADIENT, relative
 from vfeat.models import create_model, save_model
+from vfeat.models.distilled import Student
 from vfeat.models.factory import create_student
-from vfeat.models.student import Student
 
 WIDTH = 24
 

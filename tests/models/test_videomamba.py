@@ -8,7 +8,7 @@ import torch
 from tests.models.conftest import SMALL
 from vfeat.errors import JobError
 from vfeat.models import VideoMamba, create_model
-from vfeat.models.registry import VideoMambaConfig
+from vfeat.models.videomamba_config import VideoMambaConfig
 
 VIDEO = (2, 3, 4, 32, 32)
 

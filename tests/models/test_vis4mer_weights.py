@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.models.test_vis4mer import SMALL, small
 from vfeat.errors import JobError
 from vfeat.models import create_model, save_model
-from vfeat.models.heads import resolve_head
+from vfeat.models.vis4mer_config import resolve_head
 
 NEEDED = {"d_input": 6, "l_max": 24, "d_output": 3}
 

@@ -160,7 +160,7 @@ def test_without_the_package_it_says_what_to_install(
 def test_planning_loads_neither_torch_nor_transformers(saved: Path, own_clips: Path) -> None:
     code = f"""
 import sys
-from vfeat.engine.run import ExtractRun
+from vfeat.extract.run import ExtractRun
 from vfeat.engine.watch import Watch
 from vfeat.job.spec import parse_job
 job = parse_job({{"sources": [{str(own_clips / "vp9.webm")!r}], "out": "/no/where",

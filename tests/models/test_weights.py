@@ -58,7 +58,7 @@ def test_digest_of_a_folder_follows_both_files(small: VideoMamba, tmp_path: Path
 def test_names_costs_and_digests_need_no_torch(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"weights")
     code = (
-        "import sys; from vfeat.models.registry import clip_gflops; "
+        "import sys; from vfeat.models.videomamba_config import clip_gflops; "
         "from vfeat.models.weights import weights_digest; "
         f"clip_gflops('videomamba_tiny'); weights_digest({str(tmp_path / 'a.pth')!r}); "
         "assert 'torch' not in sys.modules"

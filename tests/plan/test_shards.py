@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfeat.media.task import Probe
+from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import ShardLimits, pack, units_of

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfeat.plan.sequence import LONGEST_GAP, SequenceRef, fold_gaps
+from vfeat.plan.sequence_ref import LONGEST_GAP, SequenceRef, fold_gaps
 from vfeat.sequences.reader import steps_of
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import vfeat
 from tests.engine.jobs import tiny_job
-from vfeat.engine.run import ExtractRun, run_job
 from vfeat.engine.watch import Watch
 from vfeat.errors import JobError
+from vfeat.extract.run import ExtractRun, run_job
 from vfeat.sequences.reader import SequenceReader
 from vfeat.tables import features
 

@@ -13,9 +13,9 @@ from tests.train.encoder.jobs import tiny_job
 from vfeat.corpus import iter_corpus
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import FLOW_FILE
-from vfeat.models.registry import VideoMambaConfig
+from vfeat.models.videomamba_config import VideoMambaConfig
 from vfeat.synthetic import check_earlier, write_corpus, write_joined
-from vfeat.train.encoder.flow import FlowTable
+from vfeat.train.encoder.objectives.optical_flow import FlowTable
 
 pytest.importorskip("skimage", reason="generated video needs scikit-image")
 

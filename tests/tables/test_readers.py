@@ -15,8 +15,8 @@ import pytest
 
 import vfeat
 from tests.engine.jobs import keys, tiny_job
-from vfeat.engine.run import run_job
 from vfeat.errors import JobError
+from vfeat.extract.run import run_job
 
 COLUMNS = [
     "video_id", "uri", "clip_index", "start_s", "end_s", "embedding", "labels", "shard",

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.engine.jobs import keys, tiny_job, verified
-from vfeat.engine.run import run_job
+from vfeat.extract.run import run_job
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.outcome import Outcome, RangeError, dump_outcomes, load_outcomes, subtract

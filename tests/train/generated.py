@@ -12,7 +12,7 @@ import numpy as np
 from vfeat.corpus import Video
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
-from vfeat.media.task import Probe
+from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root

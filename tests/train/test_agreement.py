@@ -11,8 +11,8 @@ import pytest
 
 from tests.engine.commands import run
 from tests.train.generated import write_dataset
-from vfeat.train.run import train_heads
-from vfeat.train.spec import TrainSpec
+from vfeat.train.head.run import train_heads
+from vfeat.train.head.spec import TrainSpec
 
 WIDTH, VIDEOS = 6, 30
 

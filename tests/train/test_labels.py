@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from tests.train.generated import video_id, write_dataset
 from vfeat.cli.app import app
 from vfeat.errors import JobError
-from vfeat.plan.sequence import SequenceRef
+from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.train.head.matching import Matched, match
+from vfeat.train.head.run import train_heads
+from vfeat.train.head.spec import TrainSpec
 from vfeat.train.labels import read_labels
-from vfeat.train.matching import Matched, match
-from vfeat.train.run import train_heads
-from vfeat.train.spec import TrainSpec
 from vfeat.train.task import present_classes
 
 WIDTH = 4

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from vfeat.train.head.objective import Objective
 from vfeat.train.metrics import average_precision, measure
-from vfeat.train.objective import Objective
 from vfeat.train.task import Example, Task
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.train.order import write_order_task
-from vfeat.train.run import train_heads
-from vfeat.train.spec import TrainSpec
+from vfeat.train.head.run import train_heads
+from vfeat.train.head.spec import TrainSpec
 
 
 def test_only_order_decides(tmp_path: Path) -> None:

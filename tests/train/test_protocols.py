@@ -18,14 +18,14 @@ from vfeat.errors import JobError
 from vfeat.sequences.head import load_heads
 from vfeat.sequences.reader import SequenceReader
 from vfeat.sequences.windows import sliding
-from vfeat.train.feed import Feed
-from vfeat.train.loop import evaluate
-from vfeat.train.protocols import LVU_TASKS, read_protocols
-from vfeat.train.run import train_heads
-from vfeat.train.spec import TrainSpec
+from vfeat.train.head.feed import Feed
+from vfeat.train.head.loop import evaluate
+from vfeat.train.head.protocols import LVU_TASKS, read_protocols
+from vfeat.train.head.run import train_heads
+from vfeat.train.head.spec import TrainSpec
+from vfeat.train.head.trainer import HeadTrainer
+from vfeat.train.head.watch import TrainWatch
 from vfeat.train.task import Example, Task
-from vfeat.train.trainer import HeadTrainer
-from vfeat.train.watch import TrainWatch
 
 CPU = torch.device("cpu")
 # Of the published files: videos of train, val and test (lines), windows of the test videos

@@ -20,10 +20,10 @@ from tests.engine.commands import kill, run, start, wait_until
 from tests.train.generated import recipe_of, write_dataset
 from vfeat.errors import JobError
 from vfeat.sequences.head import load_head, load_head_model, load_heads
-from vfeat.train.run import train_heads
-from vfeat.train.spec import TrainSpec
-from vfeat.train.trainer import Epoch
-from vfeat.train.watch import TrainWatch
+from vfeat.train.head.run import train_heads
+from vfeat.train.head.spec import TrainSpec
+from vfeat.train.head.trainer import Epoch
+from vfeat.train.head.watch import TrainWatch
 
 WIDTH = 8
 TASKS = (("genre", "classification"), ("mood", "multilabel"), ("rating", "regression"))

@@ -23,8 +23,8 @@ from vfeat.train.encoder.watch import EncoderWatch, Phase
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from vfeat.train.encoder.dry_run import Outline
     from vfeat.train.encoder.history import EpochLine
-    from vfeat.train.encoder.outline import Outline
 
 NAMES: dict[Phase, str] = {
     "generate": "Making videos",

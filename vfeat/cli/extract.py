@@ -9,9 +9,9 @@ import typer
 from vfeat.cli import flags, train_encoder
 
 if TYPE_CHECKING:
-    from vfeat.engine.classify import ClassifyRun
-    from vfeat.engine.run import ExtractRun
+    from vfeat.classify.run import ClassifyRun
     from vfeat.engine.watch import Watch
+    from vfeat.extract.run import ExtractRun
     from vfeat.job.spec import ClassifyJob, ExtractJob, Job
 
 Sources = Annotated[
@@ -156,10 +156,10 @@ def _load(path: str, overrides: list[str] | None, address: str | None) -> Job:
 
 def _make_run(job: ExtractJob | ClassifyJob, watch: Watch) -> ExtractRun | ClassifyRun:
     if job.kind == "classify":
-        from vfeat.engine.classify import ClassifyRun
+        from vfeat.classify.run import ClassifyRun
 
         return ClassifyRun(job, watch)
-    from vfeat.engine.run import ExtractRun
+    from vfeat.extract.run import ExtractRun
 
     return ExtractRun(job, watch)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfeat.engine.flow import Flow
+    from vfeat.engine.stage_run import Flow
     from vfeat.engine.watch import Watch
 
 INTERRUPTED = 130

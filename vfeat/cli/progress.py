@@ -20,8 +20,8 @@ from rich.progress import (
 
 from vfeat.cli.terminal import has_bars, make_console, one_line, say
 from vfeat.engine.watch import Totals, Watch
+from vfeat.extract.spec import Progress as WorkerProgress
 from vfeat.plan.unit import Planned
-from vfeat.stages.report import Progress as WorkerProgress
 
 if TYPE_CHECKING:
     from rich.console import Console

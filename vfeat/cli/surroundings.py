@@ -14,7 +14,13 @@ from vfeat.cli import flags
 def models(json_output: flags.Json = False) -> None:
     """List the models, their sizes and what a clip costs."""
     from vfeat.cli.terminal import say, say_json
-    from vfeat.models.registry import MODELS, ModelInfo, clip_gflops, num_parameters, own_config
+    from vfeat.models.videomamba_config import (
+        MODELS,
+        ModelInfo,
+        clip_gflops,
+        num_parameters,
+        own_config,
+    )
 
     def entry(info: ModelInfo) -> dict[str, Any]:
         config = own_config(info)

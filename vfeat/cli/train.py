@@ -9,7 +9,7 @@ import typer
 from vfeat.cli import train_encoder
 
 if TYPE_CHECKING:
-    from vfeat.train.spec import TrainSpec
+    from vfeat.train.head.spec import TrainSpec
 
 app = typer.Typer(
     help="Train a head on stored features, or an encoder on clips.",
@@ -87,7 +87,7 @@ def head(
 ) -> None:
     """Train ViS4mer heads on stored features; the same command again goes on or is done."""
     fields = dict(locals())
-    from vfeat.train.spec import TrainSpec
+    from vfeat.train.head.spec import TrainSpec
 
     as_json = fields.pop("json_output")
     fields["tasks"] = _tasks(fields.pop("task") or [])
@@ -114,7 +114,7 @@ def _carry_out(spec: TrainSpec, as_json: bool) -> None:
     from vfeat.cli.terminal import say, say_json, this_command
     from vfeat.cli.train_report import make_train_watch, print_heads
     from vfeat.storage.temporary import check_temporary_folder
-    from vfeat.train.run import train_heads
+    from vfeat.train.head.run import train_heads
 
     check_temporary_folder()
     again = this_command()

@@ -247,7 +247,7 @@ def _swaps(words: list[str]) -> dict[str, dict[str, str]]:
 
 def _train(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
     if job.executor == "ray":
-        from vfeat.engine.cluster_training import train_on_ray
+        from vfeat.train.encoder.ray_workers import train_on_ray
 
         return train_on_ray(job, watch)
     from vfeat.train.encoder.run import train_encoder
@@ -266,7 +266,7 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
 
     check_temporary_folder()
     if dry_run:
-        from vfeat.train.encoder.outline import outline
+        from vfeat.train.encoder.dry_run import outline
 
         print_outline(outline(job), json_output)
         return

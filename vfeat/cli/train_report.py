@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from vfeat.cli.terminal import has_bars, make_console, make_table, one_line
-from vfeat.train.watch import TrainWatch
+from vfeat.train.head.watch import TrainWatch
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from vfeat.train.store import HeadResult
-    from vfeat.train.trainer import Epoch
+    from vfeat.train.head.store import HeadResult
+    from vfeat.train.head.trainer import Epoch
 
 NAMES = {"scan": "Reading features", "train": "Learning", "val": "Validating", "test": "Testing"}
 SHOW_EVERY_S = 0.1

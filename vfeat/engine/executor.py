@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfeat.corpus import Video
-from vfeat.engine.ledger import Ledger
+from vfeat.engine.lease_ledger import Ledger
+from vfeat.extract.spec import Progress, ShardReport, UnitResult
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.plan.unit import Lease, Planned
-from vfeat.stages.report import Progress, ShardReport, UnitResult
 
 
 @dataclass(frozen=True)

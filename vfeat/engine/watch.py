@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vfeat.extract.spec import Progress, ShardReport
 from vfeat.plan.unit import Planned
-from vfeat.stages.report import Progress, ShardReport
 
 
 @dataclass

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vfeat.job.recipe import DecodeLimits, FrameSpec
-from vfeat.media.decoder import Decoder, Frame, complaint_of
-from vfeat.media.display_order import StalledDecoder, in_display_order
+from vfeat.media.decoders.base import Decoder, Frame, complaint_of
+from vfeat.media.decoders.display_order import StalledDecoder, in_display_order
 from vfeat.media.frames import U8, prepare
 from vfeat.media.source import Progress, no_progress
 from vfeat.media.timeline import Grid, Window

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfeat.errors import JobError
-from vfeat.models.heads import Vis4merConfig
+from vfeat.models.vis4mer_config import Vis4merConfig
 from vfeat.models.weights import RANDOM_SEED
 
 PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vfeat.errors import JobError
-from vfeat.models.registry import VideoMambaConfig
+from vfeat.models.videomamba_config import VideoMambaConfig
 
 
 def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:

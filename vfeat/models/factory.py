@@ -10,13 +10,13 @@ import torch
 
 from vfeat.models.adapt import TRAINING_PARTS, fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
-from vfeat.models.flow_reader import FlowReader
-from vfeat.models.heads import HEADS, resolve_head
+from vfeat.models.distilled import Student, StudentConfig
 from vfeat.models.masked import LastLayer, MaskedConfig, MaskedVideoMamba
-from vfeat.models.registry import VideoMambaConfig, model_info, resolve_config
-from vfeat.models.student import Student, StudentConfig
+from vfeat.models.optical_flow_head import FlowReader
 from vfeat.models.videomamba import VideoMamba
+from vfeat.models.videomamba_config import VideoMambaConfig, model_info, resolve_config
 from vfeat.models.vis4mer import ViS4mer
+from vfeat.models.vis4mer_config import HEADS, resolve_head
 from vfeat.models.weights import RANDOM, RANDOM_SEED
 
 Model = TypeVar("Model", VideoMamba, ViS4mer, Student, MaskedVideoMamba, FlowReader)
@@ -30,7 +30,7 @@ def create_model(
 @overload
 def create_model(name: str, *, weights: str | None = ..., **config: Any) -> VideoMamba: ...
 def create_model(name: str, *, weights: str | None = None, **config: Any) -> VideoMamba | ViS4mer:
-    """A model of `vfeat.models.registry.MODELS` or `vfeat.models.heads.HEADS`.
+    """A model of `vfeat.models.videomamba_config.MODELS` or `vfeat.models.vis4mer_config.HEADS`.
 
     On the CPU, in float32, in training mode as torch modules are.
 

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfeat.errors import JobError
-from vfeat.models.registry import VideoMambaConfig
 from vfeat.models.videomamba import AddRMSNorm, Trunk
+from vfeat.models.videomamba_config import VideoMambaConfig
 
 LastLayer = Literal["entering", "normalised"]
 PERIOD = 10000  # of the slowest sinusoid, in tokens over 2π

@@ -27,7 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vfeat import ops
 from vfeat.errors import JobError
-from vfeat.models.registry import VideoMambaConfig
+from vfeat.models.videomamba_config import VideoMambaConfig
 
 EPSILON = 1e-5
 

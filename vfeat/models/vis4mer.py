@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from vfeat import ops
 from vfeat.errors import JobError
-from vfeat.models.heads import Vis4merConfig
-from vfeat.models.presence import Presence, evened, pooled, zero_missing
 from vfeat.models.s4 import S4Layer
+from vfeat.models.step_mask import Presence, evened, pooled, zero_missing
+from vfeat.models.vis4mer_config import Vis4merConfig
 
 BLOCK_STEPS = 4096  # steps at once of what has no memory, in evaluation; even
 

@@ -3,7 +3,7 @@
     random                     a fixed seed: the same weights in every run
     PATH or any fsspec URI     an official .pth, a bare .safetensors, or a folder of ours
     hf://owner/repo/file       a file of the Hugging Face hub (owner/repo@revision too)
-    box:NAME                   a folder of ours in the package, see `vfeat.models.box`
+    box:NAME                   a folder of ours in the package, see `vfeat.models.packaged`
 
 A folder of ours holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names of
 the classes, in order) and `train.json` (the clips and frames it was trained on).
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.models.box import open_box
+from vfeat.models.packaged import open_box
 from vfeat.storage import MissingObject, is_local, open_source
 from vfeat.storage.uris import local_path
 

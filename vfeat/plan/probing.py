@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vfeat.corpus import Video
-from vfeat.media.pool import DecodePool
-from vfeat.media.task import Probe, Probed, ProbeTask, TaskFailed
+from vfeat.media.children.pool import DecodePool
+from vfeat.media.children.task import Probe, Probed, ProbeTask, TaskFailed
 from vfeat.plan.unit import Planned
 
 IN_FLIGHT = 4  # probes queued for each child, so that none waits

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from vfeat.media.task import Probe
+from vfeat.media.children.task import Probe
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.unit import Planned, Unit
 

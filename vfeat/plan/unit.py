@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vfeat.errors import ErrorClass
-from vfeat.media.task import Probe
-from vfeat.plan.sequence import SequenceRef
+from vfeat.media.children.task import Probe
+from vfeat.plan.sequence_ref import SequenceRef
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe, difference
-from vfeat.models.box import open_box
+from vfeat.models.packaged import open_box
 from vfeat.sequences.reader import Level, SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables.dataset import FeatureDataset

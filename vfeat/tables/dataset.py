@@ -14,8 +14,8 @@ from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.committed import committed_shards, plan_states
 from vfeat.tables.kind import FEATURES
-from vfeat.tables.ledger import committed_shards, plan_states
 from vfeat.tables.parquet import read_table
 
 if TYPE_CHECKING:

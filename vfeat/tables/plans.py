@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vfeat.errors import ErrorClass
-from vfeat.media.task import Probe
+from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
-from vfeat.plan.sequence import Fold, SequenceRef
+from vfeat.plan.sequence_ref import Fold, SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout

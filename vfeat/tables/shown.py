@@ -9,8 +9,8 @@ from itertools import islice
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import FEATURES, kind_of
-from vfeat.tables.ledger import committed_shards
 from vfeat.tables.parquet import opened
 
 _BATCH_ROWS = 1024

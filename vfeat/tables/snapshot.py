@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.committed import PlanState, VideoState, committed_shards, plan_states
 from vfeat.tables.extras import as_type, column_types, public_name
-from vfeat.tables.ledger import PlanState, VideoState, committed_shards, plan_states
 from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import EXTRA, parse_probe
 from vfeat.tables.schema import ERRORS, VIDEOS

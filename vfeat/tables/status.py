@@ -10,8 +10,8 @@ from typing import Any
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import kind_of
-from vfeat.tables.ledger import committed_shards
 from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from vfeat.errors import JobError
-from vfeat.train.draw import draw
+from vfeat.train.seeds import draw
 from vfeat.train.task import SPLITS, LabelRow, Split, TaskLabels
 
 SHARE = 0.1  # of the videos of a class, for validation and for testing

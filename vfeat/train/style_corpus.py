@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from vfeat.corpus import Video
 from vfeat.errors import JobError
-from vfeat.media.task import Probe
+from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vfeat.models import create_model, save_model
-from vfeat.models.registry import VideoMambaConfig
-from vfeat.train.encoder.objective import TrainBatch
+from vfeat.models.videomamba_config import VideoMambaConfig
+from vfeat.train.encoder.objectives.base import TrainBatch
 
 CLASSES = 5
 SHAPE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from tests.train.encoder.moving import STEPS, moving_frames
 from vfeat.errors import JobError
 from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD, FrameSpec
 from vfeat.media.frames import normalise
-from vfeat.train.encoder.augment import Augment, channels_first, normalised, read_flips
+from vfeat.train.encoder.data.augment import Augment, channels_first, normalised, read_flips
 
 CLASSES = (*sorted(STEPS), "still")
 

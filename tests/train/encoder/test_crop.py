@@ -11,9 +11,9 @@ import torch
 from tests.train.encoder.jobs import tiny_job
 from tests.train.encoder.test_flow import SHAPE, drift, pick, table_job
 from vfeat.errors import JobError
-from vfeat.train.encoder.augment import Augment
-from vfeat.train.encoder.crop import Box, crop_flow, crop_video, draw_box
-from vfeat.train.encoder.flow import FlowTable
+from vfeat.train.encoder.data.augment import Augment
+from vfeat.train.encoder.data.crop import Box, crop_flow, crop_video, draw_box
+from vfeat.train.encoder.objectives.optical_flow import FlowTable
 
 
 def test_boxes_lie_in_the_picture_and_reach_all_of_it() -> None:

@@ -15,14 +15,14 @@ import pytest
 from tests.train.encoder.jobs import tiny_job
 from tests.train.encoder.moving import moving_frames, write_moving, write_video
 from vfeat.errors import JobError
-from vfeat.media.task import DecodeTask, TaskDone
-from vfeat.train.encoder.broken import BrokenSamples
+from vfeat.media.children.task import DecodeTask, TaskDone
 from vfeat.train.encoder.cache import ClipCache, ClipKey
-from vfeat.train.encoder.feed import ClipFeed
-from vfeat.train.encoder.listing import Sample, read_listing
-from vfeat.train.encoder.order import evaluation_groups, spread, train_groups
-from vfeat.train.encoder.prefetch import Prefetch
-from vfeat.train.encoder.probing import Footage, probe_samples
+from vfeat.train.encoder.data.broken import BrokenSamples
+from vfeat.train.encoder.data.clip_list import Sample, read_listing
+from vfeat.train.encoder.data.epoch_order import evaluation_groups, spread, train_groups
+from vfeat.train.encoder.data.feed import ClipFeed
+from vfeat.train.encoder.data.footage import Footage, probe_samples
+from vfeat.train.encoder.data.prefetch import Prefetch
 
 
 def opened(feed: ClipFeed, job: Any, source: Path) -> tuple[list[Sample], dict[int, Footage]]:

@@ -18,14 +18,14 @@ from vfeat.errors import EnvironmentMissing, Interrupted, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.media.timeline import Timeline
 from vfeat.models import VideoMamba, create_model
-from vfeat.models.flow_reader import FlowReader
-from vfeat.train.encoder.augment import Augment
-from vfeat.train.encoder.flow import UNIT, FlowClassification, FlowTable
-from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.objective import Classification, TrainBatch
-from vfeat.train.encoder.order import Pick
-from vfeat.train.encoder.outline import outline
-from vfeat.train.encoder.probing import Footage
+from vfeat.models.optical_flow_head import FlowReader
+from vfeat.train.encoder.data.augment import Augment
+from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.train.encoder.data.epoch_order import Pick
+from vfeat.train.encoder.data.footage import Footage
+from vfeat.train.encoder.dry_run import outline
+from vfeat.train.encoder.objectives.base import Classification, TrainBatch
+from vfeat.train.encoder.objectives.optical_flow import UNIT, FlowClassification, FlowTable
 from vfeat.train.encoder.run import train_encoder
 
 SHAPE = config(num_frames=4, tubelet_size=2, img_size=48)  # 2 tubelets of 3 x 3 patches

@@ -15,7 +15,7 @@ from tests.train.encoder.jobs import StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
 from vfeat.models import VideoMamba, create_model
-from vfeat.train.encoder.outline import outline
+from vfeat.train.encoder.dry_run import outline
 from vfeat.train.encoder.run import train_encoder
 
 FIELDS: dict[str, Any] = {"epochs": 2, "batch_size": 6, "lr": 2e-3, "seed": 3}

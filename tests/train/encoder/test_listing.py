@@ -14,9 +14,9 @@ import pytest
 from tests.train.encoder.moving import moving_frames, write_video
 from vfeat.errors import JobError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.pool import DecodePool
-from vfeat.train.encoder.listing import read_listing
-from vfeat.train.encoder.probing import Footage, probe_samples
+from vfeat.media.children.pool import DecodePool
+from vfeat.train.encoder.data.clip_list import read_listing
+from vfeat.train.encoder.data.footage import Footage, probe_samples
 
 
 def write(folder: Path, *lines: str) -> str:

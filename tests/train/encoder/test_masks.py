@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vfeat.train.encoder.masks import attention_mask, random_mask, tube_mask
+from vfeat.train.encoder.objectives.masks import attention_mask, random_mask, tube_mask
 
 BATCH, STEPS, PATCHES = 5, 3, 16
 

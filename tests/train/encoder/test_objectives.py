@@ -18,10 +18,10 @@ from vfeat.models import create_model, save_model
 from vfeat.models.factory import create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
 from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.distill import Distillation
-from vfeat.train.encoder.objective import TrainBatch
-from vfeat.train.encoder.pretrain import MaskedPretraining
-from vfeat.train.encoder.teacher import Teacher
+from vfeat.train.encoder.objectives.base import TrainBatch
+from vfeat.train.encoder.objectives.distillation import Distillation
+from vfeat.train.encoder.objectives.masked import MaskedPretraining
+from vfeat.train.encoder.objectives.teacher import Teacher
 from vfeat.train.encoder.teachers import load_teacher
 
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.train.encoder.jobs import TINY, tiny_job
 from vfeat.models import create_model
-from vfeat.train.encoder.recipe import (
+from vfeat.train.encoder.optimizer import (
     averaged,
     is_decayed,
     layer_of,

@@ -17,8 +17,8 @@ import yaml
 from tests.train.encoder.jobs import SWAPS, StopAfter, tiny_job
 from tests.train.encoder.moving import write_moving
 from vfeat.errors import Interrupted, JobError
-from vfeat.train.encoder import order
-from vfeat.train.encoder.objective import Classification, Losses, TrainBatch
+from vfeat.train.encoder.data import epoch_order as order
+from vfeat.train.encoder.objectives.base import Classification, Losses, TrainBatch
 from vfeat.train.encoder.run import train_encoder
 
 FIELDS: dict[str, Any] = {

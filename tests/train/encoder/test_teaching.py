@@ -22,9 +22,9 @@ from tests.train.encoder.gratings import DIRECTIONS, FRAMES, SIZE, Clips, draw_c
 from tests.train.encoder.jobs import tiny_job
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models import save_model
-from vfeat.train.encoder.objective import Objective, TrainBatch
-from vfeat.train.encoder.objectives import make_objective
-from vfeat.train.encoder.recipe import learning_rate, parameter_groups, set_learning_rate
+from vfeat.train.encoder.objectives.base import Objective, TrainBatch
+from vfeat.train.encoder.objectives.factory import make_objective
+from vfeat.train.encoder.optimizer import learning_rate, parameter_groups, set_learning_rate
 
 BATCH = 32
 SEEDS = (0, 1, 2)

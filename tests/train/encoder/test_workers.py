@@ -13,11 +13,11 @@ from tests.train.encoder.test_resume import StopAfter
 from vfeat.corpus import Video
 from vfeat.errors import Interrupted, JobError
 from vfeat.media.timeline import Timeline
-from vfeat.models.box import BOX
-from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.order import Pick
+from vfeat.models.packaged import BOX
+from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.train.encoder.data.epoch_order import Pick
+from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.peers import shares
-from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.run import train_encoder
 
 FIELDS: dict[str, Any] = {

@@ -16,19 +16,19 @@ from torch import Tensor
 from vfeat.errors import Interrupted
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.flips import over_flips
-from vfeat.train.draw import draw
-from vfeat.train.encoder.augment import channels_first, normalised, read_flips
-from vfeat.train.encoder.feed import ClipFeed, RawBatch
+from vfeat.train.encoder.data.augment import channels_first, normalised, read_flips
+from vfeat.train.encoder.data.epoch_order import evaluation_groups
+from vfeat.train.encoder.data.feed import ClipFeed, RawBatch
+from vfeat.train.encoder.data.footage import Footage
+from vfeat.train.encoder.data.prefetch import Prefetch
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.objective import Losses, Objective, TrainBatch
-from vfeat.train.encoder.order import evaluation_groups
+from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch
 from vfeat.train.encoder.peers import Peers
-from vfeat.train.encoder.prefetch import Prefetch
-from vfeat.train.encoder.probing import Footage
 from vfeat.train.encoder.trainer import autocast
 from vfeat.train.encoder.watch import EncoderWatch, Phase
+from vfeat.train.head.trainer import seeded
 from vfeat.train.metrics import Metrics, measure
-from vfeat.train.trainer import seeded
+from vfeat.train.seeds import draw
 
 
 @dataclass

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from vfeat.errors import Interrupted
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.train.encoder.data.epoch_order import Group, train_groups
+from vfeat.train.encoder.data.feed import ClipFeed
+from vfeat.train.encoder.data.footage import Footage
+from vfeat.train.encoder.data.prefetch import Prefetch
 from vfeat.train.encoder.evaluate import Evaluator
-from vfeat.train.encoder.feed import ClipFeed
 from vfeat.train.encoder.history import EpochLine, Progress
-from vfeat.train.encoder.listing import Sample
-from vfeat.train.encoder.order import Group, train_groups
-from vfeat.train.encoder.prefetch import Prefetch
-from vfeat.train.encoder.probing import Footage
-from vfeat.train.encoder.recipe import learning_rate
+from vfeat.train.encoder.optimizer import learning_rate
 from vfeat.train.encoder.trainer import EncoderTrainer, Taken
 from vfeat.train.encoder.watch import EncoderWatch
 

@@ -14,8 +14,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vfeat.train.encoder.objective import Objective
-from vfeat.train.encoder.order import Group, Pick
+from vfeat.train.encoder.data.epoch_order import Group, Pick
+from vfeat.train.encoder.objectives.base import Objective
 
 Item = TypeVar("Item")
 

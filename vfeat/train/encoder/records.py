@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from vfeat.errors import EnvironmentMissing
-from vfeat.train.encoder.broken import BrokenSamples
 from vfeat.train.encoder.curves import draw_curves
+from vfeat.train.encoder.data.broken import BrokenSamples
+from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.events import Events
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.listing import Listing
 from vfeat.train.encoder.result import EncoderResult
 from vfeat.train.encoder.store import ERRORS_FILE, EncoderStore
 from vfeat.train.encoder.watch import EncoderWatch

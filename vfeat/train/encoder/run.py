@@ -9,10 +9,10 @@ from typing import Any
 
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.weights import find_weights
-from vfeat.train.encoder.listing import Listing, read_listing
-from vfeat.train.encoder.outline import check_shape
+from vfeat.train.encoder.data.clip_list import Listing, read_listing
+from vfeat.train.encoder.device_plan import find_place
+from vfeat.train.encoder.dry_run import check_shape
 from vfeat.train.encoder.peers import Peers
-from vfeat.train.encoder.place import find_place
 from vfeat.train.encoder.spawn import spawned
 from vfeat.train.encoder.store import EncoderStore, Identity
 from vfeat.train.encoder.training import Training

@@ -16,9 +16,9 @@ import torch.distributed as dist
 
 from vfeat.errors import VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
-from vfeat.train.encoder.listing import Listing
+from vfeat.train.encoder.data.clip_list import Listing
+from vfeat.train.encoder.device_plan import find_place
 from vfeat.train.encoder.peers import Distributed
-from vfeat.train.encoder.place import find_place
 from vfeat.train.encoder.training import Training
 from vfeat.train.encoder.watch import EncoderWatch
 

@@ -26,11 +26,11 @@ from vfeat.job.train_encoder import TrainEncoderJob, default_numbers
 from vfeat.models import VideoMamba, create_model, save_model
 from vfeat.models.videomamba import Trunk
 from vfeat.storage.root import Root
-from vfeat.train.encoder.augment import read_flips
+from vfeat.train.encoder.data.augment import read_flips
+from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.listing import Listing
 from vfeat.train.encoder.trainer import EncoderTrainer
-from vfeat.train.store import check_identity
+from vfeat.train.head.store import check_identity
 from vfeat.train.task import SPLITS
 
 CHECKPOINT = "checkpoint.pt"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from vfeat.errors import JobError
 from vfeat.models import create_model
-from vfeat.models.registry import VideoMambaConfig, resolve_config
+from vfeat.models.videomamba_config import VideoMambaConfig, resolve_config
 from vfeat.models.vit import PREFIX, is_vit
 from vfeat.models.weights import RANDOM, stored_config
-from vfeat.train.encoder.frame_teacher import load_frame_teacher
-from vfeat.train.encoder.sight import Sight
-from vfeat.train.encoder.teacher import Teacher, VideoTeacher
+from vfeat.train.encoder.objectives.frame_teacher import load_frame_teacher
+from vfeat.train.encoder.objectives.teacher import Teacher, VideoTeacher
+from vfeat.train.encoder.objectives.teacher_input import Sight
 
 
 def load_teacher(

@@ -14,19 +14,19 @@ from torch import Tensor, nn
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.models.videomamba import Block, Trunk
-from vfeat.train.draw import draw
-from vfeat.train.encoder.augment import Augment
-from vfeat.train.encoder.flow import FlowTable
-from vfeat.train.encoder.objective import Losses, Objective
-from vfeat.train.encoder.order import Pick
-from vfeat.train.encoder.peers import Peers
-from vfeat.train.encoder.recipe import (
+from vfeat.train.encoder.data.augment import Augment
+from vfeat.train.encoder.data.epoch_order import Pick
+from vfeat.train.encoder.objectives.base import Losses, Objective
+from vfeat.train.encoder.objectives.optical_flow import FlowTable
+from vfeat.train.encoder.optimizer import (
     averaged,
     learning_rate,
     parameter_groups,
     set_learning_rate,
 )
-from vfeat.train.trainer import seeded
+from vfeat.train.encoder.peers import Peers
+from vfeat.train.head.trainer import seeded
+from vfeat.train.seeds import draw
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,27 @@ from vfeat import ops
 from vfeat.errors import Interrupted, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.kernels.heap import keep_freed_memory
-from vfeat.train.draw import draw
-from vfeat.train.encoder.augment import Augment
-from vfeat.train.encoder.broken import BrokenSamples
+from vfeat.train.encoder.data.augment import Augment
+from vfeat.train.encoder.data.broken import BrokenSamples
+from vfeat.train.encoder.data.clip_list import Listing
+from vfeat.train.encoder.data.feed import ClipFeed
+from vfeat.train.encoder.data.footage import Footage, check_parts, probe_samples
+from vfeat.train.encoder.device_plan import Place
 from vfeat.train.encoder.evaluate import Evaluator
-from vfeat.train.encoder.feed import ClipFeed
-from vfeat.train.encoder.flow import FlowTable
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.listing import Listing
 from vfeat.train.encoder.loop import Keepers, Loop
-from vfeat.train.encoder.objective import Objective
-from vfeat.train.encoder.objectives import make_objective
+from vfeat.train.encoder.objectives.base import Objective
+from vfeat.train.encoder.objectives.factory import make_objective
+from vfeat.train.encoder.objectives.optical_flow import FlowTable
 from vfeat.train.encoder.peers import Peers
-from vfeat.train.encoder.place import Place
-from vfeat.train.encoder.probing import Footage, check_parts, probe_samples
 from vfeat.train.encoder.records import Records
 from vfeat.train.encoder.store import EncoderStore, Identity
 from vfeat.train.encoder.trainer import EncoderTrainer
 from vfeat.train.encoder.watch import EncoderWatch
+from vfeat.train.head.trainer import seeded
 from vfeat.train.metrics import Metrics
+from vfeat.train.seeds import draw
 from vfeat.train.task import SPLITS, Split
-from vfeat.train.trainer import seeded
 
 
 class Training:

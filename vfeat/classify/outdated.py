@@ -1,0 +1,82 @@
+"""Predictions that are no longer what the features say: their videos are done again.
+
+A retry of extraction may bring a video clips that its prediction did not see, and what failed
+once may be mended. How many predictions a video has depends on its length alone, which no retry
+changes: so the shard keeps its name and its keys, and one new file takes the old one's place.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.plan.unit import Lease
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+from vfeat.tables.committed import committed_shards, plan_states
+from vfeat.tables.kind import PREDICTIONS
+from vfeat.tables.parquet import read_table
+from vfeat.tables.plans import leases, plan_list, read_plan
+
+
+def is_mended(ref: SequenceRef) -> bool:
+    """Its clips came by more than one plan: a later one retried what an earlier one failed."""
+    names = (posixpath.splitext(posixpath.basename(key))[0] for key, _, _ in ref.pieces)
+    return len({layout.plan_of(name) for name in names}) > 1
+
+
+def failed_videos(root: Root, classes: tuple[str, ...]) -> set[str]:
+    """video_ids with an error of these classes (`all`: any) in a predictions dataset."""
+    return {
+        video_id
+        for state in plan_states(root)
+        for video_id, video in state.videos.items()
+        for error in video.open_errors()
+        if "all" in classes or error.error_class in classes
+    }
+
+
+def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
+    """Those of the mended videos whose prediction stands on fewer clips than there are now."""
+    ids = pa.array(sorted(mended), pa.string())
+    found: set[str] = set()
+    for key in _files_of(root, ids):
+        table = read_table(root, key, ["video_id", "window_index", "clips"])
+        mine = pc.is_in(table.column("video_id"), ids)
+        whole = table.filter(pc.and_(mine, pc.is_null(table.column("window_index"))))
+        found |= {
+            row["video_id"]
+            for row in whole.to_pylist()
+            if row["clips"] < mended[row["video_id"]].rows
+        }
+    return found
+
+
+def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease]:
+    """Committed shards with such videos: these units only, as the features have them now."""
+    if not again:
+        return
+    ids = pa.array(sorted(again), pa.string())
+    committed = committed_shards(root)
+    for plan in plan_list(root):
+        table = read_plan(root, plan)
+        mine = table.filter(pc.is_in(table.column("video_id"), ids))
+        for lease in leases(plan, mine, set()):
+            if lease.shard in committed:
+                units = (replace(unit, sequence=again[unit.video_id]) for unit in lease.units)
+                yield replace(lease, units=tuple(units), again=True)
+
+
+def _files_of(root: Root, ids: pa.Array) -> Iterable[str]:
+    """Keys of the committed files that hold any of these videos."""
+    committed = committed_shards(root)
+    for plan in plan_list(root) if len(ids) else ():
+        table = read_plan(root, plan, ["video_id", "shard"])
+        mine = table.filter(pc.is_in(table.column("video_id"), ids))
+        names = {layout.shard_name(plan, n) for n in mine.column("shard").unique().to_pylist()}
+        yield from (PREDICTIONS.key(shard) for shard in sorted(names & committed))

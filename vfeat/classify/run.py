@@ -1,0 +1,167 @@
+"""Stage two as a run: settled videos without predictions become a plan; heads do the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+from vfeat.classify.default_head import default_head
+from vfeat.classify.outdated import again_leases, failed_videos, gained, is_mended
+from vfeat.classify.spec import ClassifySpec, count_predictions
+from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.stage_run import Flow, FlowSettings
+from vfeat.engine.summary import PlanPreview
+from vfeat.engine.watch import Watch
+from vfeat.errors import JobError
+from vfeat.extract.planning import PLAN_VIDEOS, known_videos
+from vfeat.extract.run import make_executor
+from vfeat.extract.spec import UnitResult
+from vfeat.job.spec import ClassifyJob
+from vfeat.models.weights import weights_digest
+from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.plan.shards import ShardLimits, pack
+from vfeat.plan.unit import Lease, Unit
+from vfeat.sequences.head import Head, load_heads
+from vfeat.sequences.reader import SequenceReader
+from vfeat.storage.root import Root
+from vfeat.tables import dataset
+from vfeat.tables.kind import PREDICTIONS
+from vfeat.tables.plans import plan_list, plan_table, publish_plan
+from vfeat.tables.snapshot import IsGone
+
+STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
+SHARD_ROWS = 1_000_000
+
+
+class ClassifyRun(Flow):
+    """`vfeat classify` being carried out."""
+
+    def __init__(self, job: ClassifyJob, watch: Watch) -> None:
+        self.job = job
+        self.features = dataset.open(job.features)
+        self.heads = _heads(job.heads or (default_head(self.features),))
+        for head in self.heads:
+            head.check(self.features)
+        settings = FlowSettings(
+            "predictions", job.executor, job.breaker_first_units, job.breaker_error_share,
+            retries=job.retry_errors is not None,
+        )  # fmt: skip
+        root = Root(job.out, patience_s=job.storage_patience_seconds)
+        super().__init__(root, make_executor(job), settings, watch)
+        self.spec = ClassifySpec(
+            root.uri, self.features.root.uri, self.heads,
+            tuple(weights_digest(head.uri) for head in self.heads),
+            job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.embedding,
+            job.device, job.storage_patience_seconds,
+        )  # fmt: skip
+        self.again: dict[str, SequenceRef] = {}
+        self._made_of = self.heads[0].fingerprint
+
+    def plan(self) -> IsGone:
+        recipe = self.spec.recipe()
+        if not check_dataset(self.root, recipe, PREDICTIONS):
+            create_dataset(self.root, recipe, PREDICTIONS)
+        self.watch.phase("listing")
+        refs = self._fresh()
+        while chunk := list(islice(refs, PLAN_VIDEOS)):
+            self._publish_plan(chunk)
+        if self.again:
+            self.watch.note(f"Videos to be classified again: {len(self.again):,}")
+        return _nothing_gone
+
+    def pending(self) -> Iterator[Lease]:
+        yield from super().pending()
+        yield from again_leases(self.root, self.again)
+
+    def worker_spec(self) -> ClassifySpec:
+        return self.spec
+
+    def publish(self, shard: str, results: list[UnitResult]) -> bool:
+        from vfeat.classify.worker import publish_predictions
+
+        again = any(result.outcome.video_id in self.again for result in results)
+        return publish_predictions(self.root, shard, results, self.spec, again=again)
+
+    def preview(self) -> PlanPreview:
+        """What a run would do; writes nothing."""
+        check_dataset(self.root, self.spec.recipe(), PREDICTIONS)
+        refs = list(self._fresh())
+        shards = self._shards(refs)
+        pending = list(self.pending())
+        units = [unit for shard in shards for unit in shard]
+        units += [unit for lease in pending for unit in lease.units]
+        rows = sum(unit.clips for unit in units)
+        outputs = sum(head.outputs for head in self.heads)
+        workers = self.executor.workers()
+        return PlanPreview(
+            out=self.root.uri,
+            videos=len(refs) + len({u.video_id for lease in pending for u in lease.units}),
+            new_videos=len(refs),
+            corpus_bytes=sum(self.features.root.list("features").values()),
+            clips=rows,
+            unreadable=0,
+            shards=len(shards) + len(pending),
+            output_bytes=rows * (200 + 4 * outputs),
+            estimated_s=sum(unit.cost_s for unit in units) / workers,
+            workers=workers,
+            basis="a built-in figure for a ViS4mer head on a CPU core (not measured here)",
+            noun="predictions",
+        )
+
+    def _fresh(self) -> Iterator[SequenceRef]:
+        """Videos whose every clip is settled and that no plan has; at its end `again` is known."""
+        known = known_videos(self.root, plan_list(self.root))
+        classes = self.job.retry_errors
+        failed = failed_videos(self.root, classes) if classes and known else set()
+        mended: dict[str, SequenceRef] = {}
+        for ref in SequenceReader(self.features).refs(with_damaged=True):
+            if bytes.fromhex(ref.video_id) not in known:
+                yield ref
+            elif ref.video_id in failed:
+                self.again[ref.video_id] = ref
+            elif is_mended(ref):
+                mended[ref.video_id] = ref
+        self.again |= {video_id: mended[video_id] for video_id in gained(self.root, mended)}
+
+    def _publish_plan(self, refs: list[SequenceRef]) -> None:
+        """Plan these videos once, whatever other drivers do meanwhile (see `Planner`)."""
+        while refs:
+            plans = plan_list(self.root)
+            known = known_videos(self.root, plans)
+            refs = [ref for ref in refs if bytes.fromhex(ref.video_id) not in known]
+            if refs:
+                table = plan_table(self._shards(refs), {})
+                if publish_plan(self.root, len(plans) + 1, table) is not None:
+                    return
+
+    def _shards(self, refs: list[SequenceRef]) -> list[list[Unit]]:
+        limits = ShardLimits(self.job.shard_minutes * 60, SHARD_ROWS)
+        units = [self._unit(ref) for ref in refs]
+        spread = limits.spread(sum(unit.cost_s for unit in units), self.executor.workers())
+        return list(pack(units, spread))
+
+    def _unit(self, ref: SequenceRef) -> Unit:
+        clip = self.features.recipe.clip
+        rows = count_predictions(ref, self.spec, clip.stride_s, clip.clip_s)
+        cost_s = ref.clips * len(self.heads) * STEP_S
+        return Unit(
+            ref.video_id, ref.uri, ref.rows, self._made_of, 0, rows - 1, cost_s,
+            None, sequence=ref,
+        )  # fmt: skip
+
+
+def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:
+    heads = tuple(head for uri in uris for head in load_heads(uri))
+    doubled = [task for task, count in Counter(head.task for head in heads).items() if count > 1]
+    if doubled:
+        raise JobError(
+            f"two heads are both called {doubled[0]!r}, and a row could not say which spoke; "
+            "classify with one of them at a time, into two roots"
+        )
+    return heads
+
+
+def _nothing_gone(video_id: str, uri: str) -> bool | None:
+    """Predictions of a video stay when the video goes."""
+    return False

@@ -1,0 +1,238 @@
+"""Stage two on one device: heads over stored sequences, whole or window by window.
+
+A head without a window reads a video whole. A head with one reads sliding windows and says of
+the video the mean of what it says of them (probabilities and logits alike), as the LVU
+protocol has it. Windows of one length share a batch.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vfeat.classify.spec import ClassifySpec, windows_of
+from vfeat.errors import StorageError, UnitError, VfeatError
+from vfeat.extract.encoder import choose_device
+from vfeat.extract.open_shard import publish_file
+from vfeat.extract.spec import Progress, ShardReport, UnitResult
+from vfeat.models.vis4mer import ViS4mer
+from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.plan.unit import Lease, Unit
+from vfeat.sequences.head import Head, load_head_model
+from vfeat.sequences.reader import FeatureSequence, SequenceReader
+from vfeat.sequences.windows import SequenceWindow
+from vfeat.storage.root import Root
+from vfeat.tables import dataset
+from vfeat.tables.kind import PREDICTIONS
+from vfeat.tables.outcome import Outcome, RangeError
+from vfeat.tables.parquet import opened
+from vfeat.tables.predictions import (
+    PredictionRow,
+    predictions_table,
+    replaced_rows,
+    write_predictions,
+)
+
+BATCH_BYTES = 64 << 20  # of float32 inputs in one forward pass
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a head says of one stretch.
+
+    Attributes:
+        scores: [K], in the labels' terms.
+        logits: [K].
+        embedding: [W], what the head's last layer saw.
+        clips: those that were there.
+    """
+
+    scores: np.ndarray
+    logits: np.ndarray
+    embedding: np.ndarray
+    clips: int
+
+
+class ClassifyWorker:
+    """All heads of a job, loaded once. One lease at a time: reading is far cheaper."""
+
+    def __init__(self, spec: ClassifySpec) -> None:
+        self.spec = spec
+        self.root = Root(spec.root, patience_s=spec.patience_s)
+        self.device = choose_device(spec.device)
+        features = dataset.open(spec.features)
+        self.stride_s = features.recipe.clip.stride_s
+        self.clip_s = features.recipe.clip.clip_s
+        self.models = [load_head_model(head).to(self.device) for head in spec.heads]
+        self.readers = {head.level: SequenceReader(features, head.level) for head in spec.heads}
+        self.counters = Progress()
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Nothing outlives the object."""
+
+    def progress(self) -> Progress:
+        return self.counters
+
+    def run(self, lease: Lease) -> ShardReport:
+        """Classify a lease's videos and publish their file."""
+        began = time.monotonic()
+        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
+        with self._lock:
+            # in the order of the features files, so that each is read once
+            ordered = sorted(units, key=lambda unit: unit.sequence.pieces if unit.sequence else ())
+            results = [self._unit(unit) for unit in ordered]
+        outcomes = tuple(result.outcome for result in results)
+        if lease.alone is not None:
+            return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
+        ours = publish_predictions(self.root, lease.shard, results, self.spec, again=lease.again)
+        return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
+
+    def _unit(self, unit: Unit) -> UnitResult:
+        assert unit.sequence is not None
+        try:
+            places = list(self._rows(unit.sequence))
+        except VfeatError as error:
+            return UnitResult(_failed(unit, error), ())
+        rows = tuple(row for row in places if row is not None)
+        empty = tuple((place, place) for place, row in enumerate(places) if row is None)
+        self.counters.clips += len(rows)
+        self.counters.units += 1
+        outcome = Outcome(
+            unit.video_id, unit.uri, unit.first_clip, unit.last_clip, len(rows), empty
+        )
+        return UnitResult(outcome, rows)
+
+    def _rows(self, ref: SequenceRef) -> Iterator[PredictionRow | None]:
+        """Rows in prediction order; None for a window in which no clip is (a gap)."""
+        index = 0
+        for head, model in zip(self.spec.heads, self.models, strict=True):
+            stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
+            said = self._say(head, model, ref, stretches)
+            span = SequenceWindow(0, ref.clips - 1, 0.0, stretches[-1].end_s)
+            yield self._row(ref, head, index, None, span, _mean(ref, said))
+            index += 1
+            if self.spec.windows:
+                for number, (window, one) in enumerate(zip(stretches, said, strict=True)):
+                    yield None if one is None else self._row(ref, head, index, number, window, one)
+                    index += 1
+
+    def _say(
+        self, head: Head, model: ViS4mer, ref: SequenceRef, windows: list[SequenceWindow]
+    ) -> list[_Said | None]:
+        """What the head says of each stretch, in order; equal lengths share a batch."""
+        said: list[_Said | None] = []
+        batch: list[FeatureSequence] = []
+        for window in windows:
+            began = time.monotonic()
+            sequence = self.readers[head.level].read(ref, window.first_clip, window.last_clip)
+            _check_finite(ref, sequence)
+            self.counters.decode_s += time.monotonic() - began
+            size = sequence.values_LD.nbytes
+            other = batch and len(batch[0].mask_L) != len(sequence.mask_L)
+            nothing = not sequence.mask_L.any()
+            if batch and (other or nothing or (len(batch) + 1) * size > BATCH_BYTES):
+                said += self._forward(head, model, batch)
+                batch = []
+            if nothing:
+                said.append(None)
+            else:
+                batch.append(sequence)
+        return said + (self._forward(head, model, batch) if batch else [])
+
+    @torch.inference_mode()
+    def _forward(self, head: Head, model: ViS4mer, batch: list[FeatureSequence]) -> list[_Said]:
+        began = time.monotonic()
+        values_BLD = torch.from_numpy(np.stack([one.values_LD for one in batch])).to(self.device)
+        mask_BL = torch.from_numpy(np.stack([one.mask_L for one in batch])).to(self.device)
+        features_BW = model.forward_features(values_BLD, mask_BL)
+        logits_BK = model.decoder(features_BW).float()
+        if head.kind == "classification":
+            scores_BK = logits_BK.softmax(-1)
+        elif head.kind == "multilabel":
+            scores_BK = logits_BK.sigmoid()
+        else:
+            scores_BK = logits_BK * head.scale + head.centre
+        arrays = [t.float().cpu().numpy() for t in (scores_BK, logits_BK, features_BW)]
+        self.counters.encode_s += time.monotonic() - began
+        clips = [int(one.mask_L.sum()) // one.steps_per_clip for one in batch]
+        return [_Said(*parts) for parts in zip(*arrays, clips, strict=True)]
+
+    def _row(
+        self,
+        ref: SequenceRef,
+        head: Head,
+        index: int,
+        number: int | None,
+        window: SequenceWindow,
+        said: _Said,
+    ) -> PredictionRow:
+        names = head.classes or (head.task,)
+        order = np.argsort(-said.scores, kind="stable")[: self.spec.top_k]
+        # Windows are laid over the sequence; times are those of the video.
+        start_s = window.start_s + ref.left_out(window.first_clip) * self.stride_s
+        end_s = window.end_s + ref.left_out(window.last_clip) * self.stride_s
+        return PredictionRow(
+            ref.video_id, ref.uri, index, head.task, number, start_s, end_s,
+            said.clips,
+            tuple((names[k], float(said.scores[k])) for k in order),
+            tuple(float(value) for value in said.logits),
+            said.embedding if self.spec.embedding else None,
+        )  # fmt: skip
+
+
+def publish_predictions(
+    root: Root, shard: str, results: list[UnitResult], spec: ClassifySpec, *, again: bool = False
+) -> bool:
+    """Commit a shard of predictions; False when another attempt was first.
+
+    Args:
+        again: the shard is committed already; the results take the place of the same videos'.
+    """
+    key = PREDICTIONS.key(shard)
+    rows = [row for result in results for row in result.rows if isinstance(row, PredictionRow)]
+    table = predictions_table(rows, shard, embedding=spec.embedding)
+    outcomes = [result.outcome for result in results]
+    if again:
+        with opened(root, key, checked=True) as stored:
+            table, outcomes = replaced_rows(table, stored, outcomes)
+    recipe = spec.recipe().to_json()
+    return publish_file(
+        root, key, lambda path: write_predictions(path, table, outcomes, recipe), again=again
+    )
+
+
+def _mean(ref: SequenceRef, said: list[_Said | None]) -> _Said:
+    """What the head says of the video: the mean over its windows, or its only stretch."""
+    heard = [one for one in said if one is not None]
+    if not heard:
+        raise UnitError("unreadable", f"{ref.uri}: none of its {ref.clips} clips is stored")
+    scores, logits, embedding = (
+        np.mean([getattr(one, name) for one in heard], axis=0)
+        for name in ("scores", "logits", "embedding")
+    )
+    return _Said(scores, logits, embedding, ref.rows)
+
+
+def _check_finite(ref: SequenceRef, sequence: FeatureSequence) -> None:
+    bad = int((~np.isfinite(sequence.values_LD).all(axis=1)).sum())
+    if bad:
+        raise UnitError(
+            "unreadable",
+            f"{ref.uri}: {bad} of its stored feature vectors hold NaN or infinity; extract the "
+            "video again into another root",
+        )
+
+
+def _failed(unit: Unit, error: VfeatError) -> Outcome:
+    if isinstance(error, UnitError):
+        error_class = error.error_class
+    else:
+        error_class = "storage" if isinstance(error, StorageError) else "internal"
+    failure = RangeError(unit.first_clip, unit.last_clip, error_class, str(error), 1)
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(failure,))

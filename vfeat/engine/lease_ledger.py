@@ -1,0 +1,154 @@
+"""Who has which shard, who died with it, and what to do next. Pure state, no clocks of its own.
+
+pending ──take──▶ in flight ──done──▶ finished
+   ▲                  │ died (blame: the worker's oldest lease)
+   └── once or twice ─┘
+killed twice  ──▶ its units one by one, each alone on a worker, nothing published
+a unit that kills when alone ──▶ an error row (its third death: twice with its shard)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from vfeat.errors import VfeatError
+from vfeat.extract.spec import UnitResult
+from vfeat.plan.unit import Lease
+from vfeat.tables.outcome import Outcome, RangeError
+
+SHARD_KILLS = 2
+UNIT_KILLS = 3
+SPECULATE_AFTER = 3.0  # times the longest finished lease
+
+
+@dataclass
+class _Held:
+    lease: Lease
+    worker: str
+    since_s: float
+
+
+@dataclass
+class _Split:
+    """A shard being done unit by unit."""
+
+    lease: Lease
+    results: dict[int, UnitResult] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.results) == len(self.lease.units)
+
+
+class Ledger:
+    """The engine's whole state besides the plan and the listing."""
+
+    def __init__(self, leases: Iterator[Lease]) -> None:
+        self._source = leases
+        self._again: deque[Lease] = deque()
+        self._held: list[_Held] = []
+        self._kills: dict[str, int] = {}
+        self._splits: dict[str, _Split] = {}
+        self._finished: set[str] = set()
+        self._longest_s = 0.0
+        self._exhausted = False
+        self.stopping = False
+
+    def take(self, worker: str, now_s: float) -> Lease | None:
+        """The next lease for a worker, or None when there is nothing for it now."""
+        if self.stopping:
+            return None
+        lease = self._again.popleft() if self._again else self._fresh() or self._slow(worker, now_s)
+        if lease is not None:
+            self._held.append(_Held(lease, worker, now_s))
+        return lease
+
+    def _fresh(self) -> Lease | None:
+        lease = None if self._exhausted else next(self._source, None)
+        self._exhausted = lease is None
+        return lease
+
+    def _slow(self, worker: str, now_s: float) -> Lease | None:
+        """The queue is empty: the slowest lease may run twice, the commit sorts it out."""
+        limit_s = max(60.0, SPECULATE_AFTER * self._longest_s)
+        names = [held.lease.shard for held in self._held]
+        for held in sorted(self._held, key=lambda held: held.since_s):
+            once = names.count(held.lease.shard) == 1
+            slow = self._longest_s > 0 and now_s - held.since_s > limit_s
+            if slow and once and held.lease.alone is None and held.worker != worker:
+                return held.lease
+        return None
+
+    def done(
+        self, lease: Lease, worker: str, now_s: float, result: UnitResult | None = None
+    ) -> _Split | None:
+        """A lease came back. Returns a split shard when this was its last missing unit."""
+        for held in list(self._held):
+            if held.worker == worker and held.lease is lease:
+                self._longest_s = max(self._longest_s, now_s - held.since_s)
+                self._held.remove(held)
+        if lease.alone is None:
+            self._finished.add(lease.shard)
+            return None
+        assert result is not None
+        return self._part(lease, lease.alone, result)
+
+    def given_back(self, lease: Lease, worker: str) -> None:
+        """A worker could not finish a lease, through no fault of the lease."""
+        self._held = [h for h in self._held if not (h.worker == worker and h.lease is lease)]
+        self._again.append(lease)
+
+    def died(self, worker: str) -> _Split | None:
+        """A worker is gone: its oldest lease is blamed, the others go back as they were."""
+        mine = sorted((h for h in self._held if h.worker == worker), key=lambda h: h.since_s)
+        self._held = [h for h in self._held if h.worker != worker]
+        for held in mine[1:]:
+            self._again.appendleft(held.lease)
+        return self._blame(mine[0].lease) if mine else None
+
+    def _blame(self, lease: Lease) -> _Split | None:
+        if lease.shard in self._finished:
+            return None
+        if lease.alone is not None:
+            return self._part(lease, lease.alone, _crashed(lease, lease.alone))
+        self._kills[lease.shard] = self._kills.get(lease.shard, 0) + 1
+        if self._kills[lease.shard] < SHARD_KILLS:
+            self._again.append(lease)
+            return None
+        self._splits[lease.shard] = _Split(lease)
+        self._again.extend(replace(lease, alone=place) for place in range(len(lease.units)))
+        return None
+
+    def _part(self, lease: Lease, place: int, result: UnitResult) -> _Split | None:
+        split = self._splits[lease.shard]
+        split.results[place] = result
+        if not split.complete:
+            return None
+        self._finished.add(lease.shard)
+        return self._splits.pop(lease.shard)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._held)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is held, and nothing more will be given out."""
+        return not self._held and (self.stopping or (self._exhausted and not self._again))
+
+
+def _crashed(lease: Lease, place: int) -> UnitResult:
+    unit = lease.units[place]
+    message = (
+        f"{unit.uri}: the worker process died each time it had this unit "
+        f"({UNIT_KILLS} times, the last time alone)"
+    )
+    error = RangeError(unit.first_clip, unit.last_clip, "crashed", message, UNIT_KILLS)
+    outcome = Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
+    return UnitResult(outcome, ())
+
+
+class WorkersLost(VfeatError):
+    """Workers die faster than they finish anything."""

@@ -1,0 +1,163 @@
+"""A shard in the making: rows and outcomes as they come, and the file at the end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from vfeat.errors import StorageError
+from vfeat.extract.spec import UnitResult
+from vfeat.job.fingerprint import Recipe
+from vfeat.media.children.task import UnitOutcome
+from vfeat.plan.unit import Lease, Unit
+from vfeat.storage.listing import local_etag
+from vfeat.storage.root import Root
+from vfeat.storage.source import is_local
+from vfeat.tables.features import ClipRow, features_table, write_features
+from vfeat.tables.kind import FEATURES
+from vfeat.tables.outcome import Outcome, RangeError
+from vfeat.tables.schema import RowShape
+
+if TYPE_CHECKING:
+    from vfeat.extract.encoder import Encoded  # torch: the driver publishes shards without it
+
+
+@dataclass
+class OpenShard:
+    """What a lease has brought so far. Touched by one thread, the pump, until `finished`."""
+
+    lease: Lease
+    waiting: int
+    unencoded: int = 0
+    rows: dict[str, list[ClipRow]] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    def add_clip(
+        self, unit: Unit, clip_index: int, start_s: float, end_s: float, clip: Encoded
+    ) -> None:
+        row = ClipRow(
+            unit.video_id, unit.uri, clip_index, start_s, end_s,
+            clip.embedding, clip.labels, clip.tokens,
+        )  # fmt: skip
+        self.rows.setdefault(unit.key, []).append(row)
+        self.unencoded -= 1
+        self._check()
+
+    def add_outcome(self, unit: Unit, outcome: Outcome) -> None:
+        self.outcomes[unit.key] = outcome
+        self.waiting -= 1
+        self._check()
+
+    def _check(self) -> None:
+        if self.waiting == 0 and self.unencoded == 0:
+            self.finished.set()
+
+    def results(self) -> list[UnitResult]:
+        """Results in the lease's order, of the units that have one."""
+        return [
+            reconcile(self.outcomes[unit.key], self.rows.get(unit.key, []))
+            for unit in self.lease.units
+            if unit.key in self.outcomes
+        ]
+
+
+def reconcile(outcome: Outcome, rows: list[ClipRow]) -> UnitResult:
+    """Make rows and outcome add up to the unit, whatever the decoder said of itself.
+
+    A row of a clip that the outcome calls failed is dropped; a clip without either becomes
+    an error, so that nothing is ever missing in silence.
+    """
+    wanted = {clip for first, last in outcome.row_ranges() for clip in range(first, last + 1)}
+    kept = {row.clip_index: row for row in rows if row.clip_index in wanted}
+    lost = sorted(wanted - kept.keys())
+    message = f"{outcome.uri}: no clip came for this place of the grid, and no reason"
+    errors = tuple(RangeError(clip, clip, "internal", message, 1) for clip in lost)
+    settled = replace(outcome, rows=len(kept), errors=(*outcome.errors, *errors))
+    return UnitResult(settled, tuple(kept.values()))
+
+
+def planned_failure(unit: Unit) -> Outcome:
+    """The outcome of a unit that planning already found unreadable."""
+    assert unit.error_class is not None and unit.message is not None
+    error = RangeError(
+        unit.first_clip, unit.last_clip, unit.error_class, unit.message, unit.attempts
+    )
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
+
+
+def changed(unit: Unit) -> Outcome | None:
+    """The outcome of a unit whose local file is no longer the one that was planned.
+
+    New content would get the old video's id. None where the file is the same, is gone (which
+    the decoder reports) or is remote.
+    """
+    etag = local_etag(unit.uri) if is_local(unit.uri) else None
+    if etag is None or etag == unit.etag:
+        return None
+    message = f"{unit.uri}: changed since it was planned; run the same command again"
+    error = RangeError(unit.first_clip, unit.last_clip, "storage", message, 1)
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
+
+
+def decoded(unit: Unit, result: UnitOutcome) -> Outcome:
+    """A decoder's account of a unit as the outcome that is stored."""
+    errors = tuple(
+        RangeError(e.first_clip, e.last_clip, e.error_class, e.message, e.attempts)
+        for e in result.errors
+    )
+    warnings = result.warnings
+    if unit.probe is not None and unit.last_clip == unit.probe.n_clips - 1:
+        # once for a video: with its last unit
+        warnings = tuple(dict.fromkeys((*unit.probe.warnings, *warnings)))
+    return Outcome(
+        unit.video_id, unit.uri, unit.first_clip, unit.last_clip, result.clips,
+        result.empty, errors, result.bad_packets, warnings,
+    )  # fmt: skip
+
+
+def publish_shard(
+    root: Root, shard: str, results: list[UnitResult], recipe: Recipe, shape: RowShape
+) -> bool:
+    """Finish the whole file in a local temporary place and publish it in one step.
+
+    Returns:
+        False when another attempt had published the shard first; its rows stand.
+    """
+    rows = [row for result in results for row in result.rows if isinstance(row, ClipRow)]
+    table = features_table(rows, shape, recipe, shard)
+    outcomes = [result.outcome for result in results]
+    return publish_file(
+        root,
+        FEATURES.key(shard),
+        lambda path: write_features(path, table, outcomes, recipe, shape),
+    )
+
+
+def publish_file(
+    root: Root, key: str, write: Callable[[str], None], *, again: bool = False
+) -> bool:
+    """Have a file written in a local temporary place, and publish it in one step.
+
+    Args:
+        again: in place of the file that is there; otherwise that one stands.
+    """
+    handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
+    os.close(handle)
+    try:
+        write(path)
+        if again:
+            root.replace_file(key, path)
+            return True
+        return root.create_file(key, path)
+    except OSError as error:
+        raise StorageError(
+            f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
+            "free some space there or set TMPDIR, then run the same command again"
+        ) from error
+    finally:
+        os.unlink(path)

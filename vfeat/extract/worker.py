@@ -1,0 +1,170 @@
+"""One worker: decoder children, the model, and the shards in its hands.
+
+A single pump thread takes events from the children and runs the model, so that batches mix
+clips of several videos and of the next shard. `run` may be called from two threads: the
+second lease's units queue behind the first's, and decoding never pauses between shards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfeat.extract.encoder import Encoder
+from vfeat.extract.open_shard import OpenShard, changed, decoded, planned_failure, publish_shard
+from vfeat.extract.spec import Progress, ShardReport, WorkerSettings
+from vfeat.job.fingerprint import Recipe
+from vfeat.kernels.heap import keep_freed_memory
+from vfeat.media.children.pool import DecodePool
+from vfeat.media.children.task import ClipReady, DecodeTask, Probe, TaskDone
+from vfeat.plan.unit import Lease, Unit
+from vfeat.storage.root import Root
+
+IDLE_S = 0.05  # a batch that is not full waits this long for another clip
+
+
+@dataclass
+class _Clip:
+    shard: OpenShard
+    unit: Unit
+    index: int
+    start_s: float
+    end_s: float
+    frames: np.ndarray
+
+
+class ExtractWorker:
+    """Stage one on one device. Close it, or use it as a context manager."""
+
+    def __init__(self, recipe: Recipe, settings: WorkerSettings) -> None:
+        self.recipe = recipe
+        self.root = Root(settings.root, patience_s=settings.patience_s)
+        self.encoder = Encoder(recipe, settings.device, settings.batch_size)
+        if self.encoder.device.type == "cpu":
+            keep_freed_memory()
+        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, settings.decode_workers)
+        self.counters = Progress()
+        self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
+        self._ids = itertools.count()
+        self._lock = threading.Lock()
+        self._batch: list[_Clip] = []
+        self._failure: BaseException | None = None
+        self._shards: dict[int, OpenShard] = {}
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._pump, name="vfeat-pump", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ExtractWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join(timeout=30)  # a batch in the model is finished, not cut off
+        self.pool.close()
+
+    def run(self, lease: Lease) -> ShardReport:
+        """Do a whole lease and publish its file; blocks until the commit or the refusal."""
+        began = time.monotonic()
+        shard = self._begin(lease)
+        shard.finished.wait()
+        with self._lock:
+            del self._shards[id(shard)]
+        if self._failure is not None:
+            raise self._failure
+        results = shard.results()
+        outcomes = tuple(result.outcome for result in results)
+        if lease.alone is not None:
+            return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
+        written = time.monotonic()
+        ours = publish_shard(self.root, lease.shard, results, self.recipe, self.encoder.shape)
+        self.counters.write_s += time.monotonic() - written
+        return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
+
+    def progress(self) -> Progress:
+        """A snapshot of the counters, with the children's processes and memory."""
+        children = self.pool.stats()
+        self.counters.child_pids = tuple(child.pid for child in children)
+        self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
+        return self.counters
+
+    def _begin(self, lease: Lease) -> OpenShard:
+        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
+        shard = OpenShard(lease, len(units))
+        with self._lock:
+            self._shards[id(shard)] = shard
+            if self._failure is not None:
+                shard.finished.set()
+                return shard
+        # Known failures first: once a task is submitted, the shard belongs to the pump.
+        failures = {
+            unit.key: planned_failure(unit) if unit.probe is None else changed(unit)
+            for unit in units
+        }
+        for unit in units:
+            if (failure := failures[unit.key]) is not None:
+                shard.add_outcome(unit, failure)
+        for unit in units:
+            if failures[unit.key] is None and unit.probe is not None:
+                self._submit(shard, unit, unit.probe)
+        return shard
+
+    def _submit(self, shard: OpenShard, unit: Unit, probe: Probe) -> None:
+        task_id = next(self._ids)
+        with self._lock:
+            self._tasks[task_id] = (shard, unit)
+        self.pool.submit(
+            DecodeTask(
+                task_id, unit.uri, unit.size_bytes, probe.timeline, unit.first_clip, unit.last_clip
+            )
+        )
+
+    def _pump(self) -> None:
+        try:
+            while not self._closed.is_set():
+                waited = time.monotonic()
+                event = self.pool.next_event(timeout_s=IDLE_S)
+                self.counters.wait_s += time.monotonic() - waited
+                if isinstance(event, ClipReady):
+                    self._take(event)
+                elif isinstance(event, TaskDone):
+                    self._finish(event)
+                if self._batch and (
+                    event is None or len(self._batch) >= self.encoder.batch_size or not self._tasks
+                ):
+                    self._encode()
+        except BaseException as error:  # whatever it is, the callers of run() must hear of it
+            with self._lock:
+                self._failure = error
+                for shard in self._shards.values():
+                    shard.finished.set()
+
+    def _take(self, event: ClipReady) -> None:
+        shard, unit = self._tasks[event.task_id]
+        frames = np.array(event.frames)  # the slot goes back to the child at once
+        event.release()
+        shard.unencoded += 1
+        self._batch.append(_Clip(shard, unit, event.clip_index, event.start_s, event.end_s, frames))
+
+    def _finish(self, event: TaskDone) -> None:
+        with self._lock:
+            shard, unit = self._tasks.pop(event.task_id)
+        self.counters.units += 1
+        self.counters.decode_s += event.outcome.decode_s
+        # Looked at again: a file that was replaced meanwhile gave clips of both contents.
+        shard.add_outcome(unit, changed(unit) or decoded(unit, event.outcome))
+
+    def _encode(self) -> None:
+        batch, self._batch = self._batch, []
+        began = time.monotonic()
+        encoded = self.encoder.encode(np.stack([clip.frames for clip in batch]))
+        self.counters.encode_s += time.monotonic() - began
+        self.counters.clips += len(batch)
+        for clip, result in zip(batch, encoded, strict=True):
+            clip.shard.add_clip(clip.unit, clip.index, clip.start_s, clip.end_s, result)

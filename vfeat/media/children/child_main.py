@@ -1,0 +1,267 @@
+"""A decoder child: `python -m vfeat.media.children.child_main SOCKET_FD MEMORY_FD PARENT_PID`.
+
+Serves one task at a time until its parent closes the socket or dies. Never imports
+torch; about 60 MB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from contextlib import ExitStack, suppress
+from multiprocessing.connection import Connection
+
+import av.logging
+
+from vfeat.errors import ErrorClass, UnitError, VfeatError
+from vfeat.media.children.clip_slots import Ring, clip_shape
+from vfeat.media.children.messages import (
+    Alive,
+    ChildConfig,
+    ClipMade,
+    DecodeDone,
+    FreeSlot,
+    FromChild,
+    Hello,
+    ProbeDone,
+    ProbeFailed,
+    RangeEmpty,
+    RangeFailed,
+)
+from vfeat.media.children.task import DecodeTask, ProbeTask
+from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled, stack
+from vfeat.media.container import Opened, out_of_memory
+from vfeat.media.decoders.base import Decoder, DecodeRequest, DecodeStats, load_decoder
+from vfeat.media.decoders.indexed import LibraryFailed
+from vfeat.media.decoders.pyav import PyavDecoder
+from vfeat.media.probe import probe
+from vfeat.media.scan import scan
+from vfeat.media.source import Progress, Source, locate, spooled
+from vfeat.media.timeline import Grid
+
+_PR_SET_PDEATHSIG = 1
+_BEAT_S = 1.0
+_TRACEBACK_CHARS = 1500
+
+
+class Child:
+    """The child's side of the socket."""
+
+    def __init__(self, connection: Connection, memory_fd: int) -> None:
+        """Receive the configuration and set the limits."""
+        self._connection = connection
+        self._config: ChildConfig = connection.recv()
+        limit_memory(self._config.limits.memory_bytes)
+        shape = clip_shape(self._config.clip, self._config.frame)
+        self._ring = Ring(memory_fd, self._config.slots, shape)
+        os.close(memory_fd)
+        self._free = deque(range(self._config.slots))
+        self._last_sent_s = 0.0
+        self._waited_s = 0.0
+        self._decoder: Decoder | None = None
+        self._stats = DecodeStats()
+        self._next_clip = 0
+
+    def serve(self) -> None:
+        """Work until the parent hangs up."""
+        self._send(Hello())
+        while True:
+            message = self._connection.recv()
+            if isinstance(message, FreeSlot):
+                self._free.append(message.slot)
+            elif isinstance(message, ProbeTask):
+                self._send(self._probe(message))
+            elif isinstance(message, DecodeTask):
+                self._decode(message)
+
+    def _send(self, message: FromChild) -> None:
+        self._last_sent_s = time.monotonic()
+        self._connection.send(message)
+
+    def _reached(self) -> Progress:
+        """A counter of one phase of a task: a new high is progress, activity alone is none.
+
+        A phase passes the bytes of one file or the frames of one video, so that it ends.
+        """
+        highest = 0
+
+        def reached(far: int = 0, /) -> None:
+            nonlocal highest
+            if far > highest:
+                highest = far
+                if time.monotonic() - self._last_sent_s >= _BEAT_S:
+                    self._send(Alive())
+
+        return reached
+
+    def _probe(self, task: ProbeTask) -> ProbeDone | ProbeFailed:
+        config = self._config
+        try:
+            found = probe(
+                task.uri, task.size_bytes, config.clip, config.limits, config.frame, self._reached
+            )
+            return ProbeDone(found)
+        except Exception as error:
+            error_class, message, spent = explain(error, task.uri)
+            return ProbeFailed(error_class, message, spent)
+
+    def _decode(self, task: DecodeTask) -> None:
+        started_s, self._waited_s = time.monotonic(), 0.0
+        self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
+        try:
+            with ExitStack() as stack_:
+                self._settle(task, self._source(task, stack_), stack_)
+        except (EOFError, BrokenPipeError):
+            raise
+        except Exception as error:
+            error_class, message, spent = explain(error, task.uri)
+            self._send(RangeFailed(self._next_clip, task.last_clip, error_class, message))
+        stats, self._decoder = self._stats, None
+        seconds = time.monotonic() - started_s - self._waited_s
+        warnings = tuple(stats.warnings)
+        self._send(DecodeDone(stats.bad_packets, stats.frames_decoded, seconds, warnings, spent))
+
+    def _settle(self, task: DecodeTask, source: Source, stack_: ExitStack) -> None:
+        config = self._config
+        grid = self._grid(source, task)
+        request = DecodeRequest(source, task.timeline, config.limits, self._reached())
+        try:
+            self._run(load_decoder(config.frame.decoder)(request), grid, task, stack_)
+        except LibraryFailed as error:
+            failed = self._stats
+            decoder = PyavDecoder(request)
+            decoder.stats.warnings += [*failed.warnings, f"{error.message}; PyAV goes on"]
+            decoder.stats.frames_decoded = failed.frames_decoded
+            self._run(decoder, grid, task, stack_)
+
+    def _run(self, decoder: Decoder, grid: Grid, task: DecodeTask, stack_: ExitStack) -> None:
+        """Settle what is left of the task with one decoder."""
+        stack_.callback(decoder.close)
+        self._decoder, self._stats = decoder, decoder.stats
+        config = self._config
+        assembler = ClipAssembler(
+            decoder, grid, config.frame, config.limits, task.uri, self._reached()
+        )
+        for settled in assembler.settle(self._next_clip, task.last_clip):
+            self._next_clip = self._report(settled)
+
+    def _source(self, task: DecodeTask, stack_: ExitStack) -> Source:
+        limits = self._config.limits
+        source = locate(task.uri, task.size_bytes, limits.timeout_s / 2)
+        if not self._should_spool(source, task):
+            return source
+        return stack_.enter_context(spooled(source, self._reached()))
+
+    def _should_spool(self, source: Source, task: DecodeTask) -> bool:
+        if source.is_local or source.size_bytes is None:
+            return False
+        grid = Grid(self._config.clip, task.timeline)
+        wanted = (task.last_clip - task.first_clip + 1) / max(grid.n_clips, 1)
+        clip = self._config.clip
+        dense = clip.sampling == "dense" and clip.stride_s <= 2 * clip.clip_s
+        most = dense and wanted >= 0.5
+        return source.size_bytes <= self._config.limits.spool_bytes and most
+
+    def _grid(self, source: Source, task: DecodeTask) -> Grid:
+        clip, limits = self._config.clip, self._config.limits
+        if clip.sampling == "dense" or not source.is_local:
+            return Grid(clip, task.timeline)
+        # The sparse protocol counts frames: their times come from a scan.
+        with Opened(source, limits.max_frame_pixels) as opened:
+            ticks = scan(opened, self._reached()).ticks
+        return Grid(clip, task.timeline, ticks[ticks >= task.timeline.origin_tick])
+
+    def _report(self, settled: Settled) -> int:
+        """Tell the parent; returns the first clip that is not settled yet."""
+        if isinstance(settled, Empty):
+            self._send(RangeEmpty(settled.first_clip, settled.last_clip))
+            return settled.last_clip + 1
+        if isinstance(settled, Lost):
+            first, last = settled.first_clip, settled.last_clip
+            self._send(RangeFailed(first, last, "undecodable", settled.message))
+            return last + 1
+        self._emit(settled)
+        return settled.window.clip_index + 1
+
+    def _emit(self, clip: Clip) -> None:
+        slot = self._free_slot()
+        stack(clip, self._ring.slot(slot))
+        window = clip.window
+        self._send(ClipMade(window.clip_index, window.start_s, window.end_s, slot, clip.lost > 0))
+
+    def _free_slot(self) -> int:
+        """A slot to write to; waits for the parent if it holds them all."""
+        started_s = time.monotonic()
+        if not self._free and self._decoder is not None:
+            self._decoder.rest()
+        while not self._free or self._connection.poll(0):
+            message = self._connection.recv()
+            assert isinstance(message, FreeSlot), message
+            self._free.append(message.slot)
+        self._waited_s += time.monotonic() - started_s
+        return self._free.popleft()
+
+
+def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
+    """Error class, message, and whether the child is spent."""
+    if isinstance(error, UnitError):
+        spent = isinstance(error.__cause__, MemoryError)
+        return error.error_class, error.message, spent
+    if isinstance(error, MemoryError):
+        failure = out_of_memory(uri)
+        return failure.error_class, failure.message, True
+    if isinstance(error, VfeatError):
+        return "internal", str(error), False
+    trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
+    return "internal", f"{uri}: {type(error).__name__}: {error}\n{trace}", False
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):  # Linux; elsewhere the closed socket ends an idle child
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:  # it died before the call
+        os._exit(1)
+
+
+def limit_memory(limit_bytes: int) -> None:
+    """Have allocations over the limit fail, instead of the machine."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def capture_ffmpeg_log() -> None:
+    """FFmpeg's errors go into PyAV's exceptions and not to the terminal."""
+    av.logging.set_level(av.logging.ERROR)
+    log = logging.getLogger("libav")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point of the process."""
+    socket_fd, memory_fd, parent_pid = (int(argument) for argument in arguments)
+    die_with_parent(parent_pid)
+    # Ctrl-C reaches the whole terminal group; the parent decides when children end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    capture_ffmpeg_log()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        Child(Connection(socket_fd), memory_fd).serve()
+    # Native libraries may crash while they are taken down; nothing is left to do.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,190 @@
+"""One decoder child and the thread that serves tasks with it.
+
+A child that dies or hangs costs its task one retry in a fresh child, which goes on after
+the last clip that was settled; no clip is emitted twice.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from contextlib import suppress
+from dataclasses import replace
+
+from vfeat.media.children.child_process import ChildLost, ChildProcess
+from vfeat.media.children.messages import (
+    Alive,
+    ChildConfig,
+    ClipMade,
+    DecodeDone,
+    FromChild,
+    ProbeDone,
+    ProbeFailed,
+    RangeEmpty,
+    RangeFailed,
+)
+from vfeat.media.children.task import (
+    ClipReady,
+    DecodeTask,
+    Event,
+    Probed,
+    ProbeTask,
+    Task,
+    TaskDone,
+    TaskFailed,
+)
+from vfeat.media.children.unit_progress import UnitProgress
+
+_ATTEMPTS = 2
+
+
+class Worker(threading.Thread):
+    """One child and the tasks that it serves."""
+
+    def __init__(
+        self,
+        config: ChildConfig,
+        tasks: queue.SimpleQueue[Task | None],
+        events: queue.SimpleQueue[Event],
+        closed: threading.Event,
+    ) -> None:
+        super().__init__(name="vfeat-decode", daemon=True)
+        self._config = config
+        self._tasks = tasks
+        self._events = events
+        self._closed = closed
+        self.child: ChildProcess | None = None
+
+    def run(self) -> None:
+        try:
+            while (task := self._tasks.get()) is not None and not self._closed.is_set():
+                try:
+                    self._serve(task)
+                except Exception as error:
+                    self._drop_child()
+                    trace = "".join(traceback.format_exception(error))[-1500:]
+                    self._give_up(task, f"{task.uri}: {error!r}\n{trace}")
+        finally:
+            self._drop_child()
+
+    def _serve(self, task: Task) -> None:
+        if isinstance(task, ProbeTask):
+            self._probe(task)
+        else:
+            self._decode(task)
+        limit = self._config.limits.videos_per_child
+        if self.child is not None and self.child.tasks >= limit:
+            self._drop_child()
+
+    def _give_up(self, task: Task, message: str) -> None:
+        """A bug of ours must not lose a task."""
+        if isinstance(task, ProbeTask):
+            self._events.put(TaskFailed(task.task_id, "internal", message))
+        else:
+            rest = UnitProgress(task, task.first_clip)
+            rest.fail_rest("internal", message, 1)
+            self._events.put(TaskDone(task.task_id, rest.outcome()))
+
+    def _probe(self, task: ProbeTask) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                child = self._give(task)
+                answer = self._next(child)
+            except ChildLost as loss:
+                self._drop_child()
+                if self._closed.is_set():
+                    return
+                failed = ProbeFailed(loss.error_class, f"{task.uri}: {loss.message}")
+                if attempt < _ATTEMPTS:
+                    continue
+                answer = failed
+            if isinstance(answer, ProbeDone):
+                self._events.put(Probed(task.task_id, answer.probe))
+            else:
+                assert isinstance(answer, ProbeFailed), answer
+                self._drop_child(answer.spent)
+                self._events.put(
+                    TaskFailed(task.task_id, answer.error_class, answer.message, attempt)
+                )
+            return
+
+    def _decode(self, task: DecodeTask) -> None:
+        progress = UnitProgress(task, task.first_clip)
+        for attempt in range(1, _ATTEMPTS + 1):
+            if progress.next_clip > task.last_clip:
+                break
+            try:
+                child = self._give(replace(task, first_clip=progress.next_clip))
+                while not self._advance(child, progress, attempt):
+                    pass
+                break
+            except ChildLost as loss:
+                self._drop_child()
+                if self._closed.is_set():
+                    return
+                where = f"in clips {progress.next_clip} to {task.last_clip}"
+                if attempt < _ATTEMPTS:
+                    progress.warnings.append(f"{task.uri}: {loss.message}, {where}; tried again")
+                else:
+                    progress.fail_rest(loss.error_class, f"{loss.message}, {where}", attempt)
+        self._drop_child(progress.done.spent)
+        self._events.put(TaskDone(task.task_id, progress.outcome()))
+
+    def _give(self, task: Task) -> ChildProcess:
+        """Hand a task to a living child, started if need be."""
+        if self.child is not None:
+            with suppress(OSError):  # it died while idle: nobody's fault
+                self.child.give(task)
+                return self.child
+            self._drop_child()
+        self.child = ChildProcess(self._config, self._closed)
+        if self._closed.is_set():
+            raise ChildLost("internal", "the decoder pool was closed")
+        try:
+            self.child.give(task)
+        except OSError as error:
+            raise ChildLost("internal", f"a decoder child died at once: {error}") from error
+        return self.child
+
+    def _next(self, child: ChildProcess) -> FromChild:
+        while isinstance(message := child.receive(), Alive):
+            pass
+        return message
+
+    def _advance(self, child: ChildProcess, progress: UnitProgress, attempt: int) -> bool:
+        """Take one message; True when the task is done."""
+        message = self._next(child)
+        if isinstance(message, DecodeDone):
+            progress.done = message
+            return True
+        assert isinstance(message, ClipMade | RangeEmpty | RangeFailed), message
+        progress.settle(message, attempt)
+        if isinstance(message, ClipMade):
+            self._events.put(_clip_ready(child, progress.task.task_id, message))
+        return False
+
+    def _drop_child(self, wanted: bool = True) -> None:
+        """End the child; the next task gets a fresh one."""
+        child = self.child
+        if wanted and child is not None:
+            self.child = None
+            child.close()
+
+
+def _clip_ready(child: ChildProcess, task_id: int, made: ClipMade) -> ClipReady:
+    child.hold()
+    once = threading.Lock()
+
+    def release() -> None:
+        if once.acquire(blocking=False):
+            child.free(made.slot)
+
+    return ClipReady(
+        task_id,
+        made.clip_index,
+        made.start_s,
+        made.end_s,
+        child.ring.view(made.slot),
+        release,
+    )

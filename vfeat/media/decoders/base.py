@@ -1,0 +1,147 @@
+"""The protocol between a decoder and the assembler of clips, and who implements it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.job.recipe import DecodeLimits
+from vfeat.media.source import Progress, Source
+from vfeat.media.timeline import Timeline
+
+RGB = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture, not yet converted.
+
+    Attributes:
+        tick: when it is shown, on the video's continued timeline.
+        to_rgb: gives the displayed (rotated) picture, uint8 HWC; costs time.
+        sar: shape of a displayed pixel, width to height.
+    """
+
+    tick: int
+    to_rgb: Callable[[], RGB]
+    sar: Fraction = Fraction(1)
+
+
+@dataclass
+class DecodeStats:
+    """What a decoder did; read when the unit is done."""
+
+    frames_decoded: int = 0
+    bad_packets: int = 0
+    warnings: list[str] = field(default_factory=list)
+    complaint: str = ""  # the decoder's last words about a bad packet
+
+
+def complaint_of(stats: DecodeStats) -> str:
+    """The end of a message: what the decoder library said, if anything."""
+    return f"; FFmpeg says: {stats.complaint}" if stats.complaint else ""
+
+
+class Decoder(Protocol):
+    """Frames of one video's default stream, in presentation order."""
+
+    stats: DecodeStats
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end.
+
+        Raises:
+            UnitError: the video cannot be decoded or read on.
+        """
+
+    def skip_to(self, tick: int) -> None:
+        """No frame before the one on display at `tick` is needed any more: skip forward
+        if that is cheaper than decoding on. A hint."""
+
+    def promised(self, after: int, until: int) -> int:
+        """Packets seen so far that begin in (after, until]: frames that should exist."""
+
+    def end_tick(self) -> int:
+        """At the end of the stream: where the last packet's display ends."""
+
+    def interval(self) -> int:
+        """Ticks between two frames, typically; at least 1."""
+
+    def rest(self) -> None:
+        """Nothing will be asked for a while: stop working ahead, if you do."""
+
+    def close(self) -> None:
+        """Give back everything."""
+
+
+@dataclass(frozen=True)
+class DecodeRequest:
+    """What a decoder is built from.
+
+    Attributes:
+        progress: gets the byte of the file that reading has come to, at least once a second.
+            Only a new high counts, so a decoder that turns in circles is ended by its parent.
+    """
+
+    source: Source
+    timeline: Timeline
+    limits: DecodeLimits
+    progress: Progress
+
+
+DecoderFactory = Callable[[DecodeRequest], Decoder]
+
+_BUILT_IN = {
+    "pyav": ("av", "vfeat.media.decoders.pyav:PyavDecoder", "av"),
+    "decord": ("decord", "vfeat.media.decoders.decord:open_decord", "decord"),
+    "torchcodec": (
+        "torchcodec",
+        "vfeat.media.decoders.torchcodec:open_torchcodec",
+        "vfeat[torchcodec]",
+    ),
+}
+
+
+def check_decoder(name: str) -> None:
+    """Refuse a decoder that this machine cannot run, without importing it.
+
+    Raises:
+        JobError: no such decoder.
+        EnvironmentMissing: its package is not installed.
+    """
+    if name in _BUILT_IN:
+        package, _, install = _BUILT_IN[name]
+    elif ":" in name:
+        package = install = name.partition(":")[0]
+    else:
+        raise JobError(
+            f"decoder {name!r}: expected one of {', '.join(_BUILT_IN)}, or module:object"
+        )
+    try:
+        found = importlib.util.find_spec(package) is not None
+    except ImportError:
+        found = False
+    if not found:
+        raise EnvironmentMissing(
+            f"decoder {name!r} needs the package {package!r}: pip install '{install}'"
+        )
+
+
+def load_decoder(name: str) -> DecoderFactory:
+    """The factory behind a name: built in, or a user's own `module:object`."""
+    check_decoder(name)
+    target = _BUILT_IN[name][1] if name in _BUILT_IN else name
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise JobError(f"decoder {name!r}: {module} has no {attribute!r}") from error
+    return cast(DecoderFactory, found)

@@ -1,0 +1,31 @@
+"""VideoMamba that also reads, from every token, how the picture moves there.
+
+Shape legend: B batch, T' tubelets, S' patches along a side, D width.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vfeat.models.videomamba import VideoMamba
+from vfeat.models.videomamba_config import VideoMambaConfig
+
+
+class FlowReader(VideoMamba):
+    """A VideoMamba with a linear reading of its tokens, which is dropped after training."""
+
+    def __init__(self, config: VideoMambaConfig) -> None:
+        super().__init__(config)
+        self.flow_head = nn.Linear(config.embed_dim, 2)
+        nn.init.trunc_normal_(self.flow_head.weight, std=0.02)
+        nn.init.zeros_(self.flow_head.bias)
+
+    def read_flow(self, tokens_BLD: Tensor) -> Tensor:
+        """x and y for each tubelet of each patch, (B, T', S', S', 2).
+
+        Args:
+            tokens_BLD: of `forward_tokens`, the class token first.
+        """
+        side = self.config.grid
+        flow: Tensor = self.flow_head(tokens_BLD[:, 1:])
+        return flow.view(len(flow), -1, side, side, 2)

@@ -1,0 +1,247 @@
+"""The models there are, their sizes and what a clip costs; without torch.
+
+Source of the presets: Li et al., "VideoMamba: State Space Model for Efficient Video
+Understanding", 2024, table 1, and the official repository for `base`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.models.packaged import SCHEME
+from vfeat.models.weights import stored_config
+
+VIDEO_CLASSES = 400  # Kinetics-400
+IMAGE_CLASSES = 1000  # ImageNet-1k
+MOTION = "videomamba_motion"
+MAY_BE_ZERO = ("num_classes", "temporal_every")
+
+
+@dataclass(frozen=True)
+class VideoMambaConfig:
+    """What a VideoMamba is built from; the fields are the keys of `create_model`.
+
+    Attributes:
+        img_size: side of the square input, pixels.
+        patch_size: side of a patch, pixels; pixels past the last whole patch are unused.
+        depth: number of blocks.
+        embed_dim: width D of a token.
+        num_classes: outputs of the head; 0 leaves the head out.
+        num_frames: frames of a clip; None (or 0) makes the image model, which has a
+            two-dimensional patch embedding and no temporal embedding.
+        tubelet_size: frames that one token spans.
+        temporal_every: every so many blocks one scans temporal-first: over a patch's time steps,
+            then over patches; 0, as in every published model, for none. Section 3.2 of the paper
+            compares the orders.
+    """
+
+    img_size: int = 224
+    patch_size: int = 16
+    depth: int = 24
+    embed_dim: int = 192
+    num_classes: int = VIDEO_CLASSES
+    num_frames: int | None = None
+    tubelet_size: int = 1
+    temporal_every: int = 0
+
+    # The same in every published model.
+    channels = 3
+    expand = 2
+    states = 16
+    conv_taps = 4
+
+    @property
+    def inner_dim(self) -> int:
+        """E, channels of the scan."""
+        return self.expand * self.embed_dim
+
+    @property
+    def dt_rank(self) -> int:
+        """R, rank of the time step."""
+        return -(-self.embed_dim // 16)
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.img_size // self.patch_size
+
+    @property
+    def tubelets(self) -> int:
+        """T', time steps of tokens; 1 for an image."""
+        return 1 if self.num_frames is None else self.num_frames // self.tubelet_size
+
+    def temporal_first(self, block: int) -> bool:
+        """Whether this block, counted from 0, scans over time before space."""
+        return bool(self.temporal_every) and (block + 1) % self.temporal_every == 0
+
+    @property
+    def num_tokens(self) -> int:
+        """Length of the sequence, the class token included."""
+        return 1 + self.tubelets * self.grid**2
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of `vfeat models`.
+
+    Attributes:
+        name: what `create_model` and `--model` call it.
+        description: one line for a person.
+        config: its configuration where the user says nothing.
+        fixed: the fields that the name stands for; weights never change them.
+        weights: taken where the user names none.
+    """
+
+    name: str
+    description: str
+    config: VideoMambaConfig
+    fixed: frozenset[str] = frozenset()
+    weights: str | None = None
+
+
+def _preset(name: str, depth: int, embed_dim: int, description: str) -> ModelInfo:
+    config = VideoMambaConfig(depth=depth, embed_dim=embed_dim, num_frames=8)
+    return ModelInfo(name, description, config, frozenset({"depth", "embed_dim"}))
+
+
+MODELS: dict[str, ModelInfo] = {
+    info.name: info
+    for info in (
+        _preset("videomamba_tiny", 24, 192, "7 M parameters; good on a CPU"),
+        _preset("videomamba_small", 24, 384, "26 M parameters"),
+        _preset("videomamba_middle", 32, 576, "74 M parameters; the best published accuracy"),
+        _preset(
+            "videomamba_base", 24, 768, "98 M parameters; official code, few published weights"
+        ),
+        ModelInfo("videomamba", "any size, everything from the configuration", VideoMambaConfig()),
+        ModelInfo(
+            MOTION,
+            "camera motion; weights in the package",
+            VideoMambaConfig(num_frames=8),
+            weights=f"{SCHEME}{MOTION}",
+        ),
+    )
+}
+
+
+def model_info(name: str) -> ModelInfo:
+    """The entry of that name.
+
+    Raises:
+        JobError: no such model; the nearest names are offered.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    hint = " Or vit:FOLDER, vit:owner/repo." if name.startswith("vit") else ""
+    raise JobError(f"There is no model {name!r}. {_nearest(name, MODELS)}{hint}")
+
+
+def resolve_config(
+    name: str, config: Mapping[str, Any], stored: Mapping[str, Any] | None = None
+) -> VideoMambaConfig:
+    """The full configuration: what the user says, then the weights' own, then the preset.
+
+    Args:
+        name: a model of `MODELS`.
+        config: the user's values, by field of `VideoMambaConfig`.
+        stored: the configuration beside the weights, where they have one.
+
+    Raises:
+        JobError: an unknown model or field, or a value that cannot be.
+    """
+    info = model_info(name)
+    known = [field.name for field in fields(VideoMambaConfig)]
+    for key in config:
+        if key not in known:
+            raise JobError(f"Model {name} has no option {key!r}. {_nearest(key, known)}")
+    inherited = {k: v for k, v in (stored or {}).items() if k in known and k not in info.fixed}
+    given = {**inherited, **config}
+    if given.get("num_frames", info.config.num_frames) in (None, 0):
+        given = {"num_classes": IMAGE_CLASSES, **given, "num_frames": None}
+    resolved = replace(info.config, **given)
+    _check_values(name, resolved)
+    return resolved
+
+
+def _check_values(name: str, config: VideoMambaConfig) -> None:
+    """Whole numbers, positive, and at least one patch and one tubelet."""
+    for field in fields(config):
+        value, least = getattr(config, field.name), int(field.name not in MAY_BE_ZERO)
+        if field.name == "num_frames" and value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise JobError(
+                f"Model {name}: {field.name} is a whole number of at least {least}, not {value!r}"
+            )
+    if config.grid < 1:
+        raise JobError(
+            f"Model {name}: img_size {config.img_size} is smaller than one patch "
+            f"({config.patch_size} pixels)"
+        )
+    if config.tubelets < 1:
+        raise JobError(
+            f"Model {name}: num_frames {config.num_frames} is less than one tubelet "
+            f"({config.tubelet_size} frames)"
+        )
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """What the user may have meant."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+
+
+def own_config(info: ModelInfo) -> VideoMambaConfig | None:
+    """A model's configuration where the user says nothing; None for one that is not here."""
+    if info.weights is None:
+        return info.config
+    try:
+        return resolve_config(info.name, {}, stored_config(info.weights))
+    except EnvironmentMissing:
+        return None
+
+
+def num_parameters(config: VideoMambaConfig) -> int:
+    """Parameters of the whole model, head included."""
+    D, E, R, N = config.embed_dim, config.inner_dim, config.dt_rank, config.states
+    time = 1 if config.num_frames is None else config.tubelet_size
+    patch = (config.channels * time * config.patch_size**2 + 1) * D
+    temporal = 0 if config.num_frames is None else config.tubelets * D
+    direction = E * (config.conv_taps + 1) + (R + 2 * N) * E + (R + 1) * E + N * E + E
+    block = D + 2 * E * D + E * D + 2 * direction
+    head = (D + 1) * config.num_classes
+    return patch + (config.grid**2 + 2) * D + temporal + config.depth * block + D + head
+
+
+def clip_gflops(
+    model: str | VideoMambaConfig, num_frames: int | None = None, size: int | None = None
+) -> float:
+    """Work of one clip's forward pass, 10^9 operations; a multiply-add counts two.
+
+    The papers' tables count a multiply-add once, and leave out the scan: they say about
+    half of this.
+
+    Args:
+        model: a name of `MODELS`, or a configuration.
+        num_frames, size: in place of the configuration's own.
+    """
+    config = model_info(model).config if isinstance(model, str) else model
+    if num_frames is not None:
+        config = replace(config, num_frames=num_frames)
+    if size is not None:
+        config = replace(config, img_size=size)
+    D, E, R, N = config.embed_dim, config.inner_dim, config.dt_rank, config.states
+    time = 1 if config.num_frames is None else config.tubelet_size
+    patch = 2 * config.channels * time * config.patch_size**2 * D
+    # For each (token, channel, state): dt·A, exp, dt·u·B (2), the update (2), C·h (2).
+    scan = 8 * N * E
+    direction = 2 * config.conv_taps * E + 2 * E * (R + 2 * N) + 2 * R * E + scan
+    block = 2 * D * 2 * E + 2 * E * D + 2 * direction
+    tokens = config.num_tokens
+    head = 2 * D * config.num_classes
+    return ((tokens - 1) * patch + tokens * config.depth * block + head) / 1e9

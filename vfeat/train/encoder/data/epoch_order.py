@@ -1,0 +1,103 @@
+"""Which clips make up an epoch, an evaluation and each of their batches.
+
+Everything here depends on the seed, the epoch and the row in the list and, where videos rest, on
+how well they were learnt: not on what was broken, on the workers, or on where a run was cut and
+resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.train.encoder.data.footage import Footage
+from vfeat.train.seeds import draw
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One clip that is wanted.
+
+    Attributes:
+        clip_index: of the video's grid.
+        seed: of the clip's own augmentations.
+    """
+
+    footage: Footage
+    clip_index: int
+    seed: int = 0
+
+    @property
+    def row(self) -> int:
+        """Of the list."""
+        return self.footage.sample.row
+
+    @property
+    def label(self) -> int:
+        """Index of the class."""
+        return self.footage.sample.label
+
+
+Group = tuple[Pick, ...]  # of one batch
+RESTS = 10_000  # parts that a share is drawn in
+SURE = 0.9
+"""From this probability of its label on, a video is learnt well enough to rest for a while."""
+
+
+def train_groups(
+    samples: Sequence[Sample], footage: Mapping[int, Footage], job: TrainEncoderJob, epoch: int,
+    known: Mapping[int, float] | None = None,
+) -> list[Group]:  # fmt: skip
+    """Every video `repeats` times, each time by a clip and augmentations drawn for it.
+
+    The repeats of a video stand beside each other, so in the same batch or the next one.
+
+    Args:
+        samples: of the training split, in the list's order.
+        footage: of those that can be read, by row.
+        known: by row, the probability that a video's label was given the last time; who is sure
+            of it skips the share `rest` of the epochs, so that most time goes where something is
+            left to learn (online batch selection: Loshchilov and Hutter, 2015).
+    """
+    sure = {row for row, given in (known or {}).items() if given >= SURE}
+    awake = [s for s in samples if s.row not in sure or not _rests(s, job, epoch)] or samples
+    ordered = sorted(awake, key=lambda sample: draw(job.seed, "order", epoch, sample.row))
+    places = [(sample.row, repeat) for sample in ordered for repeat in range(job.repeats)]
+    return [
+        tuple(_drawn(footage[row], job, epoch, repeat) for row, repeat in group if row in footage)
+        for group in _grouped(places, job.batch_size)
+    ]
+
+
+def _rests(sample: Sample, job: TrainEncoderJob, epoch: int) -> bool:
+    return draw(job.seed, "rest", epoch, sample.row) % RESTS < job.rest * RESTS
+
+
+def _drawn(footage: Footage, job: TrainEncoderJob, epoch: int, repeat: int) -> Pick:
+    name = (job.seed, epoch, footage.sample.row, repeat)
+    clip = footage.first_clip + draw("clip", *name) % footage.clips
+    return Pick(footage, clip, draw("augment", *name))
+
+
+def evaluation_groups(footage: Sequence[Footage], job: TrainEncoderJob) -> list[Group]:
+    """`test_clips` clips of every video, evenly spread; fewer where it has fewer."""
+    picks = [
+        Pick(f, f.first_clip + clip) for f in footage for clip in spread(f.clips, job.test_clips)
+    ]
+    return _grouped(picks, max(1, job.batch_size // job.crops))
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """`wanted` of `count` places, at the middles of equal parts; all where there are fewer."""
+    if wanted >= count:
+        return list(range(count))
+    return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]
+
+
+def _grouped(items: Sequence[Item], size: int) -> list[tuple[Item, ...]]:
+    return [tuple(items[first : first + size]) for first in range(0, len(items), size)]

@@ -1,0 +1,93 @@
+"""What a training would do, found without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vfeat.errors import JobError
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.expanded_config import expanded_config
+from vfeat.models.videomamba_config import (
+    VideoMambaConfig,
+    clip_gflops,
+    num_parameters,
+    resolve_config,
+)
+from vfeat.models.weights import RANDOM, find_weights, stored_config
+from vfeat.train.encoder.data.clip_list import Listing, read_listing
+
+TRAINING_PASSES = 3  # a backward pass costs two forward passes
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The answer to `--dry-run`.
+
+    Attributes:
+        videos: of each class, of each split; None where they are yet to be made.
+        steps: of the optimizer, all epochs.
+        gflops: of one clip's forward pass, 10^9 operations.
+        petaflops: of the whole training, validation left out, 10^15 operations.
+    """
+
+    videos: dict[str, dict[str, int]] | None
+    parameters: int
+    gflops: float
+    steps: int | None
+    petaflops: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def outline(job: TrainEncoderJob) -> Outline:
+    """Read the list and nothing else.
+
+    Raises:
+        JobError, EnvironmentMissing: as `train_encoder` would.
+    """
+    find_weights(job.weights)
+    listing = (
+        None if job.source is None else read_listing(job.source, job.seed, labelled=job.labelled)
+    )
+    classes = 0 if listing is None else len(listing.classes)
+    config = check_shape(job, classes)
+    gflops = clip_gflops(config)
+    counts = None if listing is None else listing.counts()
+    return Outline(counts, num_parameters(config), gflops, *_work(job, listing, gflops))
+
+
+def _work(
+    job: TrainEncoderJob, listing: Listing | None, gflops: float
+) -> tuple[int | None, float | None]:
+    if listing is None:
+        return None, None
+    clips = len(listing.splits["train"]) * job.repeats
+    steps = job.epochs * -(-clips // job.batch_size)
+    return steps, job.epochs * clips * TRAINING_PASSES * gflops / 1e6
+
+
+def model_fields(job: TrainEncoderJob, classes: int) -> dict[str, int]:
+    """What the job says of the network; without a head where nothing is classified."""
+    outputs = 0 if job.objective == "masked" else classes
+    fields = {"num_frames": job.num_frames, "img_size": job.size, "num_classes": outputs}
+    return {**fields, **job.model_options}
+
+
+def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
+    """The network's configuration.
+
+    Raises:
+        JobError: an unknown model or option, a size that its patches do not divide, or new blocks
+            that cannot be.
+    """
+    stored = stored_config(job.weights) if job.weights not in (None, RANDOM) else None
+    config = resolve_config(job.model, model_fields(job, classes), stored)
+    if job.size % config.patch_size or job.num_frames % config.tubelet_size:
+        raise JobError(
+            f"{job.model} cuts frames into patches of {config.patch_size} pixels and tubelets of "
+            f"{config.tubelet_size} frames: --size {job.size} and --num-frames {job.num_frames} "
+            "must be multiples"
+        )
+    return expanded_config(config, job.new_blocks)

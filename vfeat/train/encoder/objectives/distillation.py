@@ -1,0 +1,45 @@
+"""Self-distillation: a smaller trained model keeps a larger one from learning by heart.
+
+Source: Li et al., "VideoMamba", 2024, section 3.3; the official `engine_distill.py`.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from vfeat.models.distilled import Student
+from vfeat.train.encoder.alignment import alignment_loss
+from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch, given
+from vfeat.train.encoder.objectives.teacher import Teacher
+
+
+class Distillation(Objective):
+    """Cross-entropy, and beside it the distance of all tokens from a frozen teacher's.
+
+    Args:
+        student: projects to the teacher's width.
+        weight: of the distance; the official code has 1.
+    """
+
+    model: Student
+
+    def __init__(
+        self, student: Student, teacher: Teacher, weight: float, label_smoothing: float
+    ) -> None:
+        super().__init__(student)
+        self.teacher = teacher
+        self.weight, self.label_smoothing = weight, label_smoothing
+
+    def forward(self, batch: TrainBatch) -> Losses:
+        logits_BK, tokens_BLC = self.model.forward_student(batch.video_BCTSS)
+        wanted_BLC = self.teacher(batch.video_BCTSS).tokens_BLC
+        classification = F.cross_entropy(
+            logits_BK.float(), batch.target_BK, label_smoothing=self.label_smoothing
+        )
+        distillation = alignment_loss(tokens_BLC, wanted_BLC)
+        by_name = {
+            "loss": classification + self.weight * distillation,
+            "classification": classification,
+            "distillation": distillation,
+        }
+        return Losses(by_name, given(logits_BK, batch))

@@ -1,0 +1,183 @@
+"""Training an encoder with Ray Train: the workers of a cluster are the peers of a training.
+
+A worker that dies costs nothing but time:
+Ray Train starts all of them again, and they go on from the last checkpoint, exactly. So the
+encoder's folder must be one that every node reaches: s3://, or a shared disk.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+from vfeat.engine.ray_connection import Connection
+from vfeat.errors import EnvironmentMissing, VfeatError
+from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.data.clip_list import Listing
+from vfeat.train.encoder.device_plan import find_place
+from vfeat.train.encoder.history import EpochLine
+from vfeat.train.encoder.peers import Distributed
+from vfeat.train.encoder.run import prepare
+from vfeat.train.encoder.training import Training
+from vfeat.train.encoder.watch import EncoderWatch, Phase
+
+LOOK_EVERY_S = 0.5
+DEATHS = 3  # of workers, before the training is given up
+
+
+def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
+    """`train_encoder`, by `job.workers` workers of Ray Train.
+
+    Raises:
+        EnvironmentMissing: no cluster, or workers that died again and again.
+        VfeatError: as `train_encoder`.
+    """
+    prepared = prepare(job, watch)
+    if prepared.done is not None:
+        return prepared.done
+    connection = Connection(job.address)
+    try:
+        board = ray.remote(_Board).options(num_cpus=0).remote()
+        # Ray prints what it has to say of workers that die to stdout, where the result belongs.
+        with (
+            redirect_stdout(sys.stderr),
+            tempfile.TemporaryDirectory(prefix="vfeat-ray-") as storage,
+        ):
+            trainer = _trainer(job, prepared.listing, board, storage)
+            return _watched(trainer, board, watch)
+    finally:
+        connection.close()
+
+
+def _trainer(job: TrainEncoderJob, listing: Listing, board: Any, storage: str) -> TorchTrainer:
+    gpus = ray.cluster_resources().get("GPU", 0)
+    use_gpu = bool(gpus) and job.device != "cpu"
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // job.workers)
+    return TorchTrainer(
+        _work,
+        train_loop_config={"job": job, "listing": listing, "board": board},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=job.workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1 if use_gpu else cpus, **({"GPU": 1} if use_gpu else {})},
+        ),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        run_config=ray.train.RunConfig(
+            storage_path=storage, failure_config=ray.train.FailureConfig(max_failures=DEATHS)
+        ),
+    )
+
+
+class _Board:
+    """An actor between the leading worker and the driver: news one way, a wish to stop back."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[str, tuple[Any, ...]]] = []
+        self.wish = False
+        self.over = False
+
+    def tell(self, what: str, *content: Any) -> bool:
+        """News; the answer is whether to stop."""
+        self.news.append((what, content))
+        self.over = self.over or what == "failed"
+        return self.wish
+
+    def is_over(self) -> bool:
+        """Whether a worker has ended the training by an error of ours."""
+        return self.over
+
+    def take(self, stop: bool) -> list[tuple[str, tuple[Any, ...]]]:
+        """All news since the last call."""
+        self.wish = self.wish or stop
+        news, self.news = self.news, []
+        return news
+
+
+class _Far(EncoderWatch):
+    """The watch of a leading worker."""
+
+    def __init__(self, board: Any) -> None:
+        self._board, self._told_s, self._stop = board, 0.0, False
+
+    def advanced(self, phase: Phase, epoch: int, done: int, total: int, loss: float) -> None:
+        now_s = time.monotonic()
+        if now_s - self._told_s > LOOK_EVERY_S:
+            self._told_s = now_s
+            self._tell("advanced", phase, epoch, done, total, loss)
+
+    def epoch_ended(self, line: EpochLine) -> None:
+        self._tell("epoch_ended", line)
+
+    def note(self, text: str) -> None:
+        self._tell("note", text)
+
+    def stopping(self) -> bool:
+        return self._stop
+
+    def _tell(self, what: str, *content: Any) -> None:
+        self._stop = ray.get(self._board.tell.remote(what, *content))
+
+
+def _work(config: dict[str, Any]) -> None:
+    """One worker; Ray Train has set up torch's process group."""
+    job, board = config["job"], config["board"]
+    if ray.get(board.is_over.remote()):  # started again, and the same would come again
+        return
+    context = ray.train.get_context()
+    try:
+        given = None if job.device == "cpu" else get_device()
+        here = context.get_local_world_size()
+        place = find_place(job, context.get_local_rank(), here, given)
+        peers = Distributed(place.device)
+        result = Training(job, config["listing"], peers, place, _Far(board)).run()
+    except VfeatError as error:
+        ray.get(board.tell.remote("failed", error))
+        raise  # so that Ray Train ends the others, which may wait for this one
+    if peers.leads:
+        ray.get(board.tell.remote("done", result))
+
+
+def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str, Any]:
+    """Run the trainer in a thread, and pass the news on from here."""
+    failures: list[Exception] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except Exception as error:  # Ray's, and whatever a worker raised
+            failures.append(error)
+
+    thread = threading.Thread(target=fit, name="vfeat-ray-train", daemon=True)
+    thread.start()
+    outcome: dict[str, Any] = {}
+    calls: dict[str, Callable[..., None]] = {
+        "advanced": watch.advanced, "epoch_ended": watch.epoch_ended, "note": watch.note,
+    }  # fmt: skip
+    while True:
+        alive = thread.is_alive()
+        for what, content in ray.get(board.take.remote(watch.stopping())):
+            if what in calls:
+                calls[what](*content)
+            else:
+                outcome.setdefault(what, content[0])
+        if not alive:
+            break
+        thread.join(LOOK_EVERY_S)
+    if "failed" in outcome:
+        raise outcome["failed"]
+    if "done" in outcome:
+        result: dict[str, Any] = outcome["done"]
+        return result
+    why = failures[0] if failures else "no worker said why"
+    raise EnvironmentMissing(
+        f"Ray Train gave up; the last checkpoint is kept, and the same command goes on: {why}"
+    )

@@ -1,0 +1,187 @@
+"""Features on their way to a model: looked over once, kept in memory up to a budget.
+
+Shape legend: B sequences, L steps, D width, N videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vfeat.errors import JobError
+from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.sequences.reader import SequenceReader
+from vfeat.sequences.windows import SequenceWindow, sliding, whole
+from vfeat.train.budget_cache import Bools, FeatureCache, Steps
+from vfeat.train.labels import listed
+
+SCAN_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded stretches; the mask is None when every step of every one is there."""
+
+    values_BLD: Tensor
+    mask_BL: Tensor | None
+
+    def rows(self, rows: Sequence[int]) -> Batch:
+        """Some of the stretches."""
+        index = torch.tensor(rows, device=self.values_BLD.device)
+        mask = None if self.mask_BL is None else self.mask_BL[index]
+        return Batch(self.values_BLD[index], mask)
+
+
+class Feed:
+    """Windows of videos, read from the dataset or from memory.
+
+    Args:
+        reader: at the level that is learned from.
+        videos: what may be asked for, by place.
+        window_s, hop_s: seconds; None for whole videos.
+        memory_bytes, scratch_bytes: features kept between epochs; what does not fit is read
+            from the dataset again.
+        skip_broken: take steps that are not finite numbers as missing.
+    """
+
+    def __init__(
+        self,
+        reader: SequenceReader,
+        videos: Sequence[SequenceRef],
+        window_s: float | None,
+        hop_s: float | None,
+        memory_bytes: int,
+        scratch_bytes: int,
+        skip_broken: bool,
+    ) -> None:
+        self.videos = videos
+        self.width = reader.width()
+        self.means_ND = np.zeros((len(videos), self.width), np.float32)
+        self.spans = [np.zeros((0, 2), np.int64) for _ in videos]
+        self._every: dict[int, npt.NDArray[np.int64]] = {}  # by clips of a video
+        self._reader = reader
+        self._steps = reader.steps_per_clip()
+        self._window_s, self._hop_s = window_s, hop_s
+        self._broken: set[int] = set()
+        self._skip_broken = skip_broken
+        recipe = reader.dataset.recipe
+        self._clip = recipe.clip
+        stored = np.float16 if recipe.output.dtype == "bfloat16" else np.float32
+        self._cache = FeatureCache(stored, self.width, memory_bytes, scratch_bytes)
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest window of any video; valid after `scan`."""
+        clips = max(int((s[:, 1] - s[:, 0]).max()) + 1 for s in self.spans if len(s))
+        return clips * self._steps
+
+    def scan(self, advanced: Callable[[int, int], None]) -> str | None:
+        """Read every video once: its mean, its windows, and whether its numbers are numbers.
+
+        Returns:
+            What is broken and was left out, as a sentence; None when nothing is.
+
+        Raises:
+            JobError: NaN or infinite values, unless `skip_broken`.
+        """
+        clips = 0
+        stored = sorted(range(len(self.videos)), key=lambda place: self.videos[place].pieces)
+        for done, place in enumerate(stored, start=1):
+            clips += self._look_at(place)
+            advanced(done, len(self.videos))
+        if not self._broken:
+            return None
+        names = listed([self.videos[place].uri for place in sorted(self._broken)])
+        sentence = (
+            f"the features of {len(self._broken)} of {len(self.videos)} videos hold NaN or "
+            f"infinite values, in {clips} clips: {names}"
+        )
+        if not self._skip_broken:
+            raise JobError(f"{sentence}. --allow-missing takes these clips as missing")
+        return sentence
+
+    def window(self, place: int, number: int) -> Steps:
+        """The window of a video at `number`, counted around."""
+        spans = self.spans[place]
+        first, last = spans[number % len(spans)]
+        return self.read(place, int(first), int(last))
+
+    def windows(self, place: int) -> Iterator[Steps]:
+        """All windows of a video that have a step."""
+        for first, last in self.spans[place]:
+            yield self.read(place, int(first), int(last))
+
+    def read(self, place: int, first: int, last: int) -> Steps:
+        """Clips first..last of a video, inclusive."""
+        kept = self._cache.get(place, first * self._steps, (last + 1) * self._steps)
+        if kept is not None:
+            return kept
+        found = self._reader.read(self.videos[place], first, last)
+        steps = Steps(found.values_LD, found.mask_L)
+        return _finite_only(steps, self._steps) if place in self._broken else steps
+
+    def _look_at(self, place: int) -> int:
+        """One video of the scan. Returns its broken clips."""
+        ref = self.videos[place]
+        block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
+        keep = self._cache.has_room(ref.clips * self._steps)
+        total_D, count, broken = np.zeros(self.width), 0, 0
+        pieces, masks = [], []
+        for first in range(0, ref.clips, block):
+            found = self._reader.read(ref, first, min(first + block, ref.clips) - 1)
+            steps = Steps(found.values_LD, found.mask_L)
+            if not np.isfinite(steps.values_LD).all():
+                self._broken.add(place)
+                before = int(steps.mask_L.sum())
+                steps = _finite_only(steps, self._steps)
+                broken += (before - int(steps.mask_L.sum())) // self._steps
+            total_D += steps.values_LD.sum(0, dtype=np.float64)
+            count += int(steps.mask_L.sum())
+            masks.append(steps.mask_L[:: self._steps])
+            if keep:
+                pieces.append(steps)
+        self.means_ND[place] = total_D / max(1, count)
+        self.spans[place] = self._spans(ref.clips, np.concatenate(masks))
+        if keep:
+            values_LD = np.concatenate([p.values_LD for p in pieces])
+            mask_L = np.concatenate([p.mask_L for p in pieces])
+            self._cache.put(place, Steps(values_LD, mask_L))
+        return broken
+
+    def _spans(self, clips: int, present: Bools) -> npt.NDArray[np.int64]:
+        """First and last clip of each window with a clip that is there, [windows, 2]."""
+        if clips not in self._every:
+            stride_s, clip_s = self._clip.stride_s, self._clip.clip_s
+            windows: Iterable[SequenceWindow] = [whole(clips, stride_s, clip_s)]
+            if self._window_s is not None:
+                hop_s = self._hop_s or self._window_s
+                windows = sliding(clips, stride_s, clip_s, self._window_s, hop_s)
+            ends = [(window.first_clip, window.last_clip) for window in windows]
+            self._every[clips] = np.array(ends, np.int64).reshape(-1, 2)
+        spans = self._every[clips]
+        before = np.concatenate([[0], np.cumsum(present)])
+        return spans[before[spans[:, 1] + 1] > before[spans[:, 0]]]
+
+
+def collate(stretches: Sequence[Steps], device: torch.device) -> Batch:
+    """Stretches of any lengths as one float32 batch."""
+    longest = max(len(s.mask_L) for s in stretches)
+    values_BLD = np.zeros((len(stretches), longest, stretches[0].values_LD.shape[1]), np.float32)
+    mask_BL = np.zeros((len(stretches), longest), np.bool_)
+    for row, steps in enumerate(stretches):
+        values_BLD[row, : len(steps.mask_L)] = steps.values_LD
+        mask_BL[row, : len(steps.mask_L)] = steps.mask_L
+    mask = None if mask_BL.all() else torch.from_numpy(mask_BL).to(device)
+    return Batch(torch.from_numpy(values_BLD).to(device), mask)
+
+
+def _finite_only(steps: Steps, per_clip: int) -> Steps:
+    """Clips with a value that is no number become missing, whole."""
+    fine = np.isfinite(steps.values_LD).all(1).reshape(-1, per_clip).all(1).repeat(per_clip)
+    values_LD = np.where(fine[:, None], steps.values_LD, 0)
+    return Steps(values_LD, steps.mask_L & fine)
