@@ -15,9 +15,9 @@ import pytest
 import vfeat
 from tests.engine.jobs import keys, tiny_job, tree, verified
 from vfeat.engine.watch import Totals, Watch
+from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import CircuitOpen, EnvironmentMissing, JobError
 from vfeat.extract.run import ExtractRun, run_job
-from vfeat.extract.spec import Progress
 
 
 @pytest.fixture

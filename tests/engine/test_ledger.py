@@ -7,7 +7,7 @@ import random
 import pytest
 
 from vfeat.engine.lease_ledger import SHARD_KILLS, Ledger
-from vfeat.extract.spec import UnitResult
+from vfeat.engine.worker_protocol import UnitResult
 from vfeat.plan.unit import Lease, Unit
 from vfeat.tables.outcome import Outcome
 

@@ -10,13 +10,12 @@ from vfeat.classify.default_head import default_head
 from vfeat.classify.outdated import again_leases, failed_videos, gained, is_mended
 from vfeat.classify.spec import ClassifySpec, count_predictions
 from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.placement import make_executor
 from vfeat.engine.stage_run import Flow, FlowSettings
 from vfeat.engine.summary import PlanPreview
 from vfeat.engine.watch import Watch
+from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import JobError
-from vfeat.extract.planning import PLAN_VIDEOS, known_videos
-from vfeat.extract.run import make_executor
-from vfeat.extract.spec import UnitResult
 from vfeat.job.spec import ClassifyJob
 from vfeat.models.weights import weights_digest
 from vfeat.plan.sequence_ref import SequenceRef
@@ -27,7 +26,7 @@ from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
-from vfeat.tables.plans import plan_list, plan_table, publish_plan
+from vfeat.tables.plans import PLAN_VIDEOS, known_videos, plan_list, plan_table, publish_plan
 from vfeat.tables.snapshot import IsGone
 
 STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py

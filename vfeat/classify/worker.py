@@ -16,10 +16,9 @@ import numpy as np
 import torch
 
 from vfeat.classify.spec import ClassifySpec, windows_of
+from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import StorageError, UnitError, VfeatError
-from vfeat.extract.encoder import choose_device
-from vfeat.extract.open_shard import publish_file
-from vfeat.extract.spec import Progress, ShardReport, UnitResult
+from vfeat.models.device import choose_device
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.plan.unit import Lease, Unit
@@ -37,6 +36,7 @@ from vfeat.tables.predictions import (
     replaced_rows,
     write_predictions,
 )
+from vfeat.tables.publish import publish_file
 
 BATCH_BYTES = 64 << 20  # of float32 inputs in one forward pass
 

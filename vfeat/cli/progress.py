@@ -20,7 +20,7 @@ from rich.progress import (
 
 from vfeat.cli.terminal import has_bars, make_console, one_line, say
 from vfeat.engine.watch import Totals, Watch
-from vfeat.extract.spec import Progress as WorkerProgress
+from vfeat.engine.worker_protocol import Progress as WorkerProgress
 from vfeat.plan.unit import Planned
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vfeat.corpus import Video
 from vfeat.engine.lease_ledger import Ledger
-from vfeat.extract.spec import Progress, ShardReport, UnitResult
+from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.plan.unit import Lease, Planned

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from vfeat.corpus import Video
 from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
-from vfeat.extract.spec import Progress
+from vfeat.engine.worker_protocol import Progress
 from vfeat.media.children.pool import DecodePool
 from vfeat.plan.probing import planned, probe_videos
 from vfeat.plan.unit import Planned

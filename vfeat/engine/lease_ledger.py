@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
-from vfeat.extract.spec import UnitResult
 from vfeat.plan.unit import Lease
 from vfeat.tables.outcome import Outcome, RangeError
 

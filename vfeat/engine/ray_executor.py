@@ -21,8 +21,8 @@ from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, W
 from vfeat.engine.inline_executor import probe_here
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.ray_connection import Connection
+from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import VfeatError
-from vfeat.extract.spec import Progress, ShardReport
 from vfeat.plan.unit import Lease, Planned
 
 TICK_S = 0.5

@@ -19,8 +19,8 @@ from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpe
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.summary import RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
+from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import ErrorClass, Interrupted
-from vfeat.extract.spec import Progress, ShardReport, UnitResult
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables.committed import committed_shards, read_footers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vfeat.extract.spec import Progress, ShardReport
+from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.plan.unit import Planned
 
 

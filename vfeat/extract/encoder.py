@@ -15,6 +15,7 @@ from torch import Tensor
 from vfeat.errors import EnvironmentMissing
 from vfeat.extract.networks import load_network
 from vfeat.job.fingerprint import Recipe
+from vfeat.models.device import choose_device
 from vfeat.models.flips import over_flips
 
 
@@ -31,21 +32,6 @@ class Encoded:
     embedding: np.ndarray
     labels: tuple[tuple[str, float], ...]
     tokens: np.ndarray | None
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`auto` takes a GPU when torch sees one.
-
-    Raises:
-        EnvironmentMissing: `cuda` was asked for and torch has none.
-    """
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentMissing(
-            "device cuda was asked for, and torch sees no GPU here; use --device cpu, or install "
-            "a CUDA build of torch (`vfeat doctor` shows what is found)"
-        )
-    has_gpu = wanted != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if has_gpu else "cpu")
 
 
 class Encoder:

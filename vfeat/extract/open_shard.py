@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vfeat.errors import StorageError
-from vfeat.extract.spec import UnitResult
+from vfeat.engine.worker_protocol import UnitResult
 from vfeat.job.fingerprint import Recipe
 from vfeat.media.children.task import UnitOutcome
 from vfeat.plan.unit import Lease, Unit
@@ -20,6 +16,7 @@ from vfeat.storage.source import is_local
 from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.outcome import Outcome, RangeError
+from vfeat.tables.publish import publish_file
 from vfeat.tables.schema import RowShape
 
 if TYPE_CHECKING:
@@ -136,28 +133,3 @@ def publish_shard(
         FEATURES.key(shard),
         lambda path: write_features(path, table, outcomes, recipe, shape),
     )
-
-
-def publish_file(
-    root: Root, key: str, write: Callable[[str], None], *, again: bool = False
-) -> bool:
-    """Have a file written in a local temporary place, and publish it in one step.
-
-    Args:
-        again: in place of the file that is there; otherwise that one stands.
-    """
-    handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
-    os.close(handle)
-    try:
-        write(path)
-        if again:
-            root.replace_file(key, path)
-            return True
-        return root.create_file(key, path)
-    except OSError as error:
-        raise StorageError(
-            f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
-            "free some space there or set TMPDIR, then run the same command again"
-        ) from error
-    finally:
-        os.unlink(path)

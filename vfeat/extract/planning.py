@@ -24,9 +24,15 @@ from vfeat.storage.root import Root
 from vfeat.storage.source import is_local
 from vfeat.tables.committed import committed_shards, plan_states, without
 from vfeat.tables.outcome import RangeError
-from vfeat.tables.plans import leases, plan_list, plan_table, publish_plan, read_plan
-
-PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
+from vfeat.tables.plans import (
+    PLAN_VIDEOS,
+    known_videos,
+    leases,
+    plan_list,
+    plan_table,
+    publish_plan,
+    read_plan,
+)
 
 
 class Listing:
@@ -97,15 +103,6 @@ class Listing:
 def _within(uri: str, source: str) -> bool:
     folder = os.path.abspath(source) if is_local(source) else source
     return uri == folder or uri.startswith(folder.rstrip("/") + "/")
-
-
-def known_videos(root: Root, plans: list[str]) -> set[bytes]:
-    """video_ids of the given plans, 16 bytes each."""
-    known: set[bytes] = set()
-    for plan in plans:
-        ids = read_plan(root, plan, ["video_id"]).column("video_id").unique()
-        known.update(bytes.fromhex(video_id) for video_id in ids.to_pylist())
-    return known
 
 
 @dataclass

@@ -9,22 +9,23 @@ import pyarrow as pa
 
 from vfeat.corpus import Corpus, FixedType
 from vfeat.engine.dataset_root import check_dataset, create_dataset
-from vfeat.engine.executor import Executor, ProbeSpec
-from vfeat.engine.inline_executor import InlineExecutor
+from vfeat.engine.executor import ProbeSpec
+from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.stage_run import Flow, FlowSettings
 from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
+from vfeat.engine.worker_protocol import UnitResult
 from vfeat.extract.class_labels import notes
 from vfeat.extract.open_shard import publish_shard
-from vfeat.extract.planning import Listing, Planner, known_videos, plan_retries
+from vfeat.extract.planning import Listing, Planner, plan_retries
 from vfeat.extract.prepare import estimate, make_recipe, row_shape, shard_limits
-from vfeat.extract.spec import ExtractSpec, UnitResult, WorkerSettings
+from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
-from vfeat.job.spec import ExtractJob, Placement
+from vfeat.job.spec import ExtractJob
 from vfeat.storage.root import Root
 from vfeat.tables.extras import column_types
 from vfeat.tables.kind import FEATURES
-from vfeat.tables.plans import plan_list
+from vfeat.tables.plans import known_videos, plan_list
 from vfeat.tables.snapshot import IsGone
 
 
@@ -135,21 +136,7 @@ def run_job(job: ExtractJob, watch: Watch | None = None) -> RunSummary:
         run.close()
 
 
-def uses_gpu(job: Placement) -> bool:
-    """A guess for the plan, before anything is started."""
-    return job.device != "cpu" and os.path.exists("/dev/nvidia0")
-
-
 def decode_workers(job: ExtractJob) -> int:
     """Decoder children of a worker: one a core beside a GPU, fewer where the model needs them."""
     cores = os.cpu_count() or 1
     return job.decode_workers or (max(1, cores - 1) if uses_gpu(job) else max(1, cores // 4))
-
-
-def make_executor(job: Placement) -> Executor:
-    """The place where the job wants its work done. Ray is imported only if it is Ray."""
-    if job.executor == "inline":
-        return InlineExecutor()
-    from vfeat.engine.ray_executor import ClusterSettings, RayExecutor
-
-    return RayExecutor(ClusterSettings(job.address, job.actors, job.gpus_per_actor, job.device))

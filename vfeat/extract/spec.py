@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING
 
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
-from vfeat.tables.features import ClipRow
-from vfeat.tables.outcome import Outcome
-from vfeat.tables.predictions import PredictionRow
 
 if TYPE_CHECKING:
     from vfeat.extract.worker import ExtractWorker
-
-
-@dataclass(frozen=True)
-class UnitResult:
-    """One unit's rows and outcome, before they are in a file."""
-
-    outcome: Outcome
-    rows: tuple[ClipRow | PredictionRow, ...]
 
 
 @dataclass(frozen=True)
@@ -34,37 +23,6 @@ class WorkerSettings:
     decode_workers: int = 1
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     patience_s: float = 120.0
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What the engine learns of a finished lease.
-
-    Attributes:
-        ours: False when another attempt had committed the shard first.
-        results: set only for a unit that was run alone.
-    """
-
-    shard: str
-    outcomes: tuple[Outcome, ...]
-    ours: bool
-    busy_s: float
-    result: UnitResult | None = None
-
-
-@dataclass
-class Progress:
-    """Counters of a worker since its start; seconds are wall time of the pump."""
-
-    pid: int = field(default_factory=os.getpid)
-    clips: int = 0
-    units: int = 0
-    encode_s: float = 0.0
-    wait_s: float = 0.0
-    decode_s: float = 0.0
-    write_s: float = 0.0
-    child_pids: tuple[int, ...] = ()
-    child_rss_bytes: int = 0
 
 
 @dataclass(frozen=True)

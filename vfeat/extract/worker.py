@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.open_shard import OpenShard, changed, decoded, planned_failure, publish_shard
-from vfeat.extract.spec import Progress, ShardReport, WorkerSettings
+from vfeat.extract.spec import WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool

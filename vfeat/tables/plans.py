@@ -23,6 +23,7 @@ from vfeat.tables.parquet import opened, read_table
 from vfeat.tables.schema import UNITS
 
 EXTRA = "extra."  # columns that a list brought along
+PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
 _FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe", "sequence")]
 
 
@@ -123,3 +124,12 @@ def parse_sequence(text: str) -> SequenceRef:
 
 def _json(record: Probe | SequenceRef | None) -> str | None:
     return None if record is None else json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+
+
+def known_videos(root: Root, plans: list[str]) -> set[bytes]:
+    """video_ids of the given plans, 16 bytes each."""
+    known: set[bytes] = set()
+    for plan in plans:
+        ids = read_plan(root, plan, ["video_id"]).column("video_id").unique()
+        known.update(bytes.fromhex(video_id) for video_id in ids.to_pylist())
+    return known

@@ -26,9 +26,8 @@ from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.trainer import autocast
 from vfeat.train.encoder.watch import EncoderWatch, Phase
-from vfeat.train.head.trainer import seeded
 from vfeat.train.metrics import Metrics, measure
-from vfeat.train.seeds import draw
+from vfeat.train.seeds import draw, seeded
 
 
 @dataclass

@@ -30,7 +30,7 @@ from vfeat.train.encoder.data.augment import read_flips
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.history import Progress
 from vfeat.train.encoder.trainer import EncoderTrainer
-from vfeat.train.head.store import check_identity
+from vfeat.train.identity import check_identity
 from vfeat.train.task import SPLITS
 
 CHECKPOINT = "checkpoint.pt"

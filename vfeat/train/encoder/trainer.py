@@ -25,8 +25,7 @@ from vfeat.train.encoder.optimizer import (
     set_learning_rate,
 )
 from vfeat.train.encoder.peers import Peers
-from vfeat.train.head.trainer import seeded
-from vfeat.train.seeds import draw
+from vfeat.train.seeds import draw, seeded
 
 
 @dataclass(frozen=True)

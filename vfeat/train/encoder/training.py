@@ -29,9 +29,8 @@ from vfeat.train.encoder.records import Records
 from vfeat.train.encoder.store import EncoderStore, Identity
 from vfeat.train.encoder.trainer import EncoderTrainer
 from vfeat.train.encoder.watch import EncoderWatch
-from vfeat.train.head.trainer import seeded
 from vfeat.train.metrics import Metrics
-from vfeat.train.seeds import draw
+from vfeat.train.seeds import draw, seeded
 from vfeat.train.task import SPLITS, Split
 
 

@@ -24,6 +24,7 @@ from vfeat.sequences.head import HEAD_FILE, HEADS_FILE, Head
 from vfeat.storage.root import Root
 from vfeat.train.head.curves import draw_curves
 from vfeat.train.head.trainer import HeadTrainer
+from vfeat.train.identity import check_identity
 from vfeat.train.metrics import Metrics
 from vfeat.train.task import Split
 
@@ -105,22 +106,6 @@ def load_checkpoint(root: Root, identity: dict[str, Any], trainers: Sequence[Hea
     for trainer in trainers:
         trainer.load(content["heads"][trainer.task.name])
     return int(content["epoch"])
-
-
-def check_identity(uri: str, found: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Refuse to go on with something else, field by field."""
-    asked = json.loads(json.dumps(asked))
-    lines = [
-        f"{name}: there {found.get(name)!r}, asked for {asked.get(name)!r}"
-        for name in sorted(found.keys() | asked.keys())
-        if found.get(name) != asked.get(name)
-    ]
-    if lines:
-        raise JobError(
-            f"{uri} holds a training with other settings or data; use another --out, or the "
-            "same settings:",
-            *(f"  {line}" for line in lines),
-        )
 
 
 def write_head(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -17,7 +16,7 @@ from vfeat.train.head.feed import Batch
 from vfeat.train.head.objective import Objective
 from vfeat.train.head.spec import TrainSpec
 from vfeat.train.metrics import Metrics
-from vfeat.train.seeds import draw
+from vfeat.train.seeds import draw, seeded
 from vfeat.train.task import Target, Task
 
 
@@ -170,12 +169,3 @@ class HeadTrainer:
     def _autocast(self) -> torch.autocast:
         on = self.spec.bf16 and self.device.type == "cuda"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's random numbers from `seed` inside; outside they go on as if nothing had been."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

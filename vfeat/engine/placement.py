@@ -1,0 +1,23 @@
+"""Where a job runs, decided before anything is started."""
+
+from __future__ import annotations
+
+import os
+
+from vfeat.engine.executor import Executor
+from vfeat.engine.inline_executor import InlineExecutor
+from vfeat.job.spec import Placement
+
+
+def uses_gpu(job: Placement) -> bool:
+    """A guess for the plan, before anything is started."""
+    return job.device != "cpu" and os.path.exists("/dev/nvidia0")
+
+
+def make_executor(job: Placement) -> Executor:
+    """The place where the job wants its work done. Ray is imported only if it is Ray."""
+    if job.executor == "inline":
+        return InlineExecutor()
+    from vfeat.engine.ray_executor import ClusterSettings, RayExecutor
+
+    return RayExecutor(ClusterSettings(job.address, job.actors, job.gpus_per_actor, job.device))

@@ -1,0 +1,48 @@
+"""What passes between the engine and a worker; free of torch, for the driver."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from vfeat.tables.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """One unit's rows and outcome, before they are in a file; rows are of the stage's own type."""
+
+    outcome: Outcome
+    rows: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What the engine learns of a finished lease.
+
+    Attributes:
+        ours: False when another attempt had committed the shard first.
+        results: set only for a unit that was run alone.
+    """
+
+    shard: str
+    outcomes: tuple[Outcome, ...]
+    ours: bool
+    busy_s: float
+    result: UnitResult | None = None
+
+
+@dataclass
+class Progress:
+    """Counters of a worker since its start; seconds are wall time of the pump."""
+
+    pid: int = field(default_factory=os.getpid)
+    clips: int = 0
+    units: int = 0
+    encode_s: float = 0.0
+    wait_s: float = 0.0
+    decode_s: float = 0.0
+    write_s: float = 0.0
+    child_pids: tuple[int, ...] = ()
+    child_rss_bytes: int = 0

@@ -1,0 +1,22 @@
+"""The device that a model runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from vfeat.errors import EnvironmentMissing
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes a GPU when torch sees one.
+
+    Raises:
+        EnvironmentMissing: `cuda` was asked for and torch has none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentMissing(
+            "device cuda was asked for, and torch sees no GPU here; use --device cpu, or install "
+            "a CUDA build of torch (`vfeat doctor` shows what is found)"
+        )
+    has_gpu = wanted != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if has_gpu else "cpu")

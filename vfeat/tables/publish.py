@@ -1,0 +1,35 @@
+"""Finishing a file in a local temporary place and publishing it in one step."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+
+from vfeat.errors import StorageError
+from vfeat.storage.root import Root
+
+
+def publish_file(
+    root: Root, key: str, write: Callable[[str], None], *, again: bool = False
+) -> bool:
+    """Have a file written in a local temporary place, and publish it in one step.
+
+    Args:
+        again: in place of the file that is there; otherwise that one stands.
+    """
+    handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
+    os.close(handle)
+    try:
+        write(path)
+        if again:
+            root.replace_file(key, path)
+            return True
+        return root.create_file(key, path)
+    except OSError as error:
+        raise StorageError(
+            f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
+            "free some space there or set TMPDIR, then run the same command again"
+        ) from error
+    finally:
+        os.unlink(path)
