@@ -11,7 +11,7 @@ from vfeat.classify.outdated import again_leases, failed_videos, gained, is_mend
 from vfeat.classify.spec import ClassifySpec, count_predictions
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor
-from vfeat.engine.stage_run import Flow, FlowSettings
+from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview
 from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
@@ -33,7 +33,7 @@ STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from bench
 SHARD_ROWS = 1_000_000
 
 
-class ClassifyRun(Flow):
+class ClassifyRun(StageRun):
     """`vfeat classify` being carried out."""
 
     def __init__(self, job: ClassifyJob, watch: Watch) -> None:
@@ -42,7 +42,7 @@ class ClassifyRun(Flow):
         self.heads = _heads(job.heads or (default_head(self.features),))
         for head in self.heads:
             head.check(self.features)
-        settings = FlowSettings(
+        settings = RunSettings(
             "predictions", job.executor, job.breaker_first_units, job.breaker_error_share,
             retries=job.retry_errors is not None,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from vfeat.sequences.head import Head
 from vfeat.sequences.windows import SequenceWindow, sliding, whole
 
 if TYPE_CHECKING:
-    from vfeat.classify.worker import ClassifyWorker
+    from vfeat.engine.executor import Worker
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ClassifySpec:
             self.window_s, self.hop_s, self.windows, self.top_k, self.embedding,
         )  # fmt: skip
 
-    def build(self) -> ClassifyWorker:
+    def build(self) -> Worker:
         """Load the heads."""
         from vfeat.classify.worker import ClassifyWorker
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, show, surroundings, train
+from vfeat.cli import classify, extract, inspect, jobs, show, surroundings, train
 
 app = typer.Typer(
     name="vfeat",
@@ -36,8 +36,8 @@ def _root(
 
 app.command("extract")(extract.extract)
 app.command("classify")(classify.classify)
-app.command("plan")(extract.plan)
-app.command("run")(extract.run)
+app.command("plan")(jobs.plan)
+app.command("run")(jobs.run)
 app.command("status")(inspect.status)
 app.command("show")(show.show)
 app.command("verify")(inspect.verify)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vfeat.cli import flags
-from vfeat.cli.extract import carry_out
+from vfeat.cli.jobs import carry_out
 
 
 def classify(

@@ -24,7 +24,7 @@ def status(
     from vfeat.cli.report import pairs, size_text
     from vfeat.cli.terminal import make_console, say, say_json
     from vfeat.storage.root import Root
-    from vfeat.tables.kind import FEATURES, kind_of
+    from vfeat.tables.kind import kind_of
     from vfeat.tables.status import dataset_status, video_lines
 
     found = dataset_status(out)
@@ -44,7 +44,7 @@ def status(
     table.add_row("last run", found.last_run or "none finished yet")
     make_console(soft_wrap=True).print(table)
     if found.shards_done < found.shards:
-        command = "extract" if kind_of(Root(out)) is FEATURES else "classify"
+        command = kind_of(Root(out)).command
         say(f"Unfinished: run the same vfeat {command} command again to go on.")
 
 
@@ -109,7 +109,7 @@ def errors(
     """List the failed clip ranges that no later run has mended."""
     from vfeat.cli.terminal import make_console, make_table, say, say_json
     from vfeat.storage.root import Root
-    from vfeat.tables.kind import FEATURES, kind_of
+    from vfeat.tables.kind import kind_of
     from vfeat.tables.status import open_errors
 
     found = [e for e in open_errors(out) if error_class in (None, e["error_class"])]
@@ -127,5 +127,5 @@ def errors(
         clips = f"{error['first_clip']} to {error['last_clip']}"
         table.add_row(error["error_class"], clips, error["message"])
     make_console().print(table)
-    command = "extract" if kind is FEATURES else "classify"
+    command = kind.command
     say(f"Try them again with:  vfeat {command} ... --retry-errors all   ({len(found)} ranges)")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfeat.engine.stage_run import Flow
+    from vfeat.engine.stage_run import StageRun
     from vfeat.engine.watch import Watch
 
 INTERRUPTED = 130
@@ -34,7 +34,7 @@ def signals_to(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
+def interruptible(run: StageRun, watch: Watch, again: str) -> Iterator[None]:
     """Let the running shards be finished, then stop.
 
     Args:
@@ -61,7 +61,7 @@ def interruptible(run: Flow, watch: Watch, again: str) -> Iterator[None]:
         yield
 
 
-def _leave_when_still(run: Flow, leave_now: Callable[[], None]) -> None:
+def _leave_when_still(run: StageRun, leave_now: Callable[[], None]) -> None:
     """Call `leave_now` when running shards have got no further for GRACE_S."""
     last, since_s = run.moved(), time.monotonic()
     while run.working:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def show(
 
     found = shown_rows(out, rows, video)
     if json_output:
-        say_json([dataclasses.asdict(row) for row in found])
+        say_json([_json(row) for row in found])
         return
     if not found:
         say("No rows.")
@@ -36,18 +36,27 @@ def show(
     make_console().print(_table(found, labels))
 
 
+def _json(row: ShownRow) -> dict[str, Any]:
+    fields = dataclasses.asdict(row)
+    return {**fields, **fields.pop("others")}
+
+
 def _table(rows: list[ShownRow], labels: int) -> Table:
     """A video's name stands at its first row only."""
     from vfeat.cli.terminal import make_table
 
     table = make_table()
-    of_clips = rows[0].head is None
+    first = rows[0]
+    of_clips = first.head is None
     table.add_column("video", overflow="fold")
-    for name in ("from", "to"):
+    for name in ("from", "to") if first.start_s is not None else ():
         table.add_column(name, justify="right")
     if not of_clips:
         table.add_column("head")
-    table.add_column("label" if labels == 1 else "labels", overflow="fold")
+    for name in first.others:
+        table.add_column(name, justify="right")
+    if not first.others:
+        table.add_column("label" if labels == 1 else "labels", overflow="fold")
     before = None
     for row in rows:
         name = row.uri.rpartition("/")[2] if row.uri != before else ""
@@ -56,5 +65,7 @@ def _table(rows: list[ShownRow], labels: int) -> Table:
         before = row.uri
         best = ", ".join(f"{label} {score:.0%}" for label, score in row.labels[:labels])
         head = [] if of_clips else [(row.head or "").rstrip("/").rpartition("/")[2]]
-        table.add_row(name, f"{row.start_s:.2f} s", f"{row.end_s:.2f} s", *head, best)
+        times = [f"{time:.2f} s" for time in (row.start_s, row.end_s) if time is not None]
+        others = [str(value) for value in row.others.values()] or [best]
+        table.add_row(name, *times, *head, *others)
     return table

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from vfeat.corpus import Video
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
-from vfeat.job.fingerprint import Recipe
-from vfeat.job.recipe import DecodeLimits
-from vfeat.plan.unit import Lease, Planned
+from vfeat.plan.unit import Lease
 
 
 @dataclass(frozen=True)
@@ -60,23 +57,23 @@ class WorkerSpec(Protocol):
     def build(self) -> Worker: ...
 
 
-@dataclass(frozen=True)
-class ProbeSpec:
-    """What probing needs to know."""
+class BatchWork(Protocol):
+    """Work on many small items before any worker is started; pickles."""
 
-    recipe: Recipe
-    limits: DecodeLimits
+    def __call__(self, items: Iterable[Any], cores: int | None = None) -> Iterator[Any]:
+        """Yield a result for each item, in any order, on so many cores; None: all there are."""
+        ...
 
 
 class Executor(Protocol):
-    """Runs probes and leases. Executors know nothing of tables, stages nothing of executors."""
+    """The place where leases are worked on. Executors know no table, stages no executor."""
 
     def workers(self) -> int:
         """How many workers a plan should count on."""
         ...
 
-    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
-        """Probe videos; results in any order."""
+    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
+        """Apply work to all items; results in any order."""
         ...
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:

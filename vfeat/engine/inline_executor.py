@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from vfeat.corpus import Video
-from vfeat.engine.executor import Beat, Event, Finished, ProbeSpec, Worker, WorkerSpec
+from vfeat.engine.executor import BatchWork, Beat, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress
-from vfeat.media.children.pool import DecodePool
-from vfeat.plan.probing import planned, probe_videos
-from vfeat.plan.unit import Planned
-
-
-def probe_here(
-    spec: ProbeSpec, videos: Iterable[Video], children: int | None = None
-) -> Iterator[Planned]:
-    """Probe in this machine's own decoder children, one for each core unless told."""
-    children = children or max(1, min(8, os.cpu_count() or 1))
-    with DecodePool(spec.recipe.clip, spec.recipe.frame, spec.limits, children) as pool:
-        for video, found in probe_videos(pool, videos, children):
-            yield planned(video, found)
 
 
 class InlineExecutor:
@@ -34,8 +20,8 @@ class InlineExecutor:
     def workers(self) -> int:
         return 1
 
-    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
-        yield from probe_here(spec, videos)
+    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
+        yield from work(items)
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
         worker = self._worker = spec.build()

@@ -16,20 +16,18 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from vfeat.corpus import Video
-from vfeat.engine.executor import Assembled, Beat, Event, Finished, ProbeSpec, WorkerSpec
-from vfeat.engine.inline_executor import probe_here
+from vfeat.engine.executor import Assembled, BatchWork, Beat, Event, Finished, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import VfeatError
-from vfeat.plan.unit import Lease, Planned
+from vfeat.plan.unit import Lease
 
 TICK_S = 0.5
 BEAT_S = 1.0
 LEASES = 2  # one in flight, one prefetched
-PROBE_HERE = 256  # fewer videos than this are probed by the driver: Ray would cost more
-PROBE_BATCH = 64
+MAP_HERE = 256  # fewer items than this are done by the driver: Ray would cost more
+MAP_BATCH = 64
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
 
@@ -118,19 +116,19 @@ class RayExecutor:
         per_node = -(-self._wanted() // max(1, len(cpus)))
         return max(1, min(cpus, default=1) // per_node)
 
-    def probe(self, spec: ProbeSpec, videos: Iterable[Video]) -> Iterator[Planned]:
-        source = iter(videos)
-        first = list(islice(source, PROBE_HERE))
-        if len(first) < PROBE_HERE:
-            yield from probe_here(spec, first)
+    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
+        source = iter(items)
+        first = list(islice(source, MAP_HERE))
+        if len(first) < MAP_HERE:
+            yield from work(first)
             return
         self._start()
-        probe = ray.remote(num_cpus=1, max_retries=3)(_probe)
+        apply = ray.remote(num_cpus=1, max_retries=3)(_apply)
         limit = 2 * int(ray.cluster_resources().get("CPU", 1))
-        batches = _batched(_chain(first, source), PROBE_BATCH)
+        batches = _batched(_chain(first, source), MAP_BATCH)
         running: list[Any] = []
         for batch in batches:
-            running.append(probe.remote(spec, batch))
+            running.append(apply.remote(work, batch))
             while len(running) >= limit:
                 done, running = ray.wait(running, num_returns=1)
                 yield from _get(done[0])
@@ -261,8 +259,8 @@ class RayExecutor:
             self._connection = None
 
 
-def _probe(spec: ProbeSpec, videos: list[Video]) -> list[Planned]:
-    return list(probe_here(spec, videos, children=1))
+def _apply(work: BatchWork, batch: list[Any]) -> list[Any]:
+    return list(work(batch, cores=1))
 
 
 def _get(ref: Any) -> Any:
@@ -285,13 +283,13 @@ def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
     return tuple(results[place] for place in sorted(results))
 
 
-def _chain(first: list[Video], rest: Iterator[Video]) -> Iterator[Video]:
+def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     yield from first
     yield from rest
 
 
-def _batched(videos: Iterator[Video], size: int) -> Iterator[list[Video]]:
-    while batch := list(islice(videos, size)):
+def _batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while batch := list(islice(items, size)):
         yield batch
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
-from vfeat.engine.summary import RunSummary, environment, write_run
+from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import ErrorClass, Interrupted
@@ -33,7 +33,7 @@ MAX_WARNINGS = 20  # shown while a run goes on
 
 
 @dataclass(frozen=True)
-class FlowSettings:
+class RunSettings:
     """What the flow itself takes from a job.
 
     Attributes:
@@ -47,7 +47,7 @@ class FlowSettings:
     retries: bool = False
 
 
-class Flow(ABC):
+class StageRun(ABC):
     """A job being carried out; a stage says how to plan and how to publish.
 
     Args:
@@ -57,9 +57,7 @@ class Flow(ABC):
         watch: who wants to know how it goes.
     """
 
-    def __init__(
-        self, root: Root, executor: Executor, settings: FlowSettings, watch: Watch
-    ) -> None:
+    def __init__(self, root: Root, executor: Executor, settings: RunSettings, watch: Watch) -> None:
         self.root = root
         self.executor = executor
         self.settings = settings
@@ -82,6 +80,10 @@ class Flow(ABC):
     @abstractmethod
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         """Commit a shard that the driver had to put together itself."""
+
+    @abstractmethod
+    def preview(self) -> PlanPreview:
+        """Return what a run would do; writes nothing."""
 
     def interrupt(self) -> None:
         """Take no more shards; those running are finished.

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from vfeat.corpus import MISSING_ETAG, Corpus, Video
 from vfeat.engine.breaker import Breaker
-from vfeat.engine.executor import Executor, ProbeSpec
+from vfeat.engine.executor import Executor
 from vfeat.engine.watch import Watch
 from vfeat.errors import ErrorClass, JobError, VfeatError
+from vfeat.extract.probing import Probing
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import ShardLimits, pack, units_of
 from vfeat.plan.unit import Planned, Unit
@@ -120,7 +121,7 @@ class Planner:
     root: Root
     plans: int
     executor: Executor
-    probe: ProbeSpec
+    probing: Probing
     estimate: Estimate
     limits: ShardLimits
     breaker: Breaker | None
@@ -134,7 +135,7 @@ class Planner:
         while chunk := list(islice(source, PLAN_VIDEOS)):
             order = {video.video_id: place for place, video in enumerate(chunk)}
             planned = []
-            for video in self.executor.probe(self.probe, chunk):
+            for video in self.executor.map(self.probing, chunk):
                 count += 1
                 planned.append(video)
                 self.watch.probed(video, count)

@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from vfeat.corpus import Corpus, FixedType
 from vfeat.engine.dataset_root import check_dataset, create_dataset
-from vfeat.engine.executor import ProbeSpec
 from vfeat.engine.placement import make_executor, uses_gpu
-from vfeat.engine.stage_run import Flow, FlowSettings
+from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
@@ -19,6 +18,7 @@ from vfeat.extract.class_labels import notes
 from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Listing, Planner, plan_retries
 from vfeat.extract.prepare import estimate, make_recipe, row_shape, shard_limits
+from vfeat.extract.probing import Probing
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
@@ -29,13 +29,13 @@ from vfeat.tables.plans import known_videos, plan_list
 from vfeat.tables.snapshot import IsGone
 
 
-class ExtractRun(Flow):
+class ExtractRun(StageRun):
     """`vfeat extract` being carried out."""
 
     def __init__(self, job: ExtractJob, watch: Watch) -> None:
         self.job = job
         self.recipe: Recipe = make_recipe(job)
-        settings = FlowSettings(
+        settings = RunSettings(
             "clips", job.executor, job.breaker_first_units, job.breaker_error_share,
             retries=job.retry_errors is not None,
         )  # fmt: skip
@@ -117,7 +117,7 @@ class ExtractRun(Flow):
             gpu=uses_gpu(self.job), workers=workers, decoders=decode_workers(self.job),
         )  # fmt: skip
         return Planner(
-            self.root, len(plans), self.executor, ProbeSpec(self.recipe, self.job.limits),
+            self.root, len(plans), self.executor, Probing(self.recipe, self.job.limits),
             figure, shard_limits(self.job), self.breaker("probing"), self.watch,
             listing.column_types,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 
 if TYPE_CHECKING:
-    from vfeat.extract.worker import ExtractWorker
+    from vfeat.engine.executor import Worker
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ExtractSpec:
     recipe: Recipe
     settings: WorkerSettings
 
-    def build(self) -> ExtractWorker:
+    def build(self) -> Worker:
         """Load the model and start the decoder children."""
         # Read when torch is imported: its idle threads would spin and steal from the decoders.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

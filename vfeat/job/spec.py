@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vfeat.errors import ErrorClass, JobError
+from vfeat.job.kinds import KINDS, load
 from vfeat.job.recipe import (
     ClipSpec,
     DecodeLimits,
@@ -202,11 +203,6 @@ class ClassifyJob(Placement):
 
 
 Job = ExtractJob | ClassifyJob | TrainEncoderJob
-_KINDS: dict[str, type[ExtractJob] | type[ClassifyJob] | type[TrainEncoderJob]] = {
-    "extract": ExtractJob,
-    "classify": ClassifyJob,
-    "train-encoder": TrainEncoderJob,
-}
 
 
 def parse_extract(fields: dict[str, Any]) -> ExtractJob:
@@ -229,13 +225,15 @@ def parse_job(fields: dict[str, Any]) -> Job:
     Raises:
         JobError: naming every wrong field, what was given, and the nearest right name.
     """
-    kind = fields.get("kind", "extract")
-    model = _KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        known = ", ".join(_KINDS)
-        raise JobError(f"kind: {kind!r} is not a job that vfeat knows; expected {known}")
+    name = fields.get("kind", "extract")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        known = ", ".join(KINDS)
+        raise JobError(f"kind: {name!r} is not a job of vfeat; expected {known}")
+    model: type[BaseModel] = load(kind.job)
     try:
-        return model.model_validate(fields)
+        job: Job = model.model_validate(fields)  # type: ignore[assignment]
+        return job
     except ValidationError as error:
         raise JobError(*(_sentence(e, model) for e in error.errors())) from None
 

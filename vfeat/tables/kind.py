@@ -1,10 +1,12 @@
-"""The two datasets that vfeat writes, and in what their tables differ."""
+"""The kinds of datasets, one for each stage, and in what their tables differ."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 
+from vfeat.errors import JobError
+from vfeat.job.kinds import KINDS, load
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 
@@ -17,30 +19,47 @@ class TableKind:
         format: what `dataset.json` calls it.
         folder: where its committed files stand.
         index: the column that, with `video_id`, is a row's key.
-        vector: the column of numbers that must be finite.
+        vector: the column of numbers that must be finite; None without one.
         noun: what a row is of, for people.
+        command: the command that writes it.
+        shown: columns that `vfeat show` prints beside the video.
     """
 
     format: str
     folder: str
     index: str
-    vector: str
+    vector: str | None
     noun: str
+    command: str
+    shown: tuple[str, ...]
 
     def key(self, shard: str) -> str:
         """Key of a shard's file."""
         return f"{self.folder}/{shard}.parquet"
 
 
-FEATURES = TableKind("vfeat-features", layout.FEATURES, "clip_index", "embedding", "clip")
+FEATURES = TableKind(
+    "vfeat-features", layout.FEATURES, "clip_index", "embedding", "clip", "extract",
+    ("start_s", "end_s", "labels"),
+)  # fmt: skip
 PREDICTIONS = TableKind(
-    "vfeat-predictions", layout.PREDICTIONS, "prediction_index", "logits", "prediction"
-)
+    "vfeat-predictions", layout.PREDICTIONS, "prediction_index", "logits", "prediction",
+    "classify", ("start_s", "end_s", "head", "window_index", "labels"),
+)  # fmt: skip
 
 
 def kind_of(root: Root) -> TableKind:
-    """The kind of a root; a root without a dataset will hold features."""
+    """Return the kind of a root; a root without a dataset will hold features.
+
+    Raises:
+        JobError: a stage wrote it that is not in the table of jobs.
+    """
     if not root.exists(layout.DATASET):
         return FEATURES
     found = json.loads(root.read_bytes(layout.DATASET))["format"]
-    return PREDICTIONS if found == PREDICTIONS.format else FEATURES
+    for job in KINDS.values():
+        if job.dataset is not None:
+            kind: TableKind = load(job.dataset)
+            if kind.format == found:
+                return kind
+    raise JobError(f"{root.uri} holds {found!r}, which no stage of this vfeat writes")

@@ -1,38 +1,41 @@
-"""Committed rows for a person: of each clip or prediction its times and its labels."""
+"""Committed rows for a person: the columns that their kind of dataset shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
-from vfeat.tables.kind import FEATURES, kind_of
+from vfeat.tables.kind import kind_of
 from vfeat.tables.parquet import opened
 
 _BATCH_ROWS = 1024
-_COLUMNS = ["uri", "start_s", "end_s", "labels"]
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row of `features/` or `predictions/`.
+    """A row of a committed file.
 
     Attributes:
+        start_s, end_s: seconds from the first frame; None in datasets without times.
+        labels: name and score, best first.
         head: the head that predicted; None for a clip.
         window: of a prediction, None for the whole video and for a clip.
-        labels: name and score, best first.
+        others: further columns that the kind of dataset shows, by name.
     """
 
     uri: str
-    start_s: float
-    end_s: float
+    start_s: float | None
+    end_s: float | None
     labels: tuple[tuple[str, float], ...]
     head: str | None = None
     window: int | None = None
+    others: dict[str, Any] = field(default_factory=dict)
 
 
 def shown_rows(uri: str, count: int, part_of_uri: str = "") -> list[ShownRow]:
@@ -53,14 +56,14 @@ def shown_rows(uri: str, count: int, part_of_uri: str = "") -> list[ShownRow]:
 
 def _rows(root: Root) -> Iterator[ShownRow]:
     kind = kind_of(root)
-    of_clips = kind is FEATURES
-    columns = _COLUMNS if of_clips else [*_COLUMNS, "head", "window_index"]
+    columns = ["uri", *kind.shown]
     for shard in sorted(committed_shards(root)):
         with opened(root, kind.key(shard)) as reader:
             for batch in reader.batches(_BATCH_ROWS, columns):
                 for row in batch.to_pylist():
-                    labels = tuple((entry["label"], entry["score"]) for entry in row["labels"])
+                    labels = row.pop("labels", ())
                     yield ShownRow(
-                        row["uri"], row["start_s"], row["end_s"], labels,
-                        row.get("head"), row.get("window_index"),
+                        row.pop("uri"), row.pop("start_s", None), row.pop("end_s", None),
+                        tuple((entry["label"], entry["score"]) for entry in labels),
+                        row.pop("head", None), row.pop("window_index", None), row,
                     )  # fmt: skip

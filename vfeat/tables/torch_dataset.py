@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-if TYPE_CHECKING:
-    from vfeat.tables.dataset import FeatureDataset
+
+class Sequences(Protocol):
+    """A features dataset, as far as it is needed here."""
+
+    def sequences(self) -> Iterator[Any]: ...
 
 
 class SequenceDataset(IterableDataset[dict[str, Any]]):
     """One item for each video; workers of a DataLoader take every n-th video."""
 
-    def __init__(self, features: FeatureDataset) -> None:
+    def __init__(self, features: Sequences) -> None:
         self.features = features
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -127,6 +127,8 @@ def _rows(table: pa.Table, outcomes: list[Outcome], kind: TableKind) -> Iterator
             f"{len(missing)} {kind.noun}s have neither row nor error, {len(extra)} rows no "
             f"{kind.noun}"
         )
+    if kind.vector is None:
+        return
     vectors = table.column(kind.vector).combine_chunks()
     values = vectors.flatten().to_numpy(zero_copy_only=False)
     broken = int((~np.isfinite(values)).sum())
