@@ -11,7 +11,7 @@ from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
-from vfeat.tables.kind import kind_of
+from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts
@@ -53,7 +53,7 @@ def dataset_status(uri: str) -> DatasetStatus:
     last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
     return DatasetStatus(
         out=root.uri,
-        made_by=_made_by(about),
+        made_by=_made_by(about, kind_of(root)),
         untrained=about["untrained"],
         videos=dict(statuses),
         planned_clips=total["planned_clips"],
@@ -117,12 +117,14 @@ def open_errors(uri: str) -> list[dict[str, Any]]:
     return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
 
 
-def _made_by(about: dict[str, Any]) -> str:
+def _made_by(about: dict[str, Any], kind: TableKind) -> str:
     recipe = about["recipe"]
     if "heads" in recipe:
         return "heads " + ", ".join(head["task"] for head in recipe["heads"])
-    weights = "untrained" if about["untrained"] else recipe["model"]["weights"]
-    return f"{recipe['model']['name']} ({weights})"
+    if "model" in recipe:
+        weights = "untrained" if about["untrained"] else recipe["model"]["weights"]
+        return f"{recipe['model']['name']} ({weights})"
+    return f"vfeat {kind.command}"
 
 
 def _last_run(run: dict[str, Any]) -> str:
