@@ -88,6 +88,18 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
         videos += part.videos.slice(0, limit - len(videos)).to_pylist()
         if len(videos) == limit:
             break
+    spans = _spans(root, videos) if "start_s" in kind_of(root).shown else {}
+    return [
+        VideoLine(
+            row["uri"], row["status"], row["duration_s"], row["clips"], row["planned_clips"],
+            *spans.get(row["video_id"], (None, None)),
+        )
+        for row in videos
+    ]  # fmt: skip
+
+
+def _spans(root: Root, videos: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Return where the rows of each video start and end, seconds."""
     spans: dict[str, tuple[float, float]] = {}
     wanted = {piece["file"] for video in videos for piece in video["files"]}
     for key in sorted(wanted):
@@ -99,13 +111,7 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
                 min(before[0], row["start_s_min"]),
                 max(before[1], row["end_s_max"]),
             )
-    return [
-        VideoLine(
-            row["uri"], row["status"], row["duration_s"], row["clips"], row["planned_clips"],
-            *spans.get(row["video_id"], (None, None)),
-        )
-        for row in videos
-    ]  # fmt: skip
+    return spans
 
 
 _COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
