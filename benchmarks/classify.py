@@ -29,7 +29,7 @@ import pyarrow.dataset as pads
 import torch
 
 import vfeat
-from tests.train.generated import recipe_of, write_dataset
+from tests.train.head.generated import recipe_of, write_dataset
 from vfeat.classify.run import ClassifyRun
 from vfeat.engine.watch import Watch
 from vfeat.job.spec import ClassifyJob, parse_job

@@ -12,8 +12,8 @@ import torch
 
 import vfeat
 from tests.engine.jobs import tiny_job, verified
-from tests.engine.test_class_labels import VIDEO
-from tests.engine.test_packaged_model import bare_job, packaged
+from tests.extract.test_class_labels import VIDEO
+from tests.extract.test_packaged_model import bare_job, packaged
 from vfeat.classify.default_head import CAMERA_STYLE
 from vfeat.classify.run import ClassifyRun
 from vfeat.engine.watch import Watch

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.classifying import by_name, classify, make_head
+from tests.classify.classifying import by_name, classify, make_head
 from tests.engine.commands import kill, run, start, summary, wait_until
 from tests.engine.jobs import verified
-from tests.train.generated import random_videos, recipe_of, write_dataset, write_plan
+from tests.train.head.generated import random_videos, recipe_of, write_dataset, write_plan
 from vfeat.storage.root import Root
 
 WIDTH, VIDEOS = 8, 600

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.train.generated import video_id, write_dataset
+from tests.train.head.generated import video_id, write_dataset
 from vfeat.cli.app import app
 from vfeat.errors import JobError
 from vfeat.plan.sequence_ref import SequenceRef

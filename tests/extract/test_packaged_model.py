@@ -12,7 +12,7 @@ import torch
 
 import vfeat
 from tests.engine.jobs import verified
-from tests.engine.test_class_labels import CONFIG, VIDEO, Heard, labels
+from tests.extract.test_class_labels import CONFIG, VIDEO, Heard, labels
 from vfeat.errors import EnvironmentMissing
 from vfeat.extract.run import ExtractRun, run_job
 from vfeat.job.recipe import ClipSpec, FrameSpec

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import vfeat
-from tests.train.generated import random_videos, write_dataset
+from tests.train.head.generated import random_videos, write_dataset
 from vfeat.errors import JobError
 from vfeat.sequences.head import load_heads
 from vfeat.sequences.reader import SequenceReader

@@ -9,10 +9,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.engine.classifying import by_name, make_head
+from tests.classify.classifying import by_name, make_head
 from tests.engine.commands import kill, run, start, wait_until
 from tests.engine.jobs import verified
-from tests.train.generated import write_dataset
+from tests.train.head.generated import write_dataset
 
 WIDTH, VIDEOS = 8, 1600
 SHARDS = ("--shard-minutes", "0.00007")  # about a hundred of these videos

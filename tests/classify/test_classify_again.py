@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.classifying import by_name, classify, classify_run, make_head, rows
+from tests.classify.classifying import by_name, classify, classify_run, make_head, rows
 from tests.engine.commands import run, summary
 from tests.engine.jobs import tree, verified
-from tests.train.generated import random_videos, recipe_of, write_dataset, write_plan
+from tests.train.head.generated import random_videos, recipe_of, write_dataset, write_plan
 from vfeat.sequences.reader import SequenceReader
 from vfeat.tables import dataset
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.train.generated import write_dataset
+from tests.train.head.generated import write_dataset
 
 STEPS, WIDTH, APART = 400, 16, 200
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.classifying import make_head
+from tests.classify.classifying import make_head
 from tests.engine.commands import REPOSITORY, environment
-from tests.train.generated import recipe_of, write_dataset
+from tests.train.head.generated import recipe_of, write_dataset
 
 WIDTH, CLIP_S = 64, 2.0
 # Peak memory beyond what the process held before, in bytes, of a run in this very process.
 CLASSIFY = """
 import json, sys
 import torch
-from tests.engine.classifying import classify, rows
+from tests.classify.classifying import classify, rows
 torch.set_num_threads(1)
 
 def status(name):

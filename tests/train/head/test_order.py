@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.train.order import write_order_task
+from tests.train.head.order import write_order_task
 from vfeat.train.head.run import train_heads
 from vfeat.train.head.spec import TrainSpec
 

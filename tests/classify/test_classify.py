@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import vfeat
-from tests.engine.classifying import CLASSES, classify, make_head, rows
+from tests.classify.classifying import CLASSES, classify, make_head, rows
 from tests.engine.commands import TINY_FLAGS, run, summary
 from tests.engine.jobs import tiny_job, tree, verified
 from vfeat.errors import JobError

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.engine.commands import run
-from tests.train.generated import write_dataset
+from tests.train.head.generated import write_dataset
 from vfeat.train.head.run import train_heads
 from vfeat.train.head.spec import TrainSpec
 

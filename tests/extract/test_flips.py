@@ -13,7 +13,7 @@ import torch
 
 import vfeat
 from tests.engine.jobs import tiny_job, verified
-from tests.engine.test_class_labels import CONFIG
+from tests.extract.test_class_labels import CONFIG
 from vfeat.errors import JobError
 from vfeat.extract.prepare import make_recipe
 from vfeat.extract.run import run_job

@@ -17,7 +17,7 @@ import torch
 
 import vfeat
 from tests.engine.commands import kill, run, start, wait_until
-from tests.train.generated import recipe_of, write_dataset
+from tests.train.head.generated import recipe_of, write_dataset
 from vfeat.errors import JobError
 from vfeat.sequences.head import load_head, load_head_model, load_heads
 from vfeat.train.head.run import train_heads

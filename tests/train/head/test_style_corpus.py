@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import vfeat
-from tests.train.generated import write_dataset
+from tests.train.head.generated import write_dataset
 from vfeat.errors import JobError
 from vfeat.synthetic.labels import LABELS
 from vfeat.synthetic.styles import STYLES

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.classifying import make_head
-from tests.train.generated import recipe_of, write_dataset
+from tests.classify.classifying import make_head
+from tests.train.head.generated import recipe_of, write_dataset
 from vfeat.cli import main
 
 WIDTH, VIDEOS = 4, 20
