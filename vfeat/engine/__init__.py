@@ -1,1 +1,1 @@
-"""Where and when: leases, executors, the run. `cluster.py` alone imports Ray."""
+"""The generic engine: leases, executors and the run of a stage. No file here names a stage."""

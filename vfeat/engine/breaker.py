@@ -12,7 +12,7 @@ EXIT_CODES: dict[ErrorClass, int] = {"storage": 5, "internal": 1}
 
 
 class Breaker:
-    """Counts unit failures and opens when they look like one cause.
+    """Counter of unit failures that stops a job when they share one cause.
 
     Args:
         first_units: opens when this many first units all fail.
@@ -29,7 +29,7 @@ class Breaker:
         self.example: dict[ErrorClass, str] = {}
 
     def record(self, failures: Iterable[tuple[ErrorClass, str] | None]) -> None:
-        """Take unit results: None for one that worked, else its class and message.
+        """Count unit results: None for a success, else error class and message.
 
         Raises:
             CircuitOpen: with the commonest class, an example, and what to do.

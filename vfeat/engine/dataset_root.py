@@ -13,13 +13,13 @@ from vfeat.tables.kind import TableKind
 
 
 class AnyRecipe(Protocol):
-    """All that decides the numbers of a dataset."""
+    """A recipe: the settings that decide the numbers of a dataset."""
 
     def to_json(self) -> dict[str, Any]: ...
 
 
 def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
-    """True when the root already holds this recipe, False when it is new.
+    """Return True when the root already holds this recipe, False when it is new.
 
     Raises:
         JobError: the root holds something else; every differing field is named.
@@ -41,7 +41,7 @@ def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
 def create_dataset(
     root: Root, recipe: AnyRecipe, kind: TableKind, *, untrained: bool = False
 ) -> None:
-    """Write `dataset.json`, once. A driver that lost the race compares its recipe again."""
+    """Write `dataset.json` once; a driver that lost the race compares its recipe again."""
     content = {
         "format": kind.format,
         "fingerprint": fingerprint(recipe.to_json()),

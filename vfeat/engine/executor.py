@@ -1,4 +1,4 @@
-"""What the engine asks of the place where work runs."""
+"""The interface between the engine and the executors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vfeat.plan.unit import Lease
 
 @dataclass(frozen=True)
 class Finished:
-    """A lease was done and its shard is committed, by us or by another."""
+    """A finished lease; its shard is committed, by this run or by another one."""
 
     lease: Lease
     report: ShardReport
@@ -21,7 +21,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Assembled:
-    """A shard done unit by unit; its file is the driver's to publish."""
+    """A shard that was done unit by unit; the driver publishes its file."""
 
     lease: Lease
     results: tuple[UnitResult, ...]
@@ -38,21 +38,21 @@ Event = Finished | Assembled | Beat
 
 
 class Worker(Protocol):
-    """One loaded model with shards in its hands; `run` may be called from two threads."""
+    """A loaded model that works on leases; `run` may be called from two threads."""
 
     def run(self, lease: Lease) -> ShardReport:
-        """Do a whole lease and publish its file."""
+        """Work on a whole lease and publish its file."""
         ...
 
     def progress(self) -> Progress:
-        """Counters since the start."""
+        """Return the counters since the start."""
         ...
 
     def close(self) -> None: ...
 
 
 class WorkerSpec(Protocol):
-    """What a worker is built from, wherever; pickles, and loads torch only in `build`."""
+    """Description of a worker; pickles, and loads torch only in `build`."""
 
     def build(self) -> Worker: ...
 
@@ -66,10 +66,10 @@ class BatchWork(Protocol):
 
 
 class Executor(Protocol):
-    """The place where leases are worked on. Executors know no table, stages no executor."""
+    """A place where leases are worked on. Executors use no table, stages use no executor."""
 
     def workers(self) -> int:
-        """How many workers a plan should count on."""
+        """Return how many workers a plan can count on."""
         ...
 
     def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
@@ -77,11 +77,11 @@ class Executor(Protocol):
         ...
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
-        """Work the ledger empty, yielding events."""
+        """Work on leases until the ledger is empty; yield events."""
         ...
 
     def progress(self) -> tuple[Progress, ...]:
-        """Latest counters of the live workers; may be asked for from another thread."""
+        """Return the latest counters of the live workers; safe to call from another thread."""
         ...
 
     def close(self) -> None: ...

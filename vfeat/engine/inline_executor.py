@@ -1,4 +1,4 @@
-"""The same stages in this process: for debugging and for tests."""
+"""Execution in this process, for debugging and for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vfeat.engine.worker_protocol import Progress
 
 
 class InlineExecutor:
-    """One worker, one lease at a time, no Ray."""
+    """Executor with one worker in this process, one lease at a time, without Ray."""
 
     def __init__(self) -> None:
         self._worker: Worker | None = None
@@ -40,4 +40,4 @@ class InlineExecutor:
         return (worker.progress(),) if worker is not None else ()
 
     def close(self) -> None:
-        """Nothing outlives a run."""
+        """Do nothing: no process outlives a run."""

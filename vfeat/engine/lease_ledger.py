@@ -1,4 +1,4 @@
-"""Who has which shard, who died with it, and what to do next. Pure state, no clocks of its own.
+"""State of all leases: which worker holds which shard, and what follows a worker's death.
 
 pending ──take──▶ in flight ──done──▶ finished
    ▲                  │ died (blame: the worker's oldest lease)
@@ -43,7 +43,7 @@ class _Split:
 
 
 class Ledger:
-    """The engine's whole state besides the plan and the listing."""
+    """All state of the engine besides the plan and the listing."""
 
     def __init__(self, leases: Iterator[Lease]) -> None:
         self._source = leases
@@ -57,7 +57,7 @@ class Ledger:
         self.stopping = False
 
     def take(self, worker: str, now_s: float) -> Lease | None:
-        """The next lease for a worker, or None when there is nothing for it now."""
+        """Return the next lease for a worker, or None when there is none at present."""
         if self.stopping:
             return None
         lease = self._again.popleft() if self._again else self._fresh() or self._slow(worker, now_s)
@@ -71,7 +71,7 @@ class Ledger:
         return lease
 
     def _slow(self, worker: str, now_s: float) -> Lease | None:
-        """The queue is empty: the slowest lease may run twice, the commit sorts it out."""
+        """Return the slowest lease for a second run; the commit accepts one of the two."""
         limit_s = max(60.0, SPECULATE_AFTER * self._longest_s)
         names = [held.lease.shard for held in self._held]
         for held in sorted(self._held, key=lambda held: held.since_s):
@@ -84,7 +84,7 @@ class Ledger:
     def done(
         self, lease: Lease, worker: str, now_s: float, result: UnitResult | None = None
     ) -> _Split | None:
-        """A lease came back. Returns a split shard when this was its last missing unit."""
+        """Record a finished lease; return a split shard when this was its last missing unit."""
         for held in list(self._held):
             if held.worker == worker and held.lease is lease:
                 self._longest_s = max(self._longest_s, now_s - held.since_s)
@@ -96,12 +96,12 @@ class Ledger:
         return self._part(lease, lease.alone, result)
 
     def given_back(self, lease: Lease, worker: str) -> None:
-        """A worker could not finish a lease, through no fault of the lease."""
+        """Take a lease back that a worker could not finish through no fault of the lease."""
         self._held = [h for h in self._held if not (h.worker == worker and h.lease is lease)]
         self._again.append(lease)
 
     def died(self, worker: str) -> _Split | None:
-        """A worker is gone: its oldest lease is blamed, the others go back as they were."""
+        """Record a worker's death: its oldest lease is blamed, the others return to the queue."""
         mine = sorted((h for h in self._held if h.worker == worker), key=lambda h: h.since_s)
         self._held = [h for h in self._held if h.worker != worker]
         for held in mine[1:]:
@@ -135,7 +135,7 @@ class Ledger:
 
     @property
     def idle(self) -> bool:
-        """Nothing is held, and nothing more will be given out."""
+        """Return whether no lease is held and none is left to give out."""
         return not self._held and (self.stopping or (self._exhausted and not self._again))
 
 
@@ -151,4 +151,4 @@ def _crashed(lease: Lease, place: int) -> UnitResult:
 
 
 class WorkersLost(VfeatError):
-    """Workers die faster than they finish anything."""
+    """Error: workers die before they finish any lease."""

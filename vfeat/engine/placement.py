@@ -10,12 +10,12 @@ from vfeat.job.spec import Placement
 
 
 def uses_gpu(job: Placement) -> bool:
-    """A guess for the plan, before anything is started."""
+    """Estimate whether workers will have GPUs, before any is started."""
     return job.device != "cpu" and os.path.exists("/dev/nvidia0")
 
 
 def make_executor(job: Placement) -> Executor:
-    """The place where the job wants its work done. Ray is imported only if it is Ray."""
+    """Make the executor that the job names; Ray is imported only for Ray."""
     if job.executor == "inline":
         return InlineExecutor()
     from vfeat.engine.ray_executor import ClusterSettings, RayExecutor

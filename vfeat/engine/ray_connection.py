@@ -1,4 +1,4 @@
-"""Reaching a Ray cluster, or starting one on this machine."""
+"""Connecting to a Ray cluster, or starting one on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECT_S = 5.0
 
 
 class Connection:
-    """This process attached to a cluster, until it is closed."""
+    """Connection of this process to a cluster."""
 
     def __init__(self, address: str | None) -> None:
         """Attach to the cluster at `address`; None starts a local one.
@@ -35,7 +35,7 @@ class Connection:
 
     @property
     def logs(self) -> str:
-        """Folder of Ray's logs, for a person."""
+        """Folder of Ray's logs."""
         return self._sockets.logs if self._sockets else "session_latest/logs of the cluster's nodes"
 
     def close(self, *, keep_logs: bool = False) -> None:
@@ -68,7 +68,7 @@ def _connect(address: str | None, temp_dir: str | None) -> None:
 
 
 def _check_address(address: str | None) -> None:
-    """Ray itself retries an address where nobody answers for minutes."""
+    """Raise at once when no server answers; Ray itself would retry for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return

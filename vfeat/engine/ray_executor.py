@@ -1,4 +1,4 @@
-"""Ray: the only module that imports it. Raw actors; the engine owns retries (DESIGN, section 4).
+"""Execution on Ray, as raw actors without restarts: the engine owns all retries.
 
 An actor is a worker process that holds the model and its decoder children. It never restarts
 by itself: a death is the ledger's to judge, and a fresh actor takes its place.
@@ -33,7 +33,7 @@ DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """What is asked of Ray.
+    """Resources to request from Ray.
 
     Attributes:
         actors: None means one per GPU, or one per CPU node when there is none.
@@ -46,7 +46,7 @@ class ClusterSettings:
 
 
 class _Actor:
-    """Runs inside a Ray worker; heavy imports happen there, in `setup`."""
+    """A worker inside a Ray actor; heavy imports happen there, in `setup`."""
 
     def setup(self, spec: WorkerSpec, cpus: int) -> int:
         import torch
@@ -75,7 +75,7 @@ class _Worker:
 
 
 class RayExecutor:
-    """Workers as Ray actors, on one machine or on a cluster."""
+    """Executor whose workers are Ray actors, on one machine or on a cluster."""
 
     def __init__(self, cluster: ClusterSettings) -> None:
         self.cluster = cluster
@@ -100,7 +100,7 @@ class RayExecutor:
         return self._wanted()
 
     def _wanted(self) -> int:
-        """Actors that the cluster as it is now should hold."""
+        """Return how many actors the cluster can hold at present."""
         if self.cluster.actors:
             return self.cluster.actors
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -110,7 +110,7 @@ class RayExecutor:
         return max(1, sum(1 for node in nodes if node["Resources"].get("CPU", 0) >= 1))
 
     def _cpus(self) -> int:
-        """CPU threads of an actor: its fair share of the smallest node."""
+        """Return the CPU threads of an actor: its fair share of the smallest node."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cpus = [int(resources["CPU"]) for resources in nodes if resources.get("CPU", 0) >= 1]
         per_node = -(-self._wanted() // max(1, len(cpus)))
@@ -157,7 +157,7 @@ class RayExecutor:
         return any(worker.ready is not None for worker in self._workers)
 
     def _grow(self) -> None:
-        """Hire up to what the cluster holds now; nodes come and go."""
+        """Start actors up to what the cluster holds at present; nodes come and go."""
         cpus = self._cpus()
         gpus = sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
         use_gpu = bool(gpus) and self.cluster.device != "cpu"
@@ -176,7 +176,7 @@ class RayExecutor:
             self._workers.append(_Worker(f"worker-{self._named}", handle, ready))
 
     def _hand_out(self, ledger: Ledger) -> None:
-        """Everybody gets one before anybody gets a second to prefetch."""
+        """Give every worker one lease before any gets a second one to prefetch."""
         ready = [worker for worker in self._workers if worker.ready is None]
         for depth in range(LEASES):
             for worker in ready:
@@ -234,7 +234,7 @@ class RayExecutor:
         self._grow()
 
     def _beat(self, last: bool = False) -> Beat:
-        """Ask every worker for its counters, without waiting for a busy one."""
+        """Request the counters of all workers without waiting for a busy one."""
         for worker in self._workers:
             if worker.ready is not None:
                 continue
@@ -264,7 +264,7 @@ def _apply(work: BatchWork, batch: list[Any]) -> list[Any]:
 
 
 def _get(ref: Any) -> Any:
-    """ray.get, with our own errors as they were raised."""
+    """Get a result; raise errors of vfeat as they were raised remotely."""
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -275,7 +275,7 @@ def _get(ref: Any) -> Any:
 
 
 def _tail(error: Exception) -> list[str]:
-    """Last lines of a remote traceback, or of Ray's account of a death."""
+    """Return the last lines of a remote traceback, or of Ray's report of a death."""
     return str(error).strip().splitlines()[-12:]
 
 

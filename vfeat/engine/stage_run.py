@@ -1,4 +1,4 @@
-"""The run of any stage: plan, work the plans empty, snapshot, summary. On one screen.
+"""The run of any stage: plan, work through the plans, snapshot, summary.
 
 The driver's state is nothing but the plans and the listing of committed files; killed at any
 line, the same command finishes the work.
@@ -34,10 +34,10 @@ MAX_WARNINGS = 20  # shown while a run goes on
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the flow itself takes from a job.
+    """Settings of a job that the run itself uses.
 
     Attributes:
-        noun: what a row is, for people.
+        noun: name of a row, in the plural.
     """
 
     noun: str
@@ -48,13 +48,13 @@ class RunSettings:
 
 
 class StageRun(ABC):
-    """A job being carried out; a stage says how to plan and how to publish.
+    """One run of a job; a stage adds how to plan and how to publish.
 
     Args:
         root: where the dataset is.
-        executor: the place where work runs.
+        executor: where leases are worked on.
         settings: from the job.
-        watch: who wants to know how it goes.
+        watch: receives progress.
     """
 
     def __init__(self, root: Root, executor: Executor, settings: RunSettings, watch: Watch) -> None:
@@ -71,22 +71,22 @@ class StageRun(ABC):
 
     @abstractmethod
     def plan(self) -> IsGone:
-        """Bring the plans up to date; returns what the input no longer holds."""
+        """Bring the plans up to date; return a test for videos that the input no longer holds."""
 
     @abstractmethod
     def worker_spec(self) -> WorkerSpec:
-        """What workers are built from."""
+        """Return the description of a worker."""
 
     @abstractmethod
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
-        """Commit a shard that the driver had to put together itself."""
+        """Commit a shard that the driver assembled from single units."""
 
     @abstractmethod
     def preview(self) -> PlanPreview:
         """Return what a run would do; writes nothing."""
 
     def interrupt(self) -> None:
-        """Take no more shards; those running are finished.
+        """Start no more shards; running ones are finished.
 
         Raises:
             Interrupted: nothing runs yet; what was planned so far is kept.
@@ -102,7 +102,7 @@ class StageRun(ABC):
         return (self.totals.shards_done, *(n for w in workers for n in (w.clips, w.units)))
 
     def run(self) -> RunSummary:
-        """Do it. Nothing is written when there is nothing to do."""
+        """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
         started = datetime.now(UTC)
         is_gone = self.plan()
@@ -121,19 +121,19 @@ class StageRun(ABC):
         self.executor.close()
 
     def breaker(self, stage: str) -> Breaker | None:
-        """A fresh breaker; none for retries, since what failed before may well fail again."""
+        """Make a breaker; None for retries, since what failed before may fail again."""
         if self.settings.retries:
             return None
         return Breaker(self.settings.breaker_first_units, self.settings.breaker_error_share, stage)
 
     def pending(self) -> Iterator[Lease]:
-        """Leases of all plans that are not committed yet."""
+        """Yield the leases of all plans that are not committed yet."""
         done = committed_shards(self.root)
         for plan in plan_list(self.root):
             yield from leases(plan, read_plan(self.root, plan), done)
 
     def _work(self) -> set[str]:
-        """Work all plans empty; returns the plans that had something left to do."""
+        """Work through all plans; return those that had uncommitted shards."""
         plans: set[str] = set()
         if not self._count_pending(plans):
             return plans
@@ -207,7 +207,7 @@ class StageRun(ABC):
         )
 
     def _errors_of(self, plans: set[str]) -> dict[ErrorClass, int]:
-        """Failed ranges by class in the plans that this run worked on, a resumed part included."""
+        """Count failed ranges by class in the plans of this run, a resumed part included."""
         counts: dict[ErrorClass, int] = {}
         shards = {shard for shard in committed_shards(self.root) if plan_of(shard) in plans}
         for _, footer in read_footers(self.root, shards):

@@ -1,4 +1,4 @@
-"""What a run was: for the last lines on the screen, for `--json`, for `runs/<run>.json`."""
+"""Summary of a run: for the terminal, for `--json` and for `runs/<run>.json`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from vfeat.tables import layout
 
 @dataclass(frozen=True)
 class PlanPreview:
-    """The answer of `--dry-run`.
+    """Result of `--dry-run`.
 
     Attributes:
         clips: planned clips (or predictions) not committed yet, empty ones included.
         output_bytes: vectors and columns before compression.
-        estimated_s: wall seconds with `workers`; `basis` says where the figure is from.
+        estimated_s: wall seconds with `workers`; `basis` names the source of the figure.
     """
 
     out: str
@@ -72,24 +72,24 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 3 finished but some units failed, 130 interrupted and resumable."""
+        """Exit code: 0 done, 3 finished but some units failed, 130 interrupted and resumable."""
         if self.interrupted:
             return 130
         return 3 if self.errors else 0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping."""
+        """Return a JSON-ready mapping."""
         return {**dataclasses.asdict(self), "exit_code": self.exit_code}
 
 
 def write_run(root: Root, summary: RunSummary) -> None:
-    """Keep the summary beside the data."""
+    """Write the summary beside the data."""
     content = json.dumps(summary.to_json(), indent=1).encode()
     root.create_bytes(f"{layout.RUNS}/{summary.run}.json", content)
 
 
 def environment() -> dict[str, str]:
-    """Versions and machine, as `runs/` keeps them."""
+    """Return versions and machine, as stored in `runs/`."""
     found = {
         "vfeat": vfeat.__version__,
         "python": platform.python_version(),

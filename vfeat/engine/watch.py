@@ -1,4 +1,4 @@
-"""What a run tells while it goes on. The command line draws it; tests count it."""
+"""Progress of a run. The command line draws it; tests count it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Totals:
     bad_packets: int = 0
 
     def add(self, report: ShardReport) -> None:
-        """Fold in a committed shard."""
+        """Add a committed shard."""
         self.shards_done += 1
         for outcome in report.outcomes:
             self.rows += outcome.rows
@@ -39,16 +39,16 @@ class Totals:
 
 
 class Watch:
-    """Does nothing; subclass what you want to see."""
+    """Receiver of progress that ignores all of it; override what is of interest."""
 
     def phase(self, name: str) -> None:
-        """A new part of the run begins: listing, probing, starting, extracting, closing."""
+        """Begin a part of the run: listing, probing, starting, extracting, closing."""
 
     def probed(self, planned: Planned, count: int) -> None:
-        """One more video is probed; `count` so far."""
+        """Receive one more probed video; `count` so far."""
 
     def advanced(self, totals: Totals, workers: tuple[Progress, ...]) -> None:
-        """Work went on."""
+        """Receive the running sums."""
 
     def note(self, text: str) -> None:
-        """A sentence for the person."""
+        """Receive a sentence for the user."""

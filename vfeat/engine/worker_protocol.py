@@ -1,4 +1,4 @@
-"""What passes between the engine and a worker; free of torch, for the driver."""
+"""Records that pass between the engine and its workers; free of torch, for the driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnitResult:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What the engine learns of a finished lease.
+    """Report of a finished lease.
 
     Attributes:
         ours: False when another attempt had committed the shard first.
@@ -35,7 +35,7 @@ class ShardReport:
 
 @dataclass
 class Progress:
-    """Counters of a worker since its start; seconds are wall time of the pump."""
+    """Counters of a worker since its start; seconds are wall time."""
 
     pid: int = field(default_factory=os.getpid)
     clips: int = 0

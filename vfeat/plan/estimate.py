@@ -1,4 +1,4 @@
-"""How long the work will take, and what that is based on."""
+"""Estimate of the time that work will take, and its basis."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Estimate:
     basis: str
 
     def unit_s(self, clips: int, decode_s: float) -> float:
-        """Seconds for a unit of `clips` whose decoding takes `decode_s` of one core."""
+        """Return the seconds for a unit of `clips` whose decoding takes `decode_s` of one core."""
         return max(clips * self.clip_s, decode_s / self.decoders)
 
 
@@ -46,6 +46,6 @@ def from_model(
 
 
 def from_run(run: str, clips: int, busy_s: float, *, workers: int, decoders: int) -> Estimate:
-    """Take what an earlier run into the same dataset measured."""
+    """Make an estimate from what an earlier run into the same dataset measured."""
     basis = f"run {run} of this dataset: {clips / busy_s:.2f} clips/s a worker"
     return Estimate(busy_s / clips, workers, decoders, basis)

@@ -40,7 +40,7 @@ def probe_videos(
 
 
 def planned(video: Video, found: Probe | TaskFailed) -> Planned:
-    """The video's entry in a plan."""
+    """Make the video's entry in a plan."""
     known = (video.video_id, video.uri, video.size_bytes, video.etag, video.extra)
     if isinstance(found, Probe):
         return Planned(*known, found)

@@ -1,4 +1,4 @@
-"""Where one video's stored features stand: the unit of work of stage two."""
+"""Reference to one video's stored features: the unit of work of stage two."""
 
 from __future__ import annotations
 

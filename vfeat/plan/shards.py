@@ -34,7 +34,7 @@ class ShardLimits:
     clips: int
 
     def spread(self, total_s: float, workers: int) -> ShardLimits:
-        """Smaller shards when the corpus is small, so that every worker gets a few."""
+        """Return smaller limits for a small corpus, so that every worker gets a few shards."""
         fair_s = total_s / (workers * 4)
         return ShardLimits(min(self.seconds, max(fair_s, LEAST_S)), self.clips)
 
@@ -62,7 +62,7 @@ def units_of(video: Planned, estimate: Estimate, limits: ShardLimits) -> Iterato
 
 
 def _end(start: int, step: int, last: int, gaps: list[tuple[int, int]]) -> tuple[int, int]:
-    """Last clip of the unit that begins at `start`, and how many of its clips are in no gap."""
+    """Return the last clip of the unit from `start`, and how many of its clips are in no gap."""
     place, left = start, step
     for a, b in gaps:
         if b < start:
@@ -76,7 +76,7 @@ def _end(start: int, step: int, last: int, gaps: list[tuple[int, int]]) -> tuple
 
 
 def _step(video: Planned, clip_s: float, limits: ShardLimits) -> int:
-    """Clips of a unit, gaps not counted."""
+    """Return the clips of a unit, gaps not counted."""
     probe = video.probe
     assert probe is not None
     most = max(int(limits.seconds * UNIT_SHARE / max(clip_s, 1e-9)), MIN_UNIT_CLIPS)
@@ -87,7 +87,7 @@ def _step(video: Planned, clip_s: float, limits: ShardLimits) -> int:
 
 
 def _clip_s(probe: Probe, estimate: Estimate) -> float:
-    """Estimated seconds for a clip outside the long gaps."""
+    """Estimate the seconds for a clip outside the long gaps."""
     counted = probe.n_clips - sum(last - first + 1 for first, last in probe.gaps)
     cost_s = estimate.unit_s(probe.n_clips - probe.n_empty, probe.decode_s)
     return cost_s / max(counted, 1)

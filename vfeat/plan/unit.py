@@ -17,8 +17,8 @@ class Unit:
     Attributes:
         first_clip, last_clip: inclusive clip indices.
         cost_s: estimated work, seconds of one worker.
-        probe: what the planner learned of the file; None when it learned only an error.
-        sequence: what stage two classifies; then a "clip" is a prediction.
+        probe: the look at the file; None when that ended with an error.
+        sequence: video of stage two; then a "clip" is a prediction.
         error_class, message: set when planning already found that the video cannot be read:
             such a unit is not decoded again, its error row is written with the shard.
     """
@@ -38,7 +38,7 @@ class Unit:
 
     @property
     def clips(self) -> int:
-        """Planned clips, empty ones included."""
+        """Number of planned clips, empty ones included."""
         return self.last_clip - self.first_clip + 1
 
     @property
@@ -54,7 +54,7 @@ class Lease:
     Attributes:
         shard: `<plan>-<number>`, the name of the file to publish.
         alone: the unit at this place runs by itself and nothing is published: the shard has
-            killed workers, and the engine wants to know which unit does.
+            killed workers, and the engine must find out which unit does.
         again: the shard is committed, and these of its units are done again: the file is
             replaced in one step by one with the same keys.
     """
