@@ -176,7 +176,12 @@ class PyavDecoder:
         return self._last_end
 
     def interval(self) -> int:
-        """Ticks between two frames: the median of the latest, or by the header's rate."""
+        """Return the ticks between two frames, by the header's rate or the median of the latest.
+
+        The header comes first: what was read so far depends on where the video was entered.
+        """
+        if self._opened.interval:
+            return self._interval
         steps = np.diff(self._promised[-_RECENT:])
         return max(int(np.median(steps)), 1) if len(steps) else self._interval
 
