@@ -12,7 +12,7 @@ CAMERA_STYLE = "camera_style"
 
 
 def default_head(features: FeatureDataset) -> str:
-    """What `vfeat classify` reads features with where the user names no head.
+    """Return the head for features where the user names none.
 
     Raises:
         JobError: the features are not those that the head in the package reads.

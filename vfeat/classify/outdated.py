@@ -1,4 +1,4 @@
-"""Predictions that are no longer what the features say: their videos are done again.
+"""Predictions whose features have changed since: their videos are classified again.
 
 A retry of extraction may bring a video clips that its prediction did not see, and what failed
 once may be mended. How many predictions a video has depends on its length alone, which no retry
@@ -25,13 +25,13 @@ from vfeat.tables.plans import leases, plan_list, read_plan
 
 
 def is_mended(ref: SequenceRef) -> bool:
-    """Its clips came by more than one plan: a later one retried what an earlier one failed."""
+    """Return whether a later plan retried clips that failed in an earlier one."""
     names = (posixpath.splitext(posixpath.basename(key))[0] for key, _, _ in ref.pieces)
     return len({layout.plan_of(name) for name in names}) > 1
 
 
 def failed_videos(root: Root, classes: tuple[str, ...]) -> set[str]:
-    """video_ids with an error of these classes (`all`: any) in a predictions dataset."""
+    """Return the video_ids with an error of these classes (`all`: any) in a dataset."""
     return {
         video_id
         for state in plan_states(root)
@@ -42,7 +42,7 @@ def failed_videos(root: Root, classes: tuple[str, ...]) -> set[str]:
 
 
 def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
-    """Those of the mended videos whose prediction stands on fewer clips than there are now."""
+    """Return the mended videos whose prediction was made from fewer clips than there are now."""
     ids = pa.array(sorted(mended), pa.string())
     found: set[str] = set()
     for key in _files_of(root, ids):
@@ -58,7 +58,7 @@ def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
 
 
 def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease]:
-    """Committed shards with such videos: these units only, as the features have them now."""
+    """Yield leases of committed shards with such videos: these units only, with today's features."""
     if not again:
         return
     ids = pa.array(sorted(again), pa.string())
@@ -73,7 +73,7 @@ def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease
 
 
 def _files_of(root: Root, ids: pa.Array) -> Iterable[str]:
-    """Keys of the committed files that hold any of these videos."""
+    """Return the keys of the committed files that hold any of these videos."""
     committed = committed_shards(root)
     for plan in plan_list(root) if len(ids) else ():
         table = read_plan(root, plan, ["video_id", "shard"])

@@ -1,4 +1,4 @@
-"""What the labels of an extraction are called, and the sentences that say so."""
+"""Names of the labels of an extraction, and the sentences that explain the choice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTIONS = (
 
 
 def with_labels(job: ExtractJob, described: ModelOutline) -> tuple[ModelSpec, LabelSpec | None]:
-    """The model with a head of its checkpoint's own size, and the names of its classes.
+    """Return the model with a head of its checkpoint's own size, and the names of its classes.
 
     Raises:
         JobError: another number of names than of classes.
@@ -42,14 +42,14 @@ def with_labels(job: ExtractJob, described: ModelOutline) -> tuple[ModelSpec, La
 
 
 def _published_head(weights: str) -> int | None:
-    """Outputs of the head in a single file; a folder of ours says its own in `config.json`."""
+    """Return the outputs of the head in a single file; a folder holds them in `config.json`."""
     if weights == RANDOM or stored_config(weights) is not None:
         return None
     return head_classes(weights)
 
 
 def notes(job: ExtractJob, recipe: Recipe) -> list[str]:
-    """What was decided for the user, a sentence each."""
+    """Yield the choices that were made for the user, a sentence each."""
     said = []
     if job.model is None and recipe.model.name == MOTION:
         said.append(

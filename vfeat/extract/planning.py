@@ -37,7 +37,7 @@ from vfeat.tables.plans import (
 
 
 class Listing:
-    """What the corpus holds now, learned while it is streamed.
+    """Present contents of the corpus, collected while it is streamed.
 
     Only hashes are kept of what went by: about 100 bytes a video.
 
@@ -64,7 +64,7 @@ class Listing:
             raise JobError(f"no videos in {where}: nothing there has a video file's suffix")
 
     def fresh(self) -> Iterator[Video]:
-        """Videos that no plan has yet, as the listing goes on; to be read to its end."""
+        """Yield the videos that no plan has yet, while listing; must be read to its end."""
         assert self._first is not None
         for video in chain([self._first], self._videos):
             key = bytes.fromhex(video.video_id)
@@ -77,7 +77,7 @@ class Listing:
                 yield video
 
     def is_gone(self, video_id: str, uri: str) -> bool | None:
-        """True for a video that was deleted or replaced; None where these sources cannot tell."""
+        """Return True for a deleted or replaced video; None where the sources give no answer."""
         if bytes.fromhex(video_id) in self.present:
             return False
         if hash(uri) in self._uris or any(_within(uri, source) for source in self.sources):
@@ -85,7 +85,7 @@ class Listing:
         return None
 
     def is_unchanged(self, video: Video) -> bool:
-        """True when the object is still the one of this record; asked after `fresh` has ended.
+        """Return whether the object is still the one of this record; call it after `fresh` has ended.
 
         An object that could not be found was looked for anew by this listing, and would be
         another video.
@@ -108,7 +108,7 @@ def _within(uri: str, source: str) -> bool:
 
 @dataclass
 class Planner:
-    """Probes videos and packs them; publishes, unless it is a dry run.
+    """Maker of plans: probes videos, packs them, publishes unless it is a dry run.
 
     A plan's number says which plans its author knew: it is one more than their count, and the
     store gives each number once. So two drivers cannot both plan a video, however they race.
@@ -144,7 +144,7 @@ class Planner:
             yield sorted(planned, key=lambda video: order[video.video_id])
 
     def shards(self, planned: Iterable[Planned]) -> list[list[Unit]]:
-        """Units of the videos, packed within the limits."""
+        """Cut the videos into units and pack these within the limits."""
         limits = self.limits
         units = [unit for video in planned for unit in units_of(video, self.estimate, limits)]
         total_s = sum(unit.cost_s for unit in units)
@@ -153,7 +153,7 @@ class Planner:
         return list(pack(units, spread))
 
     def publish(self, planned: list[Planned]) -> bool:
-        """Write the next plan; False when another driver wrote that number first."""
+        """Write the next plan; return False when another driver wrote that number first."""
         extras = {video.video_id: video.extra for video in planned if video.extra}
         table = plan_table(self.shards(planned), extras, self.column_types)
         ours = publish_plan(self.root, self.plans + 1, table) is not None
@@ -180,7 +180,7 @@ def _failure(planned: Planned) -> tuple[ErrorClass, str] | None:
 def retry_candidates(
     root: Root, classes: tuple[str, ...], is_unchanged: Callable[[Video], bool]
 ) -> list[tuple[Video, RangeError]]:
-    """Open errors of the given classes (`all`: every one) that no pending unit will answer.
+    """List open errors of the given classes (`all`: every one) that no pending unit covers.
 
     Errors of a video whose object has changed are left out: its new bytes are another video.
     """
@@ -209,7 +209,7 @@ def retry_candidates(
 def plan_retries(
     planner: Planner, classes: tuple[str, ...], is_unchanged: Callable[[Video], bool]
 ) -> int:
-    """Plan failed clip ranges again, with a fresh probe. Returns how many ranges."""
+    """Plan failed clip ranges again, with a fresh probe; return how many ranges."""
     planner.plans = len(plan_list(planner.root))  # before looking: see Planner
     candidates = retry_candidates(planner.root, classes, is_unchanged)
     if not candidates:
@@ -230,7 +230,7 @@ def plan_retries(
 
 
 def _never_probed(root: Root, video_id: str) -> bool:
-    """No plan could read the video: its single planned clip stands for all of them."""
+    """Return whether no plan could read the video: then its one planned clip stands for all."""
     for plan in plan_list(root):
         table = read_plan(root, plan, ["video_id", "probe"])
         mine = table.filter(pc.equal(table.column("video_id"), video_id))

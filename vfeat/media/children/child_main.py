@@ -71,7 +71,7 @@ class Child:
         self._next_clip = 0
 
     def serve(self) -> None:
-        """Work until the parent hangs up."""
+        """Serve tasks until the parent closes the socket."""
         self._send(Hello())
         while True:
             message = self._connection.recv()
@@ -87,7 +87,7 @@ class Child:
         self._connection.send(message)
 
     def _reached(self) -> Progress:
-        """A counter of one phase of a task: a new high is progress, activity alone is none.
+        """Make a counter for one phase of a task: a new high is progress, activity alone is none.
 
         A phase passes the bytes of one file or the frames of one video, so that it ends.
         """
@@ -180,7 +180,7 @@ class Child:
         return Grid(clip, task.timeline, ticks[ticks >= task.timeline.origin_tick])
 
     def _report(self, settled: Settled) -> int:
-        """Tell the parent; returns the first clip that is not settled yet."""
+        """Report to the parent; return the first clip that is not settled yet."""
         if isinstance(settled, Empty):
             self._send(RangeEmpty(settled.first_clip, settled.last_clip))
             return settled.last_clip + 1
@@ -198,7 +198,7 @@ class Child:
         self._send(ClipMade(window.clip_index, window.start_s, window.end_s, slot, clip.lost > 0))
 
     def _free_slot(self) -> int:
-        """A slot to write to; waits for the parent if it holds them all."""
+        """Return a slot to write to; wait for the parent if it holds them all."""
         started_s = time.monotonic()
         if not self._free and self._decoder is not None:
             self._decoder.rest()
@@ -211,7 +211,7 @@ class Child:
 
 
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
-    """Error class, message, and whether the child is spent."""
+    """Return error class, message, and whether the child must be replaced."""
     if isinstance(error, UnitError):
         spent = isinstance(error.__cause__, MemoryError)
         return error.error_class, error.message, spent
@@ -225,7 +225,7 @@ def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends."""
+    """Make the kernel kill this process when the thread that started it ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     if hasattr(libc, "prctl"):  # Linux; elsewhere the closed socket ends an idle child
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -234,14 +234,14 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def limit_memory(limit_bytes: int) -> None:
-    """Have allocations over the limit fail, instead of the machine."""
+    """Limit the address space, so that an allocation fails instead of the machine."""
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def capture_ffmpeg_log() -> None:
-    """FFmpeg's errors go into PyAV's exceptions and not to the terminal."""
+    """Send FFmpeg's errors to PyAV's exceptions and not to the terminal."""
     av.logging.set_level(av.logging.ERROR)
     log = logging.getLogger("libav")
     log.addHandler(logging.NullHandler())
@@ -249,7 +249,7 @@ def capture_ffmpeg_log() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Entry point of the process."""
+    """Run the child; entry point of the process."""
     socket_fd, memory_fd, parent_pid = (int(argument) for argument in arguments)
     die_with_parent(parent_pid)
     # Ctrl-C reaches the whole terminal group; the parent decides when children end.

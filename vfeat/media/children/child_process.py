@@ -1,4 +1,4 @@
-"""One decoder child seen from its parent: start, talk, kill."""
+"""One decoder child as its parent handles it: start, send, receive, kill."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _REAP_S = 5.0
 
 
 class ChildLost(Exception):
-    """The child died or was killed; `error_class` and the message say how."""
+    """Loss of a child that died or was killed; holds the error class and the message."""
 
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class ChildLost(Exception):
 
 @dataclass(frozen=True)
 class ChildStats:
-    """One child at this moment.
+    """Memory and work of one child at one moment.
 
     Attributes:
         rss_bytes: resident memory, shared pages included.
@@ -59,14 +59,14 @@ class ChildStats:
 
 
 class ChildProcess:
-    """A running child. One thread talks to it; any thread may free slots or kill it.
+    """A running child. One thread sends and receives; any thread may free slots or kill it.
 
     The kernel kills the child when the thread that created it ends, so that thread must
     live as long as the child is wanted.
     """
 
     def __init__(self, config: ChildConfig, closed: threading.Event) -> None:
-        """Start the process and wait for its hello.
+        """Start the process and wait until it is ready.
 
         Args:
             closed: set when nobody wants the child any more.
@@ -126,18 +126,18 @@ class ChildProcess:
         return self._process.pid
 
     def is_alive(self) -> bool:
-        """Whether the process still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def stats(self) -> ChildStats:
-        """Memory and work so far."""
+        """Return memory and work so far."""
         rss_pages = 0
         with suppress(OSError, ValueError), open(f"/proc/{self.pid}/statm") as file:
             rss_pages = int(file.read().split()[1])
         return ChildStats(self.pid, rss_pages * os.sysconf("SC_PAGE_SIZE"), self.tasks)
 
     def give(self, task: Task) -> None:
-        """Hand over a task.
+        """Send a task.
 
         Raises:
             OSError: the child is gone; nothing was done.
@@ -149,7 +149,7 @@ class ChildProcess:
         self.tasks += 1
 
     def receive(self) -> FromChild:
-        """The next message.
+        """Receive the next message.
 
         Raises:
             ChildLost: the child died, or was killed: it made no progress for `timeout_s`, or
@@ -224,7 +224,7 @@ class ChildProcess:
             self._process.wait(_REAP_S)
 
     def close(self) -> None:
-        """Kill and give everything back; only the thread that talks may call it."""
+        """Kill the process and release everything; only the receiving thread may call it."""
         self.kill()
         with self._lock:
             self._connection.close()

@@ -20,12 +20,12 @@ Shape = tuple[int, int, int, int, int]
 
 
 def clip_shape(clip: ClipSpec, frame: FrameSpec) -> Shape:
-    """VTHWC of one clip."""
+    """Return the shape of one clip, VTHWC."""
     return (frame.crops, clip.num_frames, frame.size, frame.size, 3)
 
 
 def create_fd(slots: int, shape: Shape) -> int:
-    """An inheritable file descriptor of an anonymous file for `slots` clips."""
+    """Make an anonymous file for `slots` clips; return its inheritable descriptor."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("vfeat-clips", 0)
     else:
@@ -47,12 +47,12 @@ class Ring:
         self._slots: U8 = np.frombuffer(memory, dtype=np.uint8).reshape(slots, *shape)
 
     def slot(self, index: int) -> U8:
-        """Writable view of one slot, VTHWC."""
+        """Return a writable view of one slot, VTHWC."""
         slot: U8 = self._slots[index]
         return slot
 
     def view(self, index: int) -> U8:
-        """Read-only view of one slot, VTHWC."""
+        """Return a read-only view of one slot, VTHWC."""
         view: U8 = self._slots[index].view()
         view.flags.writeable = False
         return view

@@ -68,7 +68,7 @@ class DecodePool:
         self._tasks.put(task)
 
     def next_event(self, timeout_s: float | None = None) -> Event | None:
-        """The next event of any task, or None after `timeout_s` seconds without one.
+        """Return the next event of any task, or None after `timeout_s` seconds without one.
 
         A task's clips come in order and before its TaskDone. ClipReady.release() must
         be called, or the child waits for ever.
@@ -79,12 +79,12 @@ class DecodePool:
             return None
 
     def stats(self) -> tuple[ChildStats, ...]:
-        """The children that live now."""
+        """Return memory and work of the children that live now."""
         children = (worker.child for worker in self._workers)
         return tuple(child.stats() for child in children if child is not None)
 
     def close(self) -> None:
-        """Kill all children and forget all tasks. Frames already handed out stay valid."""
+        """Kill all children and drop all tasks. Frames already given out stay valid."""
         if self._closed.is_set():
             return
         self._closed.set()

@@ -40,7 +40,7 @@ _ATTEMPTS = 2
 
 
 class Worker(threading.Thread):
-    """One child and the tasks that it serves."""
+    """Thread that serves tasks with one child."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Worker(threading.Thread):
             self._drop_child()
 
     def _give_up(self, task: Task, message: str) -> None:
-        """A bug of ours must not lose a task."""
+        """End a task with an internal error, so that a bug never loses one."""
         if isinstance(task, ProbeTask):
             self._events.put(TaskFailed(task.task_id, "internal", message))
         else:
@@ -132,7 +132,7 @@ class Worker(threading.Thread):
         self._events.put(TaskDone(task.task_id, progress.outcome()))
 
     def _give(self, task: Task) -> ChildProcess:
-        """Hand a task to a living child, started if need be."""
+        """Send a task to a living child, started if need be."""
         if self.child is not None:
             with suppress(OSError):  # it died while idle: nobody's fault
                 self.child.give(task)
@@ -153,7 +153,7 @@ class Worker(threading.Thread):
         return message
 
     def _advance(self, child: ChildProcess, progress: UnitProgress, attempt: int) -> bool:
-        """Take one message; True when the task is done."""
+        """Process one message; return True when the task is done."""
         message = self._next(child)
         if isinstance(message, DecodeDone):
             progress.done = message

@@ -1,4 +1,4 @@
-"""What is settled of one decode task so far, over all attempts."""
+"""State of one decode task over all attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vfeat.media.children.task import ClipRangeError, DecodeTask, UnitOutcome
 
 @dataclass
 class UnitProgress:
-    """What is settled of one decode task, over all attempts."""
+    """Settled clips of one decode task, over all attempts."""
 
     task: DecodeTask
     next_clip: int
@@ -23,7 +23,7 @@ class UnitProgress:
     warnings: list[str] = field(default_factory=list)
 
     def settle(self, message: ClipMade | RangeEmpty | RangeFailed, attempt: int) -> None:
-        """Take one message of the child. Children report clips in order."""
+        """Record one message of the child. Children report clips in order."""
         if isinstance(message, ClipMade):
             self.clips += 1
             self.partial |= message.partial
@@ -39,7 +39,7 @@ class UnitProgress:
             )
 
     def fail_rest(self, error_class: ErrorClass, message: str, attempts: int) -> None:
-        """The rest of the range cannot be had."""
+        """Record an error for the rest of the range."""
         if self.next_clip <= self.task.last_clip:
             text = message if self.task.uri in message else f"{self.task.uri}: {message}"
             self.errors.append(
@@ -48,7 +48,7 @@ class UnitProgress:
             self.next_clip = self.task.last_clip + 1
 
     def outcome(self) -> UnitOutcome:
-        """The sum of it."""
+        """Return the outcome of the task."""
         return UnitOutcome(
             self.clips,
             tuple(self.empty),
