@@ -58,7 +58,7 @@ def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
 
 
 def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease]:
-    """Yield leases of committed shards with such videos: these units only, with today's features."""
+    """Yield leases of committed shards with such videos: these units only, as they are now."""
     if not again:
         return
     ids = pa.array(sorted(again), pa.string())

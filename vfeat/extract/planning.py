@@ -85,7 +85,7 @@ class Listing:
         return None
 
     def is_unchanged(self, video: Video) -> bool:
-        """Return whether the object is still the one of this record; call it after `fresh` has ended.
+        """Return whether the object is still that of this record; valid after `fresh` has ended.
 
         An object that could not be found was looked for anew by this listing, and would be
         another video.
