@@ -20,6 +20,7 @@ from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import StorageError, UnitError, VfeatError
 from vfeat.models.device import choose_device
 from vfeat.models.vis4mer import ViS4mer
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.plan.unit import Lease, Unit
 from vfeat.sequences.head import Head, load_head_model
@@ -28,7 +29,6 @@ from vfeat.sequences.windows import SequenceWindow
 from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
-from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.parquet import opened
 from vfeat.tables.predictions import (
     PredictionRow,

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Lease
-from vfeat.tables.outcome import Outcome, RangeError
 
 SHARD_KILLS = 2
 UNIT_KILLS = 3

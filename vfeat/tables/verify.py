@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from vfeat.errors import JobError, StorageError
+from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.features import read_footer
 from vfeat.tables.kind import TableKind, kind_of
-from vfeat.tables.outcome import Outcome
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import leases, plan_list, read_plan
 

@@ -75,7 +75,7 @@ def test_clips_are_those_of_extraction(clips: Path, tmp_path: Path) -> None:
         assert batch.frames_BVTSSC.shape[:2] == (4, 3)
         video, line = footage[1].sample.video, footage[1].timeline
         pool = feed.pool(3)
-        pool.submit(DecodeTask(99, video.uri, video.size_bytes, line, 0, 1))
+        pool.submit(DecodeTask(99, video.video_id, video.uri, video.size_bytes, line, 0, 1))
         clips_of_it = []
         while not isinstance(event := pool.next_event(30), TaskDone):
             assert event is not None and hasattr(event, "frames")

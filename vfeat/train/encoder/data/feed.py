@@ -144,7 +144,9 @@ class ClipFeed:
         self._tasks[self._numbered] = self._by_key[key] = wanted
         video, line = pick.footage.sample.video, pick.footage.timeline
         clip = pick.clip_index
-        task = DecodeTask(self._numbered, video.uri, video.size_bytes, line, clip, clip)
+        task = DecodeTask(
+            self._numbered, video.video_id, video.uri, video.size_bytes, line, clip, clip
+        )
         self.pool(crops).submit(task)
         return wanted
 
