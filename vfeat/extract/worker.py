@@ -102,7 +102,7 @@ class ExtractWorker:
         return self.counters
 
     def _begin(self, lease: Lease) -> OpenShard:
-        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
+        units = lease.to_do(Unit)
         shard = OpenShard(lease, len(units))
         with self._lock:
             self._shards[id(shard)] = shard
