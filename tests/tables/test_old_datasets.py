@@ -56,7 +56,7 @@ def videos(out: Path) -> dict[str, dict[str, Any]]:
     return {Path(row["uri"]).stem: row for row in table}
 
 
-def failed_clips(out: Path) -> list[tuple[str, int, int, str]]:
+def failed_clips(out: Path) -> list[tuple[Any, ...]]:
     names = ("uri", "first_clip", "last_clip", "error_class")
     return [tuple(error[name] for name in names) for error in open_errors(str(out))]
 
