@@ -95,11 +95,6 @@ class Ledger:
         assert result is not None
         return self._part(lease, lease.alone, result)
 
-    def given_back(self, lease: Lease, worker: str) -> None:
-        """A worker could not finish a lease, through no fault of the lease."""
-        self._held = [h for h in self._held if not (h.worker == worker and h.lease is lease)]
-        self._again.append(lease)
-
     def died(self, worker: str) -> _Split | None:
         """A worker is gone: its oldest lease is blamed, the others go back as they were."""
         mine = sorted((h for h in self._held if h.worker == worker), key=lambda h: h.since_s)

@@ -1,4 +1,4 @@
-"""Ray: the only module that imports it. Raw actors; the engine owns retries (DESIGN, section 4).
+"""Ray: the only module that imports it. Raw actors; the engine owns retries (decision 0001).
 
 An actor is a worker process that holds the model and its decoder children. It never restarts
 by itself: a death is the ledger's to judge, and a fresh actor takes its place.
