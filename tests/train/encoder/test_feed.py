@@ -16,11 +16,10 @@ from tests.train.encoder.jobs import tiny_job
 from tests.train.encoder.moving import moving_frames, write_moving, write_video
 from vfeat.errors import JobError
 from vfeat.media.children.task import DecodeTask, TaskDone
-from vfeat.train.budget_cache import BudgetCache
 from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Sample, read_listing
 from vfeat.train.encoder.data.epoch_order import evaluation_groups, spread, train_groups
-from vfeat.train.encoder.data.feed import ClipFeed, ClipKey
+from vfeat.train.encoder.data.feed import ClipFeed
 from vfeat.train.encoder.data.footage import Footage, probe_samples
 from vfeat.train.encoder.data.prefetch import Prefetch
 
@@ -141,18 +140,6 @@ def test_what_does_not_decode_is_left_out_and_noted(clips: Path, tmp_path: Path)
     assert all(row in broken for row in rows) and len(broken) == 2
     text = broken.to_csv().decode().splitlines()
     assert text[0] == "uri,row,error_class,message" and len(text) == 3
-
-
-def test_a_full_cache_keeps_what_it_has() -> None:
-    rng = np.random.default_rng(1)
-    clip = [rng.integers(0, 256, (1, 2, 64, 64, 3), np.uint8) for _ in range(5)]
-    cache = BudgetCache[ClipKey](2 * clip[0].nbytes, 2 * clip[0].nbytes + 5)
-    for place, frames in enumerate(clip):
-        cache.put(ClipKey(place, 0, 1), frames)
-    assert len(cache) == 4 and cache.get(ClipKey(4, 0, 1)) is None
-    for place in range(4):
-        found = cache.get(ClipKey(place, 0, 1))
-        assert found is not None and np.array_equal(found, clip[place])
 
 
 @pytest.mark.parametrize(
