@@ -47,11 +47,12 @@ class Side:
 def bare(folder: str, model: str, result: str) -> None:
     """The loop a user would write with the same parts, in this process; batches like ours."""
     from vfeat.extract.encoder import Encoder
+    from vfeat.extract.model_outline import outline
     from vfeat.extract.prepare import make_recipe
     from vfeat.job.spec import parse_extract
 
     job = parse_extract({"sources": [folder], "out": "-", "model": model, "weights": "random"})
-    recipe = make_recipe(job)
+    recipe = make_recipe(job, outline(job))
     encoder, size = Encoder(recipe, "cpu"), recipe.frame.size
     warm = np.zeros((1, 1, recipe.clip.num_frames, size, size, 3), np.uint8)
     encoder.encode(warm)

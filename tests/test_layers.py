@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
     {"errors"},
+    {"outcome"},
     {"job", "kernels", "labels"},
     {"storage", "ops"},
     {"media", "models", "synthetic"},

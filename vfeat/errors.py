@@ -14,6 +14,8 @@ found, where, and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar, Literal, get_args
 
 ErrorClass = Literal[
@@ -91,3 +93,9 @@ class UnitError(VfeatError):
     def lines(self) -> tuple[str, ...]:
         """The message alone."""
         return (self.message,)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` with the nearest of `names`; empty where none is near."""
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""

@@ -28,11 +28,11 @@ from vfeat.job.spec import Placement
 from vfeat.media.container import Opened
 from vfeat.media.scan import scan
 from vfeat.media.source import locate, no_progress
-from vfeat.plan.unit import Lease, Unit
+from vfeat.outcome import Outcome, RangeError
+from vfeat.plan.unit import AnyUnit, Lease, Unit
 from vfeat.storage.root import Root
 from vfeat.tables.features import footer_metadata
 from vfeat.tables.kind import TableKind
-from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.plans import known_videos, plan_list, plan_table, publish_plan
 from vfeat.tables.publish import publish_file
 from vfeat.tables.snapshot import cannot_tell
@@ -74,7 +74,7 @@ class CountWorker:
         ours = publish(self.root, lease.shard, results)
         return ShardReport(lease.shard, tuple(r.outcome for r in results), ours, 0.0)
 
-    def _count(self, unit: Unit) -> UnitResult:
+    def _count(self, unit: AnyUnit) -> UnitResult:
         time.sleep(self.spec.pause_s)
         self.counters.units += 1
         try:

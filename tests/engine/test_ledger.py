@@ -8,8 +8,8 @@ import pytest
 
 from vfeat.engine.lease_ledger import SHARD_KILLS, Ledger
 from vfeat.engine.worker_protocol import UnitResult
+from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease, Unit
-from vfeat.tables.outcome import Outcome
 
 
 def unit(name: str, clips: int = 2) -> Unit:

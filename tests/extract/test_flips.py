@@ -15,6 +15,7 @@ import vfeat
 from tests.engine.jobs import tiny_job, verified
 from tests.extract.test_class_labels import CONFIG
 from vfeat.errors import JobError
+from vfeat.extract.model_outline import outline
 from vfeat.extract.prepare import make_recipe
 from vfeat.extract.run import run_job
 from vfeat.models import create_model, save_model
@@ -110,7 +111,8 @@ def test_a_dataset_is_of_one_kind_and_heads_read_both(
     with pytest.raises(JobError, match=r"flips\.horizontal: the dataset has \[2, 1, 0, 3\]"):
         extracted(tmp_path, weights, videos["as_is"], flips=False)
     job = tiny_job(tmp_path, tmp_path, weights=str(weights), model_options={}, **FOUR_FRAMES)
-    recipes = [make_recipe(job.model_copy(update={"flips": flips})) for flips in (None, False)]
+    jobs = [job.model_copy(update={"flips": flips}) for flips in (None, False)]
+    recipes = [make_recipe(one, outline(one)) for one in jobs]
     assert recipes[0] != recipes[1]
     assert _vectors_only(recipes[0]) == _vectors_only(recipes[1])
 
@@ -134,4 +136,4 @@ def test_flips_that_cannot_be(
     (tmp_path / "train.json").write_text(json.dumps(train))
     job = tiny_job(tmp_path / "out", tmp_path, weights=str(tmp_path), model_options={}, **fields)
     with pytest.raises(JobError, match=sentence):
-        make_recipe(job)
+        make_recipe(job, outline(job))

@@ -18,7 +18,7 @@ import vfeat
 from tests.engine.jobs import tiny_job, tree, verified
 from tests.models.vits import PIXELS, save_vit
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.extract.prepare import row_shape
+from vfeat.extract.model_outline import outline
 from vfeat.extract.run import run_job
 from vfeat.job.spec import ExtractJob
 
@@ -83,7 +83,7 @@ def test_rows_are_the_librarys_own(
         np.testing.assert_allclose(
             vectors(tmp_path, column), values, rtol=1e-5, atol=1e-5 * float(values.abs().max())
         )
-    shape = row_shape(job)
+    shape = outline(job).shape
     assert (shape.dim, shape.steps, shape.patches) == (32, num_frames, 17)
 
 

@@ -21,7 +21,6 @@ from vfeat.media.children.task import (
     ProbeTask,
     TaskDone,
     TaskFailed,
-    UnitOutcome,
 )
 from vfeat.media.clips import Clip, ClipAssembler, Settled
 from vfeat.media.container import Opened
@@ -30,6 +29,7 @@ from vfeat.media.probe import probe
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, locate, no_progress
 from vfeat.media.timeline import Grid, Timeline
+from vfeat.outcome import Outcome
 
 LIMITS = DecodeLimits()
 SMALL = FrameSpec(size=32)
@@ -117,9 +117,13 @@ class Ran:
 
     probes: dict[int, Probe] = field(default_factory=dict)
     failures: dict[int, TaskFailed] = field(default_factory=dict)
-    outcomes: dict[int, UnitOutcome] = field(default_factory=dict)
+    done: dict[int, TaskDone] = field(default_factory=dict)
     frames: dict[tuple[int, int], npt.NDArray[np.uint8]] = field(default_factory=dict)
     order: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> dict[int, Outcome]:
+        return {number: event.outcome for number, event in self.done.items()}
 
     def take(self, event: Event) -> None:
         if isinstance(event, Probed):
@@ -127,7 +131,7 @@ class Ran:
         elif isinstance(event, TaskFailed):
             self.failures[event.task_id] = event
         elif isinstance(event, TaskDone):
-            self.outcomes[event.task_id] = event.outcome
+            self.done[event.task_id] = event
         else:
             key = (event.task_id, event.clip_index)
             self.order.append(key)
@@ -153,7 +157,9 @@ def run_all(pool: DecodePool, paths: list[Path]) -> Ran:
         ran.take(event)
     for number, found in ran.probes.items():
         last = found.n_clips - 1
-        pool.submit(DecodeTask(number, str(paths[number]), None, found.timeline, 0, last))
+        pool.submit(
+            DecodeTask(number, str(number), str(paths[number]), None, found.timeline, 0, last)
+        )
     for event in events(pool, len(ran.probes)):
         ran.take(event)
     return ran

@@ -58,7 +58,7 @@ def test_a_crash_costs_its_own_clips_after_one_retry(decoder: str, says: str) ->
     assert says in error.message and VICTIM.name in error.message
     emitted = [clip for task, clip in ran.order if task == 0]
     assert emitted == list(range(error.first_clip)) and emitted
-    assert outcome.clips == len(emitted)
+    assert outcome.rows == len(emitted)
 
 
 def test_a_hang_is_killed_and_named() -> None:
@@ -100,7 +100,7 @@ def test_no_clip_comes_twice_after_a_retry(tmp_path: Path, monkeypatch: pytest.M
 
 def test_slow_is_not_hanging() -> None:
     limits = DecodeLimits(timeout_s=1.5)
-    assert run_pair("Slow", limits).outcomes[0].clips == 6
+    assert run_pair("Slow", limits).outcomes[0].rows == 6
 
 
 def test_memory_is_limited_per_child() -> None:
@@ -122,7 +122,7 @@ def test_a_slow_consumer_is_no_hang() -> None:
         pool.submit(ProbeTask(0, str(VICTIM)))
         probed = next(events(pool, 1))
         assert isinstance(probed, Probed)
-        pool.submit(DecodeTask(0, str(VICTIM), None, probed.probe.timeline, 0, 9))
+        pool.submit(DecodeTask(0, "0", str(VICTIM), None, probed.probe.timeline, 0, 9))
         held = [pool.next_event(30) for _ in range(2)]
         assert pool.next_event(2.5) is None
         for clip in held:
@@ -148,7 +148,7 @@ def test_frames_stay_as_they_are_until_released() -> None:
         pool.submit(ProbeTask(0, str(VICTIM)))
         probed = next(events(pool, 1))
         assert isinstance(probed, Probed)
-        pool.submit(DecodeTask(0, str(VICTIM), None, probed.probe.timeline, 0, 11))
+        pool.submit(DecodeTask(0, "0", str(VICTIM), None, probed.probe.timeline, 0, 11))
         kept = [pool.next_event(30) for _ in range(3)]
         copies = [clip.frames.copy() for clip in kept if isinstance(clip, ClipReady)]
         time.sleep(0.3)
@@ -256,13 +256,13 @@ def test_a_bomb_stays_bounded(corpus: Path) -> None:
         probed = pool.next_event(60)
         assert isinstance(probed, Probed)
         line = probed.probe.timeline
-        pool.submit(DecodeTask(0, str(corpus / "made" / "bomb_8k.mp4"), None, line, 0, 0))
+        pool.submit(DecodeTask(0, "0", str(corpus / "made" / "bomb_8k.mp4"), None, line, 0, 0))
         largest = 0
         while not isinstance(event := pool.next_event(0.05), TaskDone):
             largest = max(largest, *(child.rss_bytes for child in pool.stats()))
             if isinstance(event, ClipReady):
                 event.release()
-        assert event.outcome.clips == 1
+        assert event.outcome.rows == 1
     assert largest < 1 << 30
 
 

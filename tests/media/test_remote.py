@@ -55,7 +55,7 @@ def test_clips_are_those_of_the_local_file(web: Web, spool_bytes: int) -> None:
             for number, name in enumerate(names):
                 line = probe(str(OWN / name), None, SPEC, LIMITS).timeline
                 size = (OWN / name).stat().st_size
-                pool.submit(DecodeTask(number, f"{folder}/{name}", size, line, 0, 4))
+                pool.submit(DecodeTask(number, name, f"{folder}/{name}", size, line, 0, 4))
             for event in events(pool, len(names)):
                 ran.take(event)
         decoded.append(ran)
@@ -70,11 +70,11 @@ def test_a_late_unit_of_a_large_file_reads_its_part(corpus: Path) -> None:
         line = probe(str(path), None, SPEC, LIMITS).timeline
         with pool_of(1, SPEC, SMALL) as pool:
             size = path.stat().st_size
-            pool.submit(DecodeTask(0, f"{web.address}/{path.name}", size, line, 0, 1))
+            pool.submit(DecodeTask(0, path.name, f"{web.address}/{path.name}", size, line, 0, 1))
             ran = Ran()
             for event in events(pool, 1):
                 ran.take(event)
-        assert ran.outcomes[0].clips == 2
+        assert ran.outcomes[0].rows == 2
         assert sum(web.sent) < size * 0.8
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from tests.engine.jobs import keys, tiny_job, verified
 from vfeat.extract.run import run_job
+from vfeat.outcome import Outcome, RangeError, subtract
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.outcome import Outcome, RangeError, dump_outcomes, load_outcomes, subtract
+from vfeat.tables.footer import dump_outcomes, load_outcomes
 from vfeat.tables.snapshot import cannot_tell, publish_snapshot
 from vfeat.tables.verify import VerifyReport, verify_dataset
 

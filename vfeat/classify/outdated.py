@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.plan.sequence_ref import SequenceRef
-from vfeat.plan.unit import Lease
+from vfeat.plan.unit import Lease, SequenceUnit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards, plan_states
@@ -68,7 +68,8 @@ def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease
         mine = table.filter(pc.is_in(table.column("video_id"), ids))
         for lease in leases(plan, mine, set()):
             if lease.shard in committed:
-                units = (replace(unit, sequence=again[unit.video_id]) for unit in lease.units)
+                videos = lease.to_do(SequenceUnit)
+                units = (replace(unit, ref=again[unit.video_id]) for unit in videos)
                 yield replace(lease, units=tuple(units), again=True)
 
 

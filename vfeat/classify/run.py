@@ -20,7 +20,7 @@ from vfeat.job.spec import ClassifyJob
 from vfeat.models.weights import weights_digest
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.plan.shards import ShardLimits, pack
-from vfeat.plan.unit import Lease, Unit
+from vfeat.plan.unit import AnyUnit, Lease, SequenceUnit
 from vfeat.sequences.head import Head, load_heads
 from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
@@ -55,7 +55,6 @@ class ClassifyRun(StageRun):
             job.device, job.storage_patience_seconds,
         )  # fmt: skip
         self.again: dict[str, SequenceRef] = {}
-        self._made_of = self.heads[0].fingerprint
 
     def plan(self) -> IsGone:
         recipe = self.spec.recipe()
@@ -88,7 +87,7 @@ class ClassifyRun(StageRun):
         refs = list(self._fresh())
         shards = self._shards(refs)
         pending = list(self.pending())
-        units = [unit for shard in shards for unit in shard]
+        units: list[AnyUnit] = [unit for shard in shards for unit in shard]
         units += [unit for lease in pending for unit in lease.units]
         rows = sum(unit.clips for unit in units)
         outputs = sum(head.outputs for head in self.heads)
@@ -134,20 +133,17 @@ class ClassifyRun(StageRun):
                 if publish_plan(self.root, len(plans) + 1, table) is not None:
                     return
 
-    def _shards(self, refs: list[SequenceRef]) -> list[list[Unit]]:
+    def _shards(self, refs: list[SequenceRef]) -> list[list[SequenceUnit]]:
         limits = ShardLimits(self.job.shard_minutes * 60, SHARD_ROWS)
         units = [self._unit(ref) for ref in refs]
         spread = limits.spread(sum(unit.cost_s for unit in units), self.executor.workers())
         return list(pack(units, spread))
 
-    def _unit(self, ref: SequenceRef) -> Unit:
+    def _unit(self, ref: SequenceRef) -> SequenceUnit:
         clip = self.features.recipe.clip
         rows = count_predictions(ref, self.spec, clip.stride_s, clip.clip_s)
         cost_s = ref.clips * len(self.heads) * STEP_S
-        return Unit(
-            ref.video_id, ref.uri, ref.rows, self._made_of, 0, rows - 1, cost_s,
-            None, sequence=ref,
-        )  # fmt: skip
+        return SequenceUnit(ref, rows, cost_s)
 
 
 def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:

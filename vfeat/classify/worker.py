@@ -20,15 +20,15 @@ from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import StorageError, UnitError, VfeatError
 from vfeat.models.device import choose_device
 from vfeat.models.vis4mer import ViS4mer
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.sequence_ref import SequenceRef
-from vfeat.plan.unit import Lease, Unit
+from vfeat.plan.unit import Lease, SequenceUnit
 from vfeat.sequences.head import Head, load_head_model
 from vfeat.sequences.reader import FeatureSequence, SequenceReader
 from vfeat.sequences.windows import SequenceWindow
 from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
-from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.parquet import opened
 from vfeat.tables.predictions import (
     PredictionRow,
@@ -82,10 +82,9 @@ class ClassifyWorker:
     def run(self, lease: Lease) -> ShardReport:
         """Classify a lease's videos and publish their file."""
         began = time.monotonic()
-        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
         with self._lock:
             # in the order of the features files, so that each is read once
-            ordered = sorted(units, key=lambda unit: unit.sequence.pieces if unit.sequence else ())
+            ordered = sorted(lease.to_do(SequenceUnit), key=lambda unit: unit.ref.pieces)
             results = [self._unit(unit) for unit in ordered]
         outcomes = tuple(result.outcome for result in results)
         if lease.alone is not None:
@@ -93,10 +92,9 @@ class ClassifyWorker:
         ours = publish_predictions(self.root, lease.shard, results, self.spec, again=lease.again)
         return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
 
-    def _unit(self, unit: Unit) -> UnitResult:
-        assert unit.sequence is not None
+    def _unit(self, unit: SequenceUnit) -> UnitResult:
         try:
-            places = list(self._rows(unit.sequence))
+            places = list(self._rows(unit.ref))
         except VfeatError as error:
             return UnitResult(_failed(unit, error), ())
         rows = tuple(row for row in places if row is not None)
@@ -229,7 +227,7 @@ def _check_finite(ref: SequenceRef, sequence: FeatureSequence) -> None:
         )
 
 
-def _failed(unit: Unit, error: VfeatError) -> Outcome:
+def _failed(unit: SequenceUnit, error: VfeatError) -> Outcome:
     if isinstance(error, UnitError):
         error_class = error.error_class
     else:

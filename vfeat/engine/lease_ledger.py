@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Lease
-from vfeat.tables.outcome import Outcome, RangeError
 
 SHARD_KILLS = 2
 UNIT_KILLS = 3
@@ -94,11 +94,6 @@ class Ledger:
             return None
         assert result is not None
         return self._part(lease, lease.alone, result)
-
-    def given_back(self, lease: Lease, worker: str) -> None:
-        """Take a lease back that a worker could not finish through no fault of the lease."""
-        self._held = [h for h in self._held if not (h.worker == worker and h.lease is lease)]
-        self._again.append(lease)
 
     def died(self, worker: str) -> _Split | None:
         """Record a worker's death: its oldest lease is blamed, the others return to the queue."""

@@ -21,11 +21,11 @@ from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import ErrorClass, Interrupted
+from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables.committed import committed_shards, read_footers
 from vfeat.tables.layout import plan_of
-from vfeat.tables.outcome import Outcome
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import IsGone, is_current, publish_snapshot
 

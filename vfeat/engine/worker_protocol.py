@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from vfeat.tables.outcome import Outcome
+from vfeat.outcome import Outcome
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.job.fingerprint import Recipe
-from vfeat.media.children.task import UnitOutcome
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import local_etag
 from vfeat.storage.root import Root
 from vfeat.storage.source import is_local
 from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.kind import FEATURES
-from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.publish import publish_file
 from vfeat.tables.schema import RowShape
 
@@ -101,20 +100,12 @@ def changed(unit: Unit) -> Outcome | None:
     return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
 
 
-def decoded(unit: Unit, result: UnitOutcome) -> Outcome:
-    """A decoder's account of a unit as the outcome that is stored."""
-    errors = tuple(
-        RangeError(e.first_clip, e.last_clip, e.error_class, e.message, e.attempts)
-        for e in result.errors
-    )
-    warnings = result.warnings
-    if unit.probe is not None and unit.last_clip == unit.probe.n_clips - 1:
-        # once for a video: with its last unit
-        warnings = tuple(dict.fromkeys((*unit.probe.warnings, *warnings)))
-    return Outcome(
-        unit.video_id, unit.uri, unit.first_clip, unit.last_clip, result.clips,
-        result.empty, errors, result.bad_packets, warnings,
-    )  # fmt: skip
+def with_probe_warnings(unit: Unit, outcome: Outcome) -> Outcome:
+    """Add the warnings of a video's probe to the outcome of its last unit: once for a video."""
+    if unit.probe is None or unit.last_clip != unit.probe.n_clips - 1:
+        return outcome
+    warnings = tuple(dict.fromkeys((*unit.probe.warnings, *outcome.warnings)))
+    return replace(outcome, warnings=warnings)
 
 
 def publish_shard(

@@ -17,6 +17,7 @@ from vfeat.engine.executor import Executor
 from vfeat.engine.watch import Watch
 from vfeat.errors import ErrorClass, JobError, VfeatError
 from vfeat.extract.probing import Probing
+from vfeat.outcome import RangeError
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import ShardLimits, pack, units_of
 from vfeat.plan.unit import Planned, Unit
@@ -24,7 +25,6 @@ from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
 from vfeat.storage.source import is_local
 from vfeat.tables.committed import committed_shards, plan_states, without
-from vfeat.tables.outcome import RangeError
 from vfeat.tables.plans import (
     PLAN_VIDEOS,
     known_videos,

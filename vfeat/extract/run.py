@@ -15,9 +15,10 @@ from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.extract.class_labels import notes
+from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Listing, Planner, plan_retries
-from vfeat.extract.prepare import estimate, make_recipe, row_shape, shard_limits
+from vfeat.extract.prepare import estimate, make_recipe, shard_limits
 from vfeat.extract.probing import Probing
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
@@ -34,7 +35,8 @@ class ExtractRun(StageRun):
 
     def __init__(self, job: ExtractJob, watch: Watch) -> None:
         self.job = job
-        self.recipe: Recipe = make_recipe(job)
+        self.model: ModelOutline = outline(job)
+        self.recipe: Recipe = make_recipe(job, self.model)
         settings = RunSettings(
             "clips", job.executor, job.breaker_first_units, job.breaker_error_share,
             retries=job.retry_errors is not None,
@@ -69,7 +71,7 @@ class ExtractRun(StageRun):
         return ExtractSpec(self.recipe, settings)
 
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
-        return publish_shard(self.root, shard, results, self.recipe, row_shape(self.job))
+        return publish_shard(self.root, shard, results, self.recipe, self.model.shape)
 
     def preview(self) -> PlanPreview:
         """What a run would do; probes the new videos and writes nothing."""
@@ -90,7 +92,7 @@ class ExtractRun(StageRun):
             clips=clips,
             unreadable=sum(unit.error_class is not None for unit in units),
             shards=len(shards) + len(pending),
-            output_bytes=clips * row_shape(self.job).bytes_per_clip(self.job.output_spec),
+            output_bytes=clips * self.model.shape.bytes_per_clip(self.job.output_spec),
             estimated_s=cost_s / planner.estimate.workers,
             workers=planner.estimate.workers,
             basis=planner.estimate.basis,
@@ -113,12 +115,12 @@ class ExtractRun(StageRun):
     def _planner(self, plans: list[str], listing: Listing) -> Planner:
         workers = self.executor.workers()
         figure = estimate(
-            self.job, self.root,
+            self.job, self.model, self.root,
             gpu=uses_gpu(self.job), workers=workers, decoders=decode_workers(self.job),
         )  # fmt: skip
         return Planner(
             self.root, len(plans), self.executor, Probing(self.recipe, self.job.limits),
-            figure, shard_limits(self.job), self.breaker("probing"), self.watch,
+            figure, shard_limits(self.job, self.model.shape), self.breaker("probing"), self.watch,
             listing.column_types,
         )  # fmt: skip
 

@@ -16,7 +16,13 @@ import numpy as np
 
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.extract.encoder import Encoder
-from vfeat.extract.open_shard import OpenShard, changed, decoded, planned_failure, publish_shard
+from vfeat.extract.open_shard import (
+    OpenShard,
+    changed,
+    planned_failure,
+    publish_shard,
+    with_probe_warnings,
+)
 from vfeat.extract.spec import WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
@@ -96,7 +102,7 @@ class ExtractWorker:
         return self.counters
 
     def _begin(self, lease: Lease) -> OpenShard:
-        units = lease.units if lease.alone is None else (lease.units[lease.alone],)
+        units = lease.to_do(Unit)
         shard = OpenShard(lease, len(units))
         with self._lock:
             self._shards[id(shard)] = shard
@@ -122,7 +128,13 @@ class ExtractWorker:
             self._tasks[task_id] = (shard, unit)
         self.pool.submit(
             DecodeTask(
-                task_id, unit.uri, unit.size_bytes, probe.timeline, unit.first_clip, unit.last_clip
+                task_id,
+                unit.video_id,
+                unit.uri,
+                unit.size_bytes,
+                probe.timeline,
+                unit.first_clip,
+                unit.last_clip,
             )
         )
 
@@ -157,9 +169,9 @@ class ExtractWorker:
         with self._lock:
             shard, unit = self._tasks.pop(event.task_id)
         self.counters.units += 1
-        self.counters.decode_s += event.outcome.decode_s
+        self.counters.decode_s += event.decode_s
         # Looked at again: a file that was replaced meanwhile gave clips of both contents.
-        shard.add_outcome(unit, changed(unit) or decoded(unit, event.outcome))
+        shard.add_outcome(unit, changed(unit) or with_probe_warnings(unit, event.outcome))
 
     def _encode(self) -> None:
         batch, self._batch = self._batch, []

@@ -16,7 +16,7 @@ PLACES = ("model.weights", "labels.source")  # where things lie: known, and no p
 
 @dataclass(frozen=True)
 class Recipe:
-    """One dataset holds exactly one recipe (DESIGN, "Recipe fingerprint").
+    """Everything that decides the numbers of a dataset, which holds exactly one recipe.
 
     Attributes:
         weights_digest: hash of the weights' bytes, or of the seed for random ones;

@@ -23,7 +23,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """The grid of clips over a video (DESIGN, "Clip grid").
+    """The grid of clips over a video; dense, clip k starts at k * stride_s.
 
     Attributes:
         num_frames: frames in a clip, at the centres of equal sub-intervals.

@@ -6,12 +6,11 @@ of a job file. pydantic stays at this edge; what crosses processes is in `recipe
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vfeat.errors import ErrorClass, JobError
+from vfeat.errors import ErrorClass, JobError, did_you_mean
 from vfeat.job.kinds import KINDS, load
 from vfeat.job.recipe import (
     ClipSpec,
@@ -244,9 +243,8 @@ def _sentence(error: Any, model: type[BaseModel]) -> str:
     if not name:  # fields that do not go together
         return str(message)
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, model.model_fields, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{name}: unknown field{hint}"
+        hint = did_you_mean(name, model.model_fields)
+        return f"{name}: unknown field; {hint}" if hint else f"{name}: unknown field"
     if error["type"] == "missing":
         return f"{name}: required"
     return f"{name}: {message} (given: {error['input']!r})"

@@ -1,4 +1,4 @@
-"""How long decoding will take, from what was measured (docs: decode benchmarks)."""
+"""An estimate of decoding time, from measured rates."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from vfeat.models.expanded_config import expanded_config, expanded_order
 from vfeat.models.videomamba import BidirectionalMamba, Trunk
+from vfeat.models.videomamba_config import expanded_config, expanded_order
 
 
 @torch.no_grad()

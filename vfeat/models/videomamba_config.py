@@ -6,12 +6,11 @@ Understanding", 2024, table 1, and the official repository for `base`.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.errors import EnvironmentMissing, JobError, did_you_mean
 from vfeat.models.packaged import SCHEME
 from vfeat.models.weights import stored_config
 
@@ -136,8 +135,9 @@ def model_info(name: str) -> ModelInfo:
     """
     if name in MODELS:
         return MODELS[name]
-    hint = " Or vit:FOLDER, vit:owner/repo." if name.startswith("vit") else ""
-    raise JobError(f"There is no model {name!r}. {_nearest(name, MODELS)}{hint}")
+    hint = did_you_mean(name, MODELS) or f"there are {', '.join(MODELS)}"
+    others = " Or vit:FOLDER, vit:owner/repo." if name.startswith("vit") else ""
+    raise JobError(f"There is no model {name!r}; {hint}{others}")
 
 
 def resolve_config(
@@ -157,7 +157,8 @@ def resolve_config(
     known = [field.name for field in fields(VideoMambaConfig)]
     for key in config:
         if key not in known:
-            raise JobError(f"Model {name} has no option {key!r}. {_nearest(key, known)}")
+            hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
+            raise JobError(f"Model {name} has no option {key!r}; {hint}")
     inherited = {k: v for k, v in (stored or {}).items() if k in known and k not in info.fixed}
     given = {**inherited, **config}
     if given.get("num_frames", info.config.num_frames) in (None, 0):
@@ -189,11 +190,34 @@ def _check_values(name: str, config: VideoMambaConfig) -> None:
         )
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """What the user may have meant."""
-    names = list(known)
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
+def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:
+    """Return the configuration of a model with `count` blocks more.
+
+    Raises:
+        JobError: more new blocks than it has, or new ones would change which of the others scan
+            temporal-first.
+    """
+    if count > config.depth:
+        raise JobError(
+            f"new_blocks: {count} are more than the {config.depth} blocks of the weights"
+        )
+    deeper = replace(config, depth=config.depth + count)
+    order = expanded_order(config.depth, count)
+    if any(config.temporal_first(o) != deeper.temporal_first(i) for i, o in enumerate(order)):
+        raise JobError(
+            f"new_blocks: with temporal_every {config.temporal_every}, new blocks would change "
+            "which of the others scan temporal-first; that goes with 0 and 1"
+        )
+    return deeper
+
+
+def expanded_order(depth: int, count: int) -> list[int]:
+    """Return each block's origin among the `depth` old ones.
+
+    A new block follows the one that it copies. They are spread evenly; the last is at the end.
+    """
+    copied = {(number + 1) * depth // count - 1 for number in range(count)}
+    return [block for block in range(depth) for _ in range(1 + (block in copied))]
 
 
 def own_config(info: ModelInfo) -> VideoMambaConfig | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from vfeat.errors import JobError
+from vfeat.errors import JobError, did_you_mean
 
 HEADS = ("vis4mer",)
 Kernel = Literal["nplr", "s4d"]
@@ -58,9 +57,8 @@ def resolve_head(
     known = [field.name for field in fields(Vis4merConfig)]
     for key in config:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
-            raise JobError(f"Model vis4mer has no option {key!r}. {hint}")
+            hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
+            raise JobError(f"Model vis4mer has no option {key!r}; {hint}")
     given = {k: v for k, v in (stored or {}).items() if k in known} | dict(config)
     missing = [key for key in NEEDED if key not in given]
     if missing:

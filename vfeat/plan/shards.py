@@ -13,7 +13,7 @@ from math import ceil
 
 from vfeat.media.children.task import Probe
 from vfeat.plan.estimate import Estimate
-from vfeat.plan.unit import Planned, Unit
+from vfeat.plan.unit import Planned, U, Unit
 
 MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
 MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads
@@ -100,9 +100,9 @@ def _unit(video: Planned, first: int, last: int, cost_s: float) -> Unit:
     )  # fmt: skip
 
 
-def pack(units: Iterable[Unit], limits: ShardLimits) -> Iterator[list[Unit]]:
+def pack(units: Iterable[U], limits: ShardLimits) -> Iterator[list[U]]:
     """Group units, in order, into shards within the limits; a shard has at least one unit."""
-    shard: list[Unit] = []
+    shard: list[U] = []
     cost_s, clips = 0.0, 0
     for unit in units:
         full = cost_s + unit.cost_s > limits.seconds or clips + unit.clips > limits.clips

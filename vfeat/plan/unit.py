@@ -1,9 +1,9 @@
-"""The unit of work and the lease that carries units to a worker."""
+"""The units of work of both stages, and the lease that carries them to a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from vfeat.errors import ErrorClass
 from vfeat.media.children.task import Probe
@@ -18,7 +18,6 @@ class Unit:
         first_clip, last_clip: inclusive clip indices.
         cost_s: estimated work, seconds of one worker.
         probe: the look at the file; None when that ended with an error.
-        sequence: video of stage two; then a "clip" is a prediction.
         error_class, message: set when planning already found that the video cannot be read:
             such a unit is not decoded again, its error row is written with the shard.
     """
@@ -34,7 +33,6 @@ class Unit:
     error_class: ErrorClass | None = None
     message: str | None = None
     attempts: int = 0
-    sequence: SequenceRef | None = None
 
     @property
     def clips(self) -> int:
@@ -45,6 +43,57 @@ class Unit:
     def key(self) -> str:
         """Name within a plan."""
         return f"{self.video_id}:{self.first_clip}"
+
+
+@dataclass(frozen=True)
+class SequenceUnit:
+    """One video's stored features; classified, retried and blamed as a whole.
+
+    To the engine and in a footer's outcomes a prediction counts as a clip.
+
+    Attributes:
+        ref: the rows of the video in the features dataset.
+        predictions: rows that the video will have, windows without a clip included.
+        cost_s: estimated work, seconds of one worker.
+    """
+
+    ref: SequenceRef
+    predictions: int
+    cost_s: float
+
+    @property
+    def video_id(self) -> str:
+        """32 hex digits, as in the features."""
+        return self.ref.video_id
+
+    @property
+    def uri(self) -> str:
+        """URI of the video, as in the features."""
+        return self.ref.uri
+
+    @property
+    def first_clip(self) -> int:
+        """Index of the first prediction: 0."""
+        return 0
+
+    @property
+    def last_clip(self) -> int:
+        """Index of the last prediction, inclusive."""
+        return self.predictions - 1
+
+    @property
+    def clips(self) -> int:
+        """Planned predictions."""
+        return self.predictions
+
+    @property
+    def key(self) -> str:
+        """Name within a plan."""
+        return f"{self.video_id}:{self.first_clip}"
+
+
+AnyUnit = Unit | SequenceUnit
+U = TypeVar("U", bound=AnyUnit)
 
 
 @dataclass(frozen=True)
@@ -60,9 +109,16 @@ class Lease:
     """
 
     shard: str
-    units: tuple[Unit, ...]
+    units: tuple[AnyUnit, ...]
     alone: int | None = None
     again: bool = False
+
+    def to_do(self, kind: type[U]) -> tuple[U, ...]:
+        """Return the units to run, which must be of the stage's type: all, or the one alone."""
+        units = self.units if self.alone is None else (self.units[self.alone],)
+        found = tuple(unit for unit in units if isinstance(unit, kind))
+        assert len(found) == len(units), f"{self.shard} holds units of another stage"
+        return found
 
     @property
     def cost_s(self) -> float:

@@ -59,18 +59,13 @@ class Head:
 
     @property
     def fingerprint(self) -> str:
-        """Of the recipe of the features."""
+        """Fingerprint of the recipe that produced the training features."""
         return self.recipe.fingerprint
 
     @property
     def outputs(self) -> int:
         """K, logits of the network."""
         return max(1, len(self.classes))
-
-    @classmethod
-    def load(cls, uri: str) -> Head:
-        """As `load_head`."""
-        return load_head(uri)
 
     def check(self, dataset: FeatureDataset) -> None:
         """Refuse features that this head was not made for.

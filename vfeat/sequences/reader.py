@@ -17,10 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vfeat.errors import JobError, StorageError
+from vfeat.outcome import subtract
 from vfeat.plan.sequence_ref import SequenceRef, fold_gaps
 from vfeat.tables.committed import PlanState, plan_states
 from vfeat.tables.dataset import FeatureDataset
-from vfeat.tables.outcome import OUTCOMES_KEY, load_outcomes, row_spans, subtract
+from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
 from vfeat.tables.parquet import ParquetReader, open_reader
 from vfeat.tables.plans import parse_probe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,3 @@ def sliding(
         last = min(clips - 1, ceil((start + window) / stride) - 1)
         if first <= last:
             yield SequenceWindow(first, last, float(start), float(min(start + window, end)))
-
-
-def clips_in(window_s: float, stride_s: float) -> int:
-    """Most clips that begin in one window."""
-    return floor(Fraction(repr(window_s)) / Fraction(repr(stride_s))) + 1

@@ -7,7 +7,7 @@ loaded at the first remote URI.
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.listing import Listed, find_object, list_objects, local_etag
 from vfeat.storage.root import Root
-from vfeat.storage.source import open_source, spool
+from vfeat.storage.source import open_source
 from vfeat.storage.uris import is_local
 
 __all__ = [
@@ -19,5 +19,4 @@ __all__ = [
     "list_objects",
     "local_etag",
     "open_source",
-    "spool",
 ]

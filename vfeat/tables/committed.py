@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.errors import StorageError
+from vfeat.outcome import Outcome, RangeError, subtract
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
+from vfeat.tables.footer import row_spans
 from vfeat.tables.kind import TableKind, kind_of
-from vfeat.tables.outcome import Outcome, RangeError, row_spans, subtract
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import plan_list, read_plan
 

@@ -16,6 +16,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards, plan_states
 from vfeat.tables.kind import FEATURES
+from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import read_table
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def open(uri: str) -> FeatureDataset:
     Raises:
         JobError: there is no dataset at `uri`.
     """
-    root = Root(uri)
-    if not root.exists(layout.DATASET):
-        raise JobError(f"{uri} is not a vfeat dataset: it has no {layout.DATASET}")
+    root = dataset_root(uri)
     recipe = Recipe.from_json(json.loads(root.read_bytes(layout.DATASET))["recipe"])
     return FeatureDataset(root, recipe)
 

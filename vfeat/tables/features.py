@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vfeat.job.fingerprint import Recipe, fingerprint
-from vfeat.tables.outcome import (
+from vfeat.outcome import Outcome
+from vfeat.tables.footer import (
     OUTCOMES_KEY,
     RECIPE_KEY,
     UNITS_KEY,
-    Outcome,
     dump_outcomes,
     load_outcomes,
 )

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from vfeat.errors import ErrorClass
 from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
 from vfeat.plan.sequence_ref import Fold, SequenceRef
-from vfeat.plan.unit import Lease, Unit
+from vfeat.plan.unit import AnyUnit, Lease, SequenceUnit, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.parquet import opened, read_table
@@ -28,7 +28,7 @@ _FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe", "sequence")]
 
 
 def plan_table(
-    shards: Iterable[list[Unit]],
+    shards: Iterable[Sequence[AnyUnit]],
     extras: dict[str, dict[str, Any]],
     types: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Table:
@@ -43,10 +43,8 @@ def plan_table(
     for number, units in enumerate(shards):
         for unit in units:
             columns["shard"].append(number)
-            columns["probe"].append(_json(unit.probe))
-            columns["sequence"].append(_json(unit.sequence))
-            for name in _FIXED:
-                columns[name].append(getattr(unit, name))
+            for name, value in _row(unit).items():
+                columns[name].append(value)
     table = pa.table([pa.array(columns[f.name], f.type) for f in UNITS], schema=UNITS)
     names = sorted({name for extra in extras.values() for name in extra})
     for name in names:
@@ -97,12 +95,24 @@ def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
             yield Lease(shard, tuple(_unit(row) for row in table.slice(a, b - a).to_pylist()))
 
 
-def _unit(row: dict[str, Any]) -> Unit:
+def _row(unit: AnyUnit) -> dict[str, Any]:
+    """A unit's row without its shard; a sequence has neither size nor etag."""
+    if isinstance(unit, SequenceUnit):
+        video = Unit(
+            unit.video_id, unit.uri, 0, "", unit.first_clip, unit.last_clip, unit.cost_s, None
+        )
+        return {**_row(video), "sequence": _json(unit.ref)}
+    fixed = {name: getattr(unit, name) for name in _FIXED}
+    return {**fixed, "probe": _json(unit.probe), "sequence": None}
+
+
+def _unit(row: dict[str, Any]) -> AnyUnit:
+    if row["sequence"]:
+        return SequenceUnit(parse_sequence(row["sequence"]), row["last_clip"] + 1, row["cost_s"])
     fields = {name: row[name] for name in _FIXED}
     probe = parse_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
-    sequence = parse_sequence(row["sequence"]) if row["sequence"] else None
-    return Unit(**{**fields, "error_class": error_class}, probe=probe, sequence=sequence)
+    return Unit(**{**fields, "error_class": error_class}, probe=probe)
 
 
 def parse_probe(text: str) -> Probe:

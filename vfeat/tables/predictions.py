@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vfeat.outcome import Outcome
 from vfeat.tables.features import footer_metadata
-from vfeat.tables.outcome import OUTCOMES_KEY, Outcome, load_outcomes
+from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes
 from vfeat.tables.parquet import ParquetReader
 from vfeat.tables.schema import LABELS, predictions_schema
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from vfeat.errors import JobError
 from vfeat.storage.root import Root
-from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import kind_of
+from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import opened
 
 _BATCH_ROWS = 1024
@@ -47,9 +46,7 @@ def shown_rows(uri: str, count: int, part_of_uri: str = "") -> list[ShownRow]:
     Raises:
         JobError: there is no dataset.
     """
-    root = Root(uri)
-    if not root.exists(layout.DATASET):
-        raise JobError(f"{uri} is not a vfeat dataset: it has no {layout.DATASET}")
+    root = dataset_root(uri)
     found = (row for row in _rows(root) if part_of_uri in row.uri)
     return list(islice(found, count))
 

@@ -143,8 +143,14 @@ class _Columns:
 def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Units of each video, in plan order."""
     columns = ["video_id", "uri", "etag", "size_bytes", "last_clip", "probe"]
+    units = state.units
+    # Earlier plans hold a count of rows and a fingerprint in these columns of a sequence.
+    is_video = units.column("sequence").is_null()
+    for name, nothing in (("etag", ""), ("size_bytes", 0)):
+        values = pc.if_else(is_video, units.column(name), pa.scalar(nothing, units[name].type))
+        units = units.set_column(units.column_names.index(name), name, values)
     groups: dict[str, list[dict[str, Any]]] = {}
-    for unit in state.units.select(columns).to_pylist():
+    for unit in units.select(columns).to_pylist():
         groups.setdefault(unit["video_id"], []).append(unit)
     yield from groups.items()
 

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from vfeat.errors import JobError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import TableKind, kind_of
+from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import read_table
 from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.snapshot import snapshot_parts
@@ -41,7 +41,7 @@ def dataset_status(uri: str) -> DatasetStatus:
     Raises:
         JobError: there is no dataset.
     """
-    root = _dataset(uri)
+    root = dataset_root(uri)
     about = json.loads(root.read_bytes(layout.DATASET))
     statuses: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -82,7 +82,7 @@ class VideoLine:
 
 def video_lines(uri: str, limit: int) -> list[VideoLine]:
     """The first `limit` videos over all plans, in plan order."""
-    root = _dataset(uri)
+    root = dataset_root(uri)
     videos: list[dict[str, Any]] = []
     for part in snapshot_parts(root):
         videos += part.videos.slice(0, limit - len(videos)).to_pylist()
@@ -119,7 +119,7 @@ _COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
 
 def open_errors(uri: str) -> list[dict[str, Any]]:
     """Rows of `errors.parquet`, rebuilt from the commits."""
-    root = _dataset(uri)
+    root = dataset_root(uri)
     return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
 
 
@@ -140,10 +140,3 @@ def _last_run(run: dict[str, Any]) -> str:
 
 def _sum(column: Any) -> int:
     return int(column.to_numpy().sum()) if len(column) else 0
-
-
-def _dataset(uri: str) -> Root:
-    root = Root(uri)
-    if not root.exists(layout.DATASET):
-        raise JobError(f"{uri} is not a vfeat dataset: it has no {layout.DATASET}")
-    return root

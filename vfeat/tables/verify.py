@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from vfeat.errors import JobError, StorageError
+from vfeat.errors import StorageError
+from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.features import read_footer
 from vfeat.tables.kind import TableKind, kind_of
-from vfeat.tables.outcome import Outcome
+from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import leases, plan_list, read_plan
 
@@ -50,8 +51,7 @@ class VerifyReport:
 
 def verify_dataset(root: Root) -> Iterator[VerifyReport]:
     """Re-read everything; yields the same growing report after each file, for progress."""
-    if not root.exists(layout.DATASET):
-        raise JobError(f"{root.uri} is not a vfeat dataset: it has no {layout.DATASET}")
+    root = dataset_root(root.uri)
     fingerprint = json.loads(root.read_bytes(layout.DATASET))["fingerprint"]
     report = VerifyReport()
     committed = committed_shards(root)

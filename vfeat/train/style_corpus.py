@@ -26,6 +26,7 @@ from vfeat.corpus import Video
 from vfeat.errors import JobError
 from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
+from vfeat.outcome import Outcome
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root
 from vfeat.synthetic.labels import LABELS, Motion
@@ -34,7 +35,6 @@ from vfeat.tables import layout
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.dataset import open as open_dataset
 from vfeat.tables.features import ClipRow, features_table, write_features
-from vfeat.tables.outcome import Outcome
 from vfeat.tables.plans import plan_table, publish_plan
 from vfeat.tables.schema import RowShape
 from vfeat.tables.snapshot import snapshot_parts

@@ -16,7 +16,6 @@ from tests.train.encoder.jobs import tiny_job
 from tests.train.encoder.moving import moving_frames, write_moving, write_video
 from vfeat.errors import JobError
 from vfeat.media.children.task import DecodeTask, TaskDone
-from vfeat.train.encoder.cache import ClipCache, ClipKey
 from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Sample, read_listing
 from vfeat.train.encoder.data.epoch_order import evaluation_groups, spread, train_groups
@@ -75,7 +74,7 @@ def test_clips_are_those_of_extraction(clips: Path, tmp_path: Path) -> None:
         assert batch.frames_BVTSSC.shape[:2] == (4, 3)
         video, line = footage[1].sample.video, footage[1].timeline
         pool = feed.pool(3)
-        pool.submit(DecodeTask(99, video.uri, video.size_bytes, line, 0, 1))
+        pool.submit(DecodeTask(99, video.video_id, video.uri, video.size_bytes, line, 0, 1))
         clips_of_it = []
         while not isinstance(event := pool.next_event(30), TaskDone):
             assert event is not None and hasattr(event, "frames")
@@ -141,18 +140,6 @@ def test_what_does_not_decode_is_left_out_and_noted(clips: Path, tmp_path: Path)
     assert all(row in broken for row in rows) and len(broken) == 2
     text = broken.to_csv().decode().splitlines()
     assert text[0] == "uri,row,error_class,message" and len(text) == 3
-
-
-def test_a_full_cache_keeps_what_it_has() -> None:
-    rng = np.random.default_rng(1)
-    clip = [rng.integers(0, 256, (1, 2, 64, 64, 3), np.uint8) for _ in range(5)]
-    cache = ClipCache(2 * clip[0].nbytes, 2 * clip[0].nbytes + 5)
-    for place, frames in enumerate(clip):
-        cache.put(ClipKey(place, 0, 1), frames)
-    assert len(cache) == 4 and cache.get(ClipKey(4, 0, 1)) is None
-    for place in range(4):
-        found = cache.get(ClipKey(place, 0, 1))
-        assert found is not None and np.array_equal(found, clip[place])
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,11 @@ from vfeat.job.train_encoder import MaskKind
 from vfeat.models import create_model, save_model
 from vfeat.models.factory import create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
-from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.objectives.base import TrainBatch
+from vfeat.train.encoder.objectives.base import TrainBatch, alignment_loss
 from vfeat.train.encoder.objectives.distillation import Distillation
+from vfeat.train.encoder.objectives.factory import load_teacher
 from vfeat.train.encoder.objectives.masked import MaskedPretraining
 from vfeat.train.encoder.objectives.teacher import Teacher
-from vfeat.train.encoder.teachers import load_teacher
 
 
 def pretraining(

@@ -17,7 +17,7 @@ from vfeat.errors import JobError
 from vfeat.job.recipe import IMAGENET_MEAN, IMAGENET_STD
 from vfeat.models import create_model, save_model
 from vfeat.models.vit_model import load_vit
-from vfeat.train.encoder.teachers import load_teacher
+from vfeat.train.encoder.objectives.factory import load_teacher
 
 
 def test_the_official_teachers_features(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
 from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import ClipRow, features_table, write_features
-from vfeat.tables.outcome import Outcome, RangeError
 from vfeat.tables.plans import plan_table, publish_plan
 from vfeat.tables.schema import RowShape
 

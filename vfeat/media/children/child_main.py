@@ -46,6 +46,7 @@ from vfeat.media.probe import probe
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, Source, locate, spooled
 from vfeat.media.timeline import Grid
+from vfeat.outcome import RangeError
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
@@ -123,7 +124,8 @@ class Child:
             raise
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
-            self._send(RangeFailed(self._next_clip, task.last_clip, error_class, message))
+            failure = RangeError(self._next_clip, task.last_clip, error_class, message)
+            self._send(RangeFailed(failure))
         stats, self._decoder = self._stats, None
         seconds = time.monotonic() - started_s - self._waited_s
         warnings = tuple(stats.warnings)
@@ -186,7 +188,7 @@ class Child:
             return settled.last_clip + 1
         if isinstance(settled, Lost):
             first, last = settled.first_clip, settled.last_clip
-            self._send(RangeFailed(first, last, "undecodable", settled.message))
+            self._send(RangeFailed(RangeError(first, last, "undecodable", settled.message)))
             return last + 1
         self._emit(settled)
         return settled.window.clip_index + 1

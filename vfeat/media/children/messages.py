@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vfeat.errors import ErrorClass
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.task import Probe
+from vfeat.outcome import RangeError
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,9 @@ class RangeEmpty:
 
 @dataclass(frozen=True)
 class RangeFailed:
-    """Child to parent: clips that cannot be made."""
+    """Child to parent: clips that cannot be made. Which attempt it is, the parent counts."""
 
-    first_clip: int
-    last_clip: int
-    error_class: ErrorClass
-    message: str
+    error: RangeError
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from vfeat.media.children.task import (
     Probed,
     ProbeTask,
     Task,
-    TaskDone,
     TaskFailed,
 )
 from vfeat.media.children.unit_progress import UnitProgress
@@ -84,7 +83,7 @@ class Worker(threading.Thread):
         else:
             rest = UnitProgress(task, task.first_clip)
             rest.fail_rest("internal", message, 1)
-            self._events.put(TaskDone(task.task_id, rest.outcome()))
+            self._events.put(rest.finished())
 
     def _probe(self, task: ProbeTask) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -129,7 +128,7 @@ class Worker(threading.Thread):
                 else:
                     progress.fail_rest(loss.error_class, f"{loss.message}, {where}", attempt)
         self._drop_child(progress.done.spent)
-        self._events.put(TaskDone(task.task_id, progress.outcome()))
+        self._events.put(progress.finished())
 
     def _give(self, task: Task) -> ChildProcess:
         """Send a task to a living child, started if need be."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vfeat.errors import ErrorClass
 from vfeat.media.timeline import Timeline
+from vfeat.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,13 @@ class DecodeTask:
     """Make the clips first_clip..last_clip of one video.
 
     Attributes:
+        task_id: the caller's own; comes back in every event.
+        video_id: the caller's own; comes back in the outcome.
         timeline: from the video's probe.
     """
 
     task_id: int
+    video_id: str
     uri: str
     size_bytes: int | None
     timeline: Timeline
@@ -85,42 +89,6 @@ class DecodeTask:
 
 
 Task = ProbeTask | DecodeTask
-
-
-@dataclass(frozen=True)
-class ClipRangeError:
-    """Clips that cannot be made, and why."""
-
-    first_clip: int
-    last_clip: int
-    error_class: ErrorClass
-    message: str
-    attempts: int = 1
-
-
-@dataclass(frozen=True)
-class UnitOutcome:
-    """How one decode task ended. clips + empty + errors are all clips of the task.
-
-    Attributes:
-        clips: emitted.
-        empty: ranges (first, last) of clips without a frame of their own.
-        errors: ranges of clips that could not be made.
-        partial: some emitted clip lacks frames that the video promises.
-        bad_packets: refused by the decoder and passed over.
-        frames_decoded: frames that came out of the decoder, used or not.
-        decode_s: seconds in decoding children, waits for free slots not included.
-        warnings: for the run's report.
-    """
-
-    clips: int = 0
-    empty: tuple[tuple[int, int], ...] = ()
-    errors: tuple[ClipRangeError, ...] = ()
-    partial: bool = False
-    bad_packets: int = 0
-    frames_decoded: int = 0
-    decode_s: float = 0.0
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,10 +120,20 @@ class ClipReady:
 
 @dataclass(frozen=True)
 class TaskDone:
-    """A decode task is done; all its clips came before."""
+    """A decode task is done; all its clips came before.
+
+    Attributes:
+        outcome: rows + empty + errors are all clips of the task.
+        partial: some emitted clip lacks frames that the video promises.
+        frames_decoded: frames that came out of the decoder, used or not.
+        decode_s: seconds in decoding children, waits for free slots not included.
+    """
 
     task_id: int
-    outcome: UnitOutcome
+    outcome: Outcome
+    partial: bool
+    frames_decoded: int
+    decode_s: float
 
 
 @dataclass(frozen=True)

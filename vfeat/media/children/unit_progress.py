@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vfeat.errors import ErrorClass
 from vfeat.media.children.messages import ClipMade, DecodeDone, RangeEmpty, RangeFailed
-from vfeat.media.children.task import ClipRangeError, DecodeTask, UnitOutcome
+from vfeat.media.children.task import DecodeTask, TaskDone
+from vfeat.outcome import Outcome, RangeError
 
 
 @dataclass
@@ -18,7 +19,7 @@ class UnitProgress:
     clips: int = 0
     partial: bool = False
     empty: list[tuple[int, int]] = field(default_factory=list)
-    errors: list[ClipRangeError] = field(default_factory=list)
+    errors: list[RangeError] = field(default_factory=list)
     done: DecodeDone = field(default_factory=lambda: DecodeDone(0, 0, 0.0, ()))
     warnings: list[str] = field(default_factory=list)
 
@@ -29,33 +30,29 @@ class UnitProgress:
             self.partial |= message.partial
             self.next_clip = message.clip_index + 1
             return
-        first, last = message.first_clip, message.last_clip
-        self.next_clip = last + 1
         if isinstance(message, RangeEmpty):
-            self.empty.append((first, last))
+            self.empty.append((message.first_clip, message.last_clip))
+            self.next_clip = message.last_clip + 1
         else:
-            self.errors.append(
-                ClipRangeError(first, last, message.error_class, message.message, attempt)
-            )
+            self.errors.append(replace(message.error, attempts=attempt))
+            self.next_clip = message.error.last_clip + 1
 
     def fail_rest(self, error_class: ErrorClass, message: str, attempts: int) -> None:
         """Record an error for the rest of the range."""
         if self.next_clip <= self.task.last_clip:
             text = message if self.task.uri in message else f"{self.task.uri}: {message}"
             self.errors.append(
-                ClipRangeError(self.next_clip, self.task.last_clip, error_class, text, attempts)
+                RangeError(self.next_clip, self.task.last_clip, error_class, text, attempts)
             )
             self.next_clip = self.task.last_clip + 1
 
-    def outcome(self) -> UnitOutcome:
-        """Return the outcome of the task."""
-        return UnitOutcome(
-            self.clips,
-            tuple(self.empty),
-            tuple(self.errors),
-            self.partial or self.done.bad_packets > 0,
-            self.done.bad_packets,
-            self.done.frames_decoded,
-            self.done.decode_s,
-            (*self.done.warnings, *self.warnings),
-        )
+    def finished(self) -> TaskDone:
+        """Return the event that ends the task."""
+        task, done = self.task, self.done
+        outcome = Outcome(
+            task.video_id, task.uri, task.first_clip, task.last_clip, self.clips,
+            tuple(self.empty), tuple(self.errors), done.bad_packets,
+            (*done.warnings, *self.warnings),
+        )  # fmt: skip
+        partial = self.partial or done.bad_packets > 0
+        return TaskDone(task.task_id, outcome, partial, done.frames_decoded, done.decode_s)

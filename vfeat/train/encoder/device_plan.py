@@ -9,6 +9,7 @@ import torch
 
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.models.device import choose_device
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,9 @@ def find_place(
 
 
 def _device(job: TrainEncoderJob, rank: int, here: int) -> torch.device:
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if job.device == "cuda" and not gpus:
-        raise EnvironmentMissing("--device cuda: torch sees no GPU here; use --device cpu")
-    if not gpus or job.device == "cpu":
-        return torch.device("cpu")
+    if (device := choose_device(job.device)).type == "cpu":
+        return device
+    gpus = torch.cuda.device_count()
     if here > gpus:
         raise EnvironmentMissing(
             f"--workers {here}: each needs a GPU of its own, and torch sees {gpus} here"

@@ -7,10 +7,10 @@ from typing import Any
 
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
-from vfeat.models.expanded_config import expanded_config
 from vfeat.models.videomamba_config import (
     VideoMambaConfig,
     clip_gflops,
+    expanded_config,
     num_parameters,
     resolve_config,
 )

@@ -1,13 +1,14 @@
-"""What each epoch of a training came to."""
+"""The history of a training, epoch by epoch, and its result for `metrics.json` and `--json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from vfeat.job.train_encoder import Keep
 from vfeat.train.metrics import Metrics
+from vfeat.train.task import Split
 
 
 @dataclass(frozen=True)
@@ -127,3 +128,59 @@ def _by_row(content: Mapping[str, float]) -> dict[int, float]:
 
 def _number(line: EpochLine) -> int:
     return line.epoch
+
+
+@dataclass(frozen=True)
+class EncoderResult:
+    """Result of a training so far; `finished` once it is all of it.
+
+    Attributes:
+        out: the encoder's folder.
+        videos: of each class, of each split.
+        broken: videos that could not be read.
+        metrics: of the kept weights, by split; empty before the end.
+    """
+
+    out: str
+    classes: tuple[str, ...]
+    videos: Mapping[str, Mapping[str, int]]
+    progress: Progress
+    broken: int
+    metrics: Mapping[Split, Metrics]
+    finished: bool
+
+    def to_json(self) -> dict[str, Any]:
+        history = [line.to_json() for line in self.progress.history]
+        best = self.progress.best
+        return {
+            "out": self.out,
+            "finished": self.finished,
+            "epochs": len(history),
+            "best_epoch": 0 if best is None else best.epoch,
+            "classes": list(self.classes),
+            "videos": self.videos,
+            "broken": self.broken,
+            "metrics": {
+                split: {**m.to_json(), "per_class": per_class(self.classes, m)}
+                for split, m in self.metrics.items()
+            },
+            "waited_share": self.waited_share,
+            "history": history,
+        }
+
+    @property
+    def waited_share(self) -> float:
+        """Share of the time of learning that was spent waiting for clips."""
+        lines = self.progress.history
+        seconds = sum(line.seconds for line in lines)
+        waited_s = sum(line.seconds * line.waited_share for line in lines)
+        return waited_s / max(seconds, 1e-9)
+
+
+def per_class(classes: Sequence[str], metrics: Metrics) -> dict[str, dict[str, float]]:
+    """Return the videos of each class and the share of them that were classified right."""
+    found = {}
+    for place, (name, row) in enumerate(zip(classes, metrics.confusion or [], strict=False)):
+        count = sum(row)
+        found[name] = {"videos": count, "top1": row[place] / count if count else 0.0}
+    return found

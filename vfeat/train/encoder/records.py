@@ -1,25 +1,26 @@
-"""What a training writes down beside its weights, as it goes."""
+"""Files that a training writes beside its weights as it goes: metrics, errors, curves, events."""
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from vfeat.errors import EnvironmentMissing
-from vfeat.train.encoder.curves import draw_curves
 from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Listing
-from vfeat.train.encoder.events import Events
-from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.result import EncoderResult
+from vfeat.train.encoder.history import EncoderResult, EpochLine, Progress
 from vfeat.train.encoder.store import ERRORS_FILE, EncoderStore
 from vfeat.train.encoder.watch import EncoderWatch
 from vfeat.train.metrics import Metrics
+from vfeat.train.picture import to_png, two_diagrams
 from vfeat.train.task import Split
 
 CURVES_FILE = "curves.png"
 DRAW_EVERY_S = 60.0
+NO_EVENTS = "no TensorBoard events: tensorboardX is not installed. Run: pip install 'vfeat[train]'"
 
 
 class Records:
@@ -78,3 +79,74 @@ class Records:
         except EnvironmentMissing as error:
             self._watch.note(str(error))
         self._drawn_s = time.monotonic()
+
+
+def draw_curves(history: Sequence[EpochLine]) -> bytes:
+    """Return a PNG of a training: its losses, and the share of right answers.
+
+    Raises:
+        EnvironmentMissing: matplotlib is not installed.
+    """
+    figure, losses, scores = two_diagrams()
+    epochs = [line.epoch for line in history]
+    for name in history[-1].losses:
+        if name != "gradient_norm":
+            losses.plot(epochs, [line.losses[name] for line in history], label=f"training {name}")
+    measured = [line for line in history if line.val is not None]
+    found = [(line.epoch, line.val) for line in measured if line.val is not None]
+    if found:
+        losses.plot([e for e, _ in found], [m.loss for _, m in found], label="validation loss")
+        scores.plot([e for e, _ in found], [m.score for _, m in found], label="validation top-1")
+        best = max((line for line in measured if line.best), key=lambda line: line.epoch)
+        if best.val is not None:
+            scores.plot([best.epoch], [best.val.score], "o", label=f"kept: epoch {best.epoch}")
+    scores.plot(
+        epochs, [line.waited_share for line in history], ":", label="time waiting for clips"
+    )
+    losses.set(title="loss", xlabel="epoch")
+    scores.set(title="shares", xlabel="epoch", ylim=(0, 1))
+    return to_png(figure)
+
+
+class Events:
+    """TensorBoard's event files, where tensorboardX is installed.
+
+    Scalars of each epoch are written to a temporary file and published whole, S3 or not.
+    """
+
+    def __init__(self, store: EncoderStore, first_epoch: int) -> None:
+        self._store = store
+        self._writer: Any = None
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            return
+        self._folder = tempfile.TemporaryDirectory(prefix="vfeat-events-")
+        self._writer = SummaryWriter(self._folder.name, purge_step=first_epoch)
+
+    @property
+    def missing(self) -> str | None:
+        """The reason why no events are written; None when they are."""
+        return NO_EVENTS if self._writer is None else None
+
+    def write(self, line: EpochLine) -> None:
+        """Publish the scalars of one epoch."""
+        if self._writer is None:
+            return
+        scalars = {f"train/{name}": value for name, value in line.losses.items()}
+        scalars |= {"lr": line.lr, "waited_share": line.waited_share}
+        scalars |= {f"val/{name}": value for name, value in (line.val_losses or {}).items()}
+        if line.val is not None:
+            name, value = line.val.headline()
+            scalars |= {f"val/{name}": value, "val/loss": line.val.loss}
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, line.epoch)
+        self._writer.flush()
+        for path in Path(self._folder.name).iterdir():
+            self._store.write_file(path.name, path.read_bytes())
+
+    def close(self) -> None:
+        """End the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._folder.cleanup()

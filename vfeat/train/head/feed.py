@@ -17,10 +17,26 @@ from vfeat.errors import JobError
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.sequences.reader import SequenceReader
 from vfeat.sequences.windows import SequenceWindow, sliding, whole
-from vfeat.train.budget_cache import Bools, FeatureCache, Steps
+from vfeat.train.budget_cache import BudgetCache
 from vfeat.train.labels import listed
 
 SCAN_BYTES = 64 << 20
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A stretch of one video.
+
+    Attributes:
+        values_LD: zeros where nothing is.
+        mask_L: True where a step is there.
+    """
+
+    values_LD: Floats
+    mask_L: Bools
 
 
 @dataclass(frozen=True)
@@ -71,8 +87,9 @@ class Feed:
         self._skip_broken = skip_broken
         recipe = reader.dataset.recipe
         self._clip = recipe.clip
-        stored = np.float16 if recipe.output.dtype == "bfloat16" else np.float32
-        self._cache = FeatureCache(stored, self.width, memory_bytes, scratch_bytes)
+        self._stored = np.dtype("float16" if recipe.output.dtype == "bfloat16" else "float32")
+        self._cache = BudgetCache[int](memory_bytes, scratch_bytes)  # whole videos, LD
+        self._masks: dict[int, Bools] = {}  # L, of the videos in the cache
 
     @property
     def longest(self) -> int:
@@ -118,9 +135,10 @@ class Feed:
 
     def read(self, place: int, first: int, last: int) -> Steps:
         """Clips first..last of a video, inclusive."""
-        kept = self._cache.get(place, first * self._steps, (last + 1) * self._steps)
-        if kept is not None:
-            return kept
+        kept_LD = self._cache.get(place)
+        if kept_LD is not None:
+            part = slice(first * self._steps, (last + 1) * self._steps)
+            return Steps(kept_LD[part], self._masks[place][part])
         found = self._reader.read(self.videos[place], first, last)
         steps = Steps(found.values_LD, found.mask_L)
         return _finite_only(steps, self._steps) if place in self._broken else steps
@@ -129,7 +147,7 @@ class Feed:
         """One video of the scan. Returns its broken clips."""
         ref = self.videos[place]
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
-        keep = self._cache.has_room(ref.clips * self._steps)
+        keep = self._cache.has_room(ref.clips * self._steps * self.width * self._stored.itemsize)
         total_D, count, broken = np.zeros(self.width), 0, 0
         pieces, masks = [], []
         for first in range(0, ref.clips, block):
@@ -149,8 +167,8 @@ class Feed:
         self.spans[place] = self._spans(ref.clips, np.concatenate(masks))
         if keep:
             values_LD = np.concatenate([p.values_LD for p in pieces])
-            mask_L = np.concatenate([p.mask_L for p in pieces])
-            self._cache.put(place, Steps(values_LD, mask_L))
+            if self._cache.put(place, values_LD.astype(self._stored)):
+                self._masks[place] = np.concatenate([p.mask_L for p in pieces])
         return broken
 
     def _spans(self, clips: int, present: Bools) -> npt.NDArray[np.int64]:

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from vfeat.train.budget_cache import Steps
-from vfeat.train.head.feed import Feed, collate
+from vfeat.train.head.feed import Feed, Steps, collate
 from vfeat.train.head.trainer import HeadTrainer
 from vfeat.train.head.watch import TrainWatch
 from vfeat.train.metrics import Metrics, measure

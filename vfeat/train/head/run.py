@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.errors import JobError
+from vfeat.models.device import choose_device
 from vfeat.sequences.head import Head
 from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
@@ -40,7 +41,7 @@ def train_heads(spec: TrainSpec, watch: TrainWatch | None = None) -> list[HeadRe
     """
     spec.check()
     watch = watch or TrainWatch()
-    device = _device(spec)
+    device = choose_device(spec.device)
     tables = _tables(spec)
     reader = SequenceReader(open_dataset(spec.features), spec.level)
     matched = match(tables, reader.refs(), spec.seed, spec.allow_missing)
@@ -197,10 +198,3 @@ def _identity(
         "recipe": reader.dataset.recipe.fingerprint,
         "examples": digest.hexdigest(),
     }
-
-
-def _device(spec: TrainSpec) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    if spec.device == "cuda" and not has_gpu:
-        raise EnvironmentMissing("--device cuda: torch sees no GPU here; use --device cpu")
-    return torch.device("cuda" if has_gpu and spec.device != "cpu" else "cpu")

@@ -12,18 +12,30 @@ from types import TracebackType
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Event, TaskDone
-from vfeat.train.encoder.cache import U8, ClipCache, ClipKey
+from vfeat.train.budget_cache import BudgetCache
 from vfeat.train.encoder.data.broken import Broken, BrokenSamples
 from vfeat.train.encoder.data.epoch_order import Group, Pick
 
 AHEAD = 8  # clips asked for beyond the next one, for each decoder child
 WAIT_S = 1.0
+
+U8 = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ClipKey:
+    """Key of a decoded clip: row of the list, clip of the grid, crops of a frame."""
+
+    row: int
+    clip_index: int
+    crops: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class ClipFeed:
         self, job: TrainEncoderJob, broken: BrokenSamples, workers: int, pin: bool
     ) -> None:
         self._job, self._broken, self._workers, self._pin = job, broken, workers, pin
-        self._cache = ClipCache(job.cache_megabytes << 20, job.scratch_megabytes << 20)
+        self._cache = BudgetCache[ClipKey](job.cache_megabytes << 20, job.scratch_megabytes << 20)
         self._pools: dict[int, DecodePool] = {}
         self._tasks: dict[int, _Wanted] = {}
         self._by_key: dict[ClipKey, _Wanted] = {}
@@ -144,7 +156,9 @@ class ClipFeed:
         self._tasks[self._numbered] = self._by_key[key] = wanted
         video, line = pick.footage.sample.video, pick.footage.timeline
         clip = pick.clip_index
-        task = DecodeTask(self._numbered, video.uri, video.size_bytes, line, clip, clip)
+        task = DecodeTask(
+            self._numbered, video.video_id, video.uri, video.size_bytes, line, clip, clip
+        )
         self.pool(crops).submit(task)
         return wanted
 

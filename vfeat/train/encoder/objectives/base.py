@@ -5,7 +5,7 @@ turns a batch into `Losses`. The trainer knows nothing else: it calls the module
 named `loss`, and writes the means of all of them down. Being a module, it is what
 DistributedDataParallel wraps; what must not learn has `requires_grad_(False)`.
 
-To add one: subclass `Objective`, and build it in `make_objective` (`objectives.py`) by the job's
+To add one: subclass `Objective`, and build it in `make_objective` (`factory.py`) by the job's
 fields.
 
     model            the network that is trained, averaged (EMA), checkpointed and saved: its state
@@ -115,3 +115,17 @@ class Classification(Objective):
 def given(logits_BK: Tensor, batch: TrainBatch) -> Tensor:
     """The probability that each clip's own label is given, float32 [B], without a gradient."""
     return (logits_BK.detach().float().softmax(-1) * batch.target_BK).sum(-1)
+
+
+def alignment_loss(tokens: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean of 2 - 2·cosine over all tokens: the squared distance of unit vectors.
+
+    Args:
+        tokens, wanted: vectors of length one (..., C'), C' the width of the teacher; `wanted`
+            may lack leading dimensions, for several layers that are compared with one target.
+
+    Returns:
+        A float32 scalar from 0 (equal) to 4 (opposite).
+    """
+    cosine = (tokens.float() * wanted.float()).sum(-1)
+    return (2 - 2 * cosine).mean()

@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 
 from vfeat.models.distilled import Student
-from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch, given
+from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch, alignment_loss, given
 from vfeat.train.encoder.objectives.teacher import Teacher
 
 

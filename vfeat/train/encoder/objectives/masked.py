@@ -13,8 +13,7 @@ from torch import Tensor
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import MaskKind
 from vfeat.models.masked import MaskedVideoMamba, visible
-from vfeat.train.encoder.alignment import alignment_loss
-from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch
+from vfeat.train.encoder.objectives.base import Losses, Objective, TrainBatch, alignment_loss
 from vfeat.train.encoder.objectives.masks import attention_mask, random_mask, tube_mask
 from vfeat.train.encoder.objectives.teacher import Teacher, View
 

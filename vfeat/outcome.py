@@ -1,26 +1,20 @@
-"""What became of each unit of a shard, kept in the footer of the shard's file.
+"""The result of one unit of work: what was written of it, what is empty and what failed.
 
-Rows and errors commit together because they are one file. Clip ranges are inclusive pairs.
+Clip ranges are inclusive pairs.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vfeat.errors import ErrorClass
 
-OUTCOMES_KEY = b"vfeat.outcomes"
-RECIPE_KEY = b"vfeat.recipe"
-UNITS_KEY = b"vfeat.units_of_measure"
-
 
 def subtract(
     ranges: list[tuple[int, int]], holes: Iterable[tuple[int, int]]
 ) -> list[tuple[int, int]]:
-    """Inclusive ranges without the clips of `holes`."""
+    """Return inclusive ranges without the clips of `holes`."""
     for first, last in holes:
         ranges = [
             piece
@@ -33,29 +27,30 @@ def subtract(
 
 @dataclass(frozen=True)
 class RangeError:
-    """Clips that could not be had, and why."""
+    """A range of clips that could not be made, and the reason."""
 
     first_clip: int
     last_clip: int
     error_class: ErrorClass
     message: str
-    attempts: int
+    attempts: int = 1
 
     @property
     def clips(self) -> int:
+        """Number of clips in the range."""
         return self.last_clip - self.first_clip + 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One unit's result.
+    """Result of one unit.
 
     Attributes:
-        rows: clips written.
+        rows: clips written; of a decoder's result, clips that it emitted.
         empty: ranges of clips in which no frame begins; planned, and rightly not written.
         errors: ranges of clips that failed; rows + empty + errors make up the unit.
         bad_packets: damaged packets skipped; the rows beside them are still whole clips.
-        warnings: what a person might want to know, one sentence each.
+        warnings: for the run's report, one sentence each.
     """
 
     video_id: str
@@ -70,18 +65,21 @@ class Outcome:
 
     @property
     def planned(self) -> int:
+        """Number of clips of the unit."""
         return self.last_clip - self.first_clip + 1
 
     @property
     def empty_clips(self) -> int:
+        """Number of clips in the empty ranges."""
         return sum(last - first + 1 for first, last in self.empty)
 
     @property
     def error_clips(self) -> int:
+        """Number of clips in the failed ranges."""
         return sum(error.clips for error in self.errors)
 
     def row_ranges(self) -> list[tuple[int, int]]:
-        """Clips that must have rows: the unit without its empty and failed clips."""
+        """Return the clips that must have rows: the unit without its empty and failed clips."""
         holes = [*self.empty, *((e.first_clip, e.last_clip) for e in self.errors)]
         return subtract([(self.first_clip, self.last_clip)], holes)
 
@@ -89,33 +87,3 @@ class Outcome:
     def failed(self) -> bool:
         """Nothing of the unit was written, and not because it is empty."""
         return bool(self.errors) and self.rows == 0
-
-
-def row_spans(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
-    """First row and number of rows of each video in a file, which is sorted by video."""
-    rows: dict[str, int] = {}
-    for outcome in outcomes:
-        rows[outcome.video_id] = rows.get(outcome.video_id, 0) + outcome.rows
-    spans, place = {}, 0
-    for video_id in sorted(rows):
-        spans[video_id] = (place, rows[video_id])
-        place += rows[video_id]
-    return spans
-
-
-def dump_outcomes(outcomes: Iterable[Outcome]) -> bytes:
-    return json.dumps([dataclasses.asdict(o) for o in outcomes], ensure_ascii=False).encode()
-
-
-def load_outcomes(data: bytes) -> list[Outcome]:
-    return [
-        Outcome(
-            **{
-                **fields,
-                "empty": tuple((first, last) for first, last in fields["empty"]),
-                "errors": tuple(RangeError(**error) for error in fields["errors"]),
-                "warnings": tuple(fields["warnings"]),
-            }
-        )
-        for fields in json.loads(data)
-    ]
