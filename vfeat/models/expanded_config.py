@@ -1,6 +1,6 @@
-"""The configuration of a VideoMamba that is made deeper, and where its new blocks lie.
+"""Configuration of an expanded VideoMamba, and the positions of its new blocks.
 
-Without torch: a dry run asks too.
+Imports no torch, because a dry run uses it too.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from vfeat.models.videomamba_config import VideoMambaConfig
 
 
 def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:
-    """With `count` blocks more.
+    """Return the configuration with `count` more blocks.
 
     Raises:
-        JobError: more new blocks than it has, or new ones would change which of the others scan
-            temporal-first.
+        JobError: there are more new blocks than old ones, or the new ones would change which of the
+            others scan temporal-first.
     """
     if count > config.depth:
         raise JobError(
@@ -33,9 +33,10 @@ def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:
 
 
 def expanded_order(depth: int, count: int) -> list[int]:
-    """Each block's origin among the `depth` old ones; a new block follows the one that it copies.
+    """Return for each block the index of its origin among the `depth` old ones.
 
-    The new ones are spread evenly; the last is at the end.
+    A new block follows the one that it copies. The new ones are spread evenly; the last stands at
+    the end.
     """
     copied = {(number + 1) * depth // count - 1 for number in range(count)}
     return [block for block in range(depth) for _ in range(1 + (block in copied))]
