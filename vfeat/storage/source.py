@@ -1,4 +1,4 @@
-"""One object to read: opened for seeking, or brought here whole."""
+"""Reading of one object: opened for seeking, or copied here whole."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _BLOCK_BYTES = 256 << 10
 def open_source(
     uri: str, size_bytes: int | None = None, *, patience_s: float = PATIENCE_S
 ) -> BinaryIO:
-    """A seekable file over any URI; remote ones are read by ranges.
+    """Open a seekable file over any URI; remote ones are read by ranges.
 
     Args:
-        uri: a path or any URI that fsspec knows.
-        size_bytes: the size, if known: spares S3 one request.
+        uri: a path or any URI that fsspec supports.
+        size_bytes: the size, if known: saves one request to S3.
         patience_s: seconds of outage that a read waits through.
 
     Raises:
@@ -40,7 +40,7 @@ def open_source(
 
 
 def spool(uri: str, directory: str | os.PathLike[str], *, patience_s: float = PATIENCE_S) -> str:
-    """Bring an object into `directory`; the path there, which the caller owns and deletes.
+    """Copy an object into `directory`; return the path there, which the caller owns and deletes.
 
     A local object is not copied: a symbolic link to it is made.
 
