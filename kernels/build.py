@@ -1,7 +1,7 @@
 """Compile csrc/ into `_vfeat_cpu.so` beside this file: `python -m vfeat.kernels.build`.
 
-pip does the same when it installs vfeat and finds a compiler. Standard library only, for
-the build environment has nothing else.
+pip does the same when it installs vfeat and finds a compiler. Standard library only, because the
+build environment has nothing else.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ REGISTER = {"x86_64": "x", "aarch64": "w", "arm64": "w"}
 
 
 class CannotBuild(Exception):
-    """No compiler, or one that failed; the message says which and what it said."""
+    """No compiler, or one that failed; the message contains its name and its output."""
 
 
 def build(library: Path = LIBRARY) -> Path:
-    """Compile, and put the library into its place in one step.
+    """Compile, and move the library into place in one step.
 
     Raises:
         CannotBuild: there is no C++ compiler here, or it failed.
@@ -60,7 +60,7 @@ def build(library: Path = LIBRARY) -> Path:
 
 
 def digest() -> str:
-    """Of all sources: the library carries it, so that a stale one is noticed."""
+    """Hash all sources; the library carries the digest, so that a stale one is detected."""
     state = hashlib.sha256()
     for path in sorted(SOURCES.iterdir()):
         state.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -68,7 +68,7 @@ def digest() -> str:
 
 
 def _compiler() -> list[str]:
-    """CXX where it is set, otherwise the first of the usual ones."""
+    """Return CXX if it is set, otherwise the first of the usual compilers."""
     named = os.environ.get("CXX")
     for name in [named] if named else COMPILERS:
         words = shlex.split(name)
@@ -78,7 +78,7 @@ def _compiler() -> list[str]:
 
 
 def _objects(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Object files, each with the rest of the command that makes it."""
+    """Yield object files, each with the rest of the command that compiles it."""
     machine = platform.machine()
     sets = X86_SETS if machine == "x86_64" else (("baseline", 4, REGISTER.get(machine, "m"), ()),)
     for name, width, register, flags in sets:
@@ -93,7 +93,7 @@ def _objects(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _linking() -> list[str]:
-    """The C++ runtime goes into the library: no clash with torch's, and no package needed."""
+    """Link the C++ runtime statically: no clash with torch's, and no package needed."""
     if sys.platform == "darwin":
         return ["-pthread"]
     return ["-pthread", "-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]

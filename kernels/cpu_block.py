@@ -1,8 +1,8 @@
 """The fused bidirectional block in C++: operators `vfeat_cpu::block` and its gradient.
 
-Forward is one call. Backward builds the convolved tokens and their projections again,
-runs the library's scan and convolution backward, and leaves the products with weights to
-torch's GEMM; kept from forward are the input and one state for each chunk.
+Forward is one call. Backward recomputes the convolved tokens and their projections, runs the
+library's scan and convolution backward, and uses torch's GEMM for the products with weights.
+Forward keeps the input and one state for each chunk.
 
 Shape suffixes: B batch, L tokens, E channels, R rank of the time step, P = R + 32.
 """
@@ -28,11 +28,11 @@ from .weights import DirectionWeights
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """See `reference.bidirectional_mamba`.
+    """Run the block; see `reference.bidirectional_mamba`.
 
-    In C++ with 16 states, 4 taps and both directions of one rank; by the torch back-end
-    otherwise, with float64 weights, or no tokens. bfloat16 is widened on the way in and
-    rounded once on the way out.
+    Runs in C++ with 16 states, 4 taps and both directions of one rank; runs the torch back-end
+    otherwise, with float64 weights, or with no tokens. bfloat16 is widened on input and rounded
+    once on output.
     """
     given = (xz_BL2E, *forward, *backward)
     shapes = {(w.rank, w.states, w.conv_weight_EW.shape[1]) for w in (forward, backward)}
@@ -53,7 +53,7 @@ def bidirectional_mamba(
 
 
 def _flat(weights: DirectionWeights) -> list[Tensor]:
-    """As the library takes them; a missing bias is zero."""
+    """Lay the weights out as the library takes them; a missing bias is zero."""
     bias_E = weights.conv_bias_E
     if bias_E is None:
         bias_E = torch.zeros_like(weights.D_E)
@@ -102,7 +102,7 @@ def _block_shapes(
 
 @register_flop_formula(torch.ops.vfeat_cpu.block)
 def _block_flops(xz: Sequence[int], forward: Sequence[Sequence[int]], *_: Any, **__: Any) -> int:
-    """The products alone, C·h among them: what torch counts in its own back-end."""
+    """Count the products alone, C·h among them, as torch does for its own back-end."""
     batch, length, twice = xz
     rank = forward[3][1]
     return 2 * batch * length * twice * (2 * rank + 3 * STATES)
@@ -139,7 +139,7 @@ def _direction_backward(
     reverse: bool,
     grad_xz_BL2E: Tensor,
 ) -> DirectionWeights:
-    """One direction's gradients; that of xz is written by the first and added to after."""
+    """Compute one direction's gradients; the first writes that of xz, the second adds to it."""
     rank, conv_weight = weights.rank, weights.conv_weight_EW
     u_BLE = torch.empty_like(grad_y_BLE)
     arguments = conv_arguments(
@@ -187,7 +187,7 @@ def _scan_backward(
     reverse: bool,
     grad_xz_BL2E: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, B beside C, A and D; that of z goes into `grad_xz_BL2E`."""
+    """Compute gradients of u, delta, B beside C, A and D; write that of z to `grad_xz_BL2E`."""
     batch, length, channels = u_BLE.shape
     grad_u, grad_delta = torch.empty_like(u_BLE), torch.empty_like(u_BLE)
     grad_bc = u_BLE.new_empty(-(-channels // GROUP), batch * length, 2 * STATES)

@@ -27,9 +27,9 @@ def causal_conv1d(
     silu: bool = False,
     reverse: bool = False,
 ) -> Tensor:
-    """See `reference.causal_conv1d`.
+    """Convolve; see `reference.causal_conv1d`.
 
-    In C++ with 4 taps; by the torch back-end with others, float64 weights, or no tokens.
+    Runs in C++ with 4 taps; runs the torch back-end with others, float64 weights, or no tokens.
     """
     given = (x_BEL, weight_EW, bias_E)
     if weight_EW.shape[1] != TAPS or not x_BEL.numel() or not narrow(*given):
@@ -46,7 +46,7 @@ def causal_conv1d(
 
 
 def conv_arguments(x_BLX: Tensor, weight_EW: Tensor, bias_E: Tensor | None, **fields: Any) -> Conv:
-    """The struct; the first E of the last dimension of x are convolved."""
+    """Fill the struct; the first E of the last dimension of x are convolved."""
     batch, length, step = x_BLX.shape
     pointers = {k: pointer(v) if isinstance(v, Tensor) else v for k, v in fields.items()}
     return Conv(

@@ -19,7 +19,7 @@ _INSTALL = "install g++ and run pip install again, or python -m vfeat.kernels.bu
 
 
 class LibraryMissing(Exception):
-    """The library cannot be used; the message says why and what to do."""
+    """The library cannot be used; the message contains the reason and the remedy."""
 
 
 class Direction(ctypes.Structure):
@@ -99,7 +99,7 @@ class Norm(ctypes.Structure):
 
 
 class Library:
-    """The functions of the loaded library.
+    """Functions of the loaded library.
 
     Attributes:
         chunk: tokens from one kept state to the next.
@@ -115,15 +115,17 @@ class Library:
 
     @property
     def isa(self) -> str:
-        """The instruction set in use."""
+        """Instruction set in use."""
         return str(self._handle.vfeat_isa().decode())
 
     def use_isa(self, name: str) -> bool:
-        """Switch to that instruction set; False where this machine has none of the name."""
+        """Switch to that instruction set; return False if this machine or library lacks it."""
         return bool(self._handle.vfeat_use_isa(name.encode()))
 
     def norm_parts(self, tokens: int) -> int:
-        """Into how many rows of partial sums the norm's backward pass divides its tokens."""
+        """Return the rows of partial sums into which the norm's backward pass divides its
+        tokens.
+        """
         return int(self._handle.vfeat_norm_parts(tokens))
 
     def call(self, name: str, arguments: ctypes.Structure) -> None:
@@ -134,16 +136,16 @@ class Library:
 
 
 def pointer(tensor: Tensor | None) -> int | None:
-    """Where a tensor's data start; None for none."""
+    """Return the address of a tensor's data; None for None."""
     return None if tensor is None else tensor.data_ptr()
 
 
 @cache
 def load() -> Library:
-    """The library, with the instruction set that VFEAT_CPU_ISA names or the best.
+    """Load the library, with the instruction set that VFEAT_CPU_ISA names or the best.
 
     Raises:
-        LibraryMissing: there is none, it is not of these sources, or the set cannot run.
+        LibraryMissing: there is none, it was built from other sources, or the set cannot run.
     """
     if not LIBRARY.exists():
         raise LibraryMissing(f"no compiled library: {_INSTALL}")
@@ -166,7 +168,7 @@ def load() -> Library:
 
 @cache
 def why_missing() -> str | None:
-    """A sentence on why the library cannot be used; None when it can."""
+    """Return a sentence on why the library cannot be used; None when it can."""
     try:
         load()
     except LibraryMissing as error:

@@ -1,7 +1,7 @@
-"""x W^T + b in float32 on a CPU, by the faster of the two libraries that torch brings.
+"""x W^T + b in float32 on a CPU, by the faster of the two libraries that come with torch.
 
-torch takes MKL for float32, and MKL keeps its AVX-512 code for Intel's processors: on an AMD one it
-reaches half of what oneDNN does (105 against 240 GFLOP/s on one Zen 5 core, with equal errors).
+torch uses MKL for float32, and MKL reserves its AVX-512 code for Intel's processors: on an AMD one
+it reaches half the speed of oneDNN (105 against 240 GFLOP/s on one Zen 5 core, with equal errors).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from .processor import processor
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As `torch.nn.functional.linear`; forward only by oneDNN, else by torch's choice."""
+    """Compute `torch.nn.functional.linear`; by oneDNN if faster and without gradient, else by
+    torch.
+    """
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if learns or x.dtype is not torch.float32 or x.numel() == 0 or not onednn_is_faster():
         return F.linear(x, weight, bias)
@@ -27,7 +29,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def onednn_is_faster() -> bool:
-    """An AMD processor with AVX-512, and a torch that has oneDNN's operation."""
+    """Return whether this is an AMD processor with AVX-512 and torch has oneDNN's operation."""
     return (
         platform.machine() == "x86_64"
         and torch.backends.cpu.get_cpu_capability().startswith("AVX512")

@@ -19,10 +19,10 @@ from .precision import no_autocast
 def add_rms_norm(
     hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.add_rms_norm`.
+    """Add and normalise; see `reference.add_rms_norm`.
 
-    In C++ where the width is a multiple of 16; by the reference otherwise, with float64,
-    or no tokens.
+    Runs in C++ if the width is a multiple of 16; runs the reference otherwise, with float64, or
+    with no tokens.
     """
     given = (hidden_BLD, residual_BLD, weight_D)
     if len(weight_D) % BLOCK or not hidden_BLD.numel() or not narrow(*given):

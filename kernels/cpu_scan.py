@@ -1,8 +1,8 @@
 """The selective scan in C++: operators `vfeat_cpu::scan` and its gradient.
 
-The operators take what the library takes: float32, contiguous, token-major, channels a
-multiple of 16, 16 states, one B and C for all channels. `selective_scan` brings other
-operands into that form, and leaves to the torch back-end what does not fit it.
+The operators take the library's layout: float32, contiguous, token-major, channels a multiple of
+16, 16 states, one B and C for all channels. `selective_scan` converts other operands to it, and
+passes to the torch back-end those that do not fit.
 
 Shape suffixes: B batch, L tokens, E channels, N states.
 """
@@ -33,9 +33,9 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.selective_scan`.
+    """Run the scan; see `reference.selective_scan`.
 
-    In C++ with 16 states and one (B, N, L) or (B, 1, N, L) for all channels; by the torch
+    Runs in C++ with 16 states and one (B, N, L) or (B, 1, N, L) for all channels; runs the torch
     back-end with other states, groups, a constant B or C, float64 weights, or no tokens.
     """
     given = (u_BEL, delta_BEL, A_EN, B, C, D_E, z_BEL, delta_bias_E)
@@ -63,12 +63,12 @@ def selective_scan(
 
 
 def narrow(*tensors: Tensor | None) -> bool:
-    """Whether nothing is float64, so that float32 is the dtype of the state."""
+    """Return whether no tensor is float64, so that float32 is the dtype of the state."""
     return all(t is None or t.dtype != torch.float64 for t in tensors)
 
 
 def padded(tensor: Tensor, dim: int) -> Tensor:
-    """float32, with zero channels up to a multiple of 16 at the end of `dim`."""
+    """Convert to float32 and pad `dim` with zero channels to a multiple of 16."""
     missing = -tensor.shape[dim] % BLOCK
     if not missing:
         return tensor.float()
@@ -90,7 +90,7 @@ def _states_last(t: Tensor) -> Tensor:
 
 
 def scan_arguments(u_BLE: Tensor, delta_BLE: Tensor, A_EN: Tensor, **fields: Any) -> Scan:
-    """The struct; tensors in `fields` become pointers. They must outlive the call."""
+    """Fill the struct; tensors in `fields` become pointers and must outlive the call."""
     batch, length, channels = u_BLE.shape
     pointers = {k: pointer(v) if isinstance(v, Tensor) else v for k, v in fields.items()}
     return Scan(
@@ -106,7 +106,7 @@ def scan_arguments(u_BLE: Tensor, delta_BLE: Tensor, A_EN: Tensor, **fields: Any
 
 
 def kept_states(like_BLE: Tensor, keep: bool, directions: tuple[int, ...] = ()) -> Tensor:
-    """Room for the state before each chunk; none unless it will be needed."""
+    """Allocate the states before each chunk; an empty tensor unless `keep`."""
     batch, length, channels = like_BLE.shape
     if not keep:
         return like_BLE.new_empty(0)

@@ -1,9 +1,9 @@
-"""Memory that stays with the process between steps, so that no step pays for its first touch.
+"""Allocator setting: freed memory stays with the process, so that no step pays its first touch.
 
-glibc gives a large block back to the system when it is freed, and each page of the next one
-costs a fault and is cleared: 80,000 pages in a training step of `videomamba_motion` (decision
-0014). Other allocators keep them too, if they are preloaded; this needs nothing installed.
-Source: mallopt(3).
+glibc returns a large block to the system when it is freed, and each page of the next one costs a
+fault and is cleared: 80,000 pages in a training step of `videomamba_motion` (decision 0014). Other
+allocators keep freed blocks too, if they are preloaded; this needs nothing installed. Source:
+mallopt(3).
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ _PAD = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """For the rest of this process's life; False where the C library knows no such setting.
+    """Keep freed memory for the rest of this process's life.
 
-    The process then holds as much as it ever needed at once: for those that do one thing over
-    and over, in batches of one size.
+    The process then holds as much as it ever needed at once: for processes that repeat one step in
+    batches of one size.
+
+    Returns:
+        False if the C library has no such setting.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, macOS

@@ -2,12 +2,12 @@
 
     flip, the same inner function with each direction's weights, flip back, add
 
-Both are needed, and neither knows a bidirectional block. They are channel-major, so this
-back-end transposes; the benchmark's baseline takes `inner` with in_proj's output already
-laid out as the official code lays it out.
+Both are needed, and neither has a bidirectional block. They are channel-major, so this back-end
+transposes; the benchmark's baseline calls `inner` with in_proj's output already laid out as in the
+official code.
 
-Shape suffixes: B batch, L tokens, E channels, N states, R rank of the time step,
-W convolution taps.
+Shape suffixes: B batch, L tokens, E channels, N states, R rank of the time step, W convolution
+taps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAPS = (2, 3, 4)
 
 
 def why_not(device_type: str, dtype: torch.dtype) -> str | None:
-    """The package, the device or the dtype that is missing; None when it runs."""
+    """Return a sentence on the missing package, device or dtype; None when it runs."""
     missing = [pip for module, pip in PACKAGES.items() if find_spec(module) is None]
     if missing:
         plural = "s" * (len(missing) > 1)
@@ -52,7 +52,9 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.selective_scan`; the last state is not differentiable in mamba-ssm."""
+    """Run the scan; see `reference.selective_scan`. mamba-ssm's last state is not
+    differentiable.
+    """
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 
     def turned(tensor: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ def causal_conv1d(
     silu: bool = False,
     reverse: bool = False,
 ) -> Tensor:
-    """See `reference.causal_conv1d`."""
+    """Convolve; see `reference.causal_conv1d`."""
     if weight_EW.shape[1] not in TAPS:
         return torch_ops.causal_conv1d(x_BEL, weight_EW, bias_E, silu, reverse)
     from causal_conv1d import causal_conv1d_fn
@@ -96,19 +98,19 @@ def causal_conv1d(
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """See `reference.bidirectional_mamba`."""
+    """Run the block; see `reference.bidirectional_mamba`."""
     with no_autocast(xz_BL2E):
         return both(xz_BL2E.transpose(1, 2).contiguous(), forward, backward).transpose(1, 2)
 
 
 def both(xz_B2EL: Tensor, forward: DirectionWeights, backward: DirectionWeights) -> Tensor:
-    """The official composition, channel-major: y_BEL."""
+    """Run the official composition, channel-major: y_BEL."""
     y_BEL = inner(xz_B2EL, forward)
     return y_BEL + inner(xz_B2EL.flip(-1), backward).flip(-1)
 
 
 def inner(xz_B2EL: Tensor, weights: DirectionWeights) -> Tensor:
-    """`mamba_inner_fn_no_out_proj` of the official fork, from the packages' functions."""
+    """Compute `mamba_inner_fn_no_out_proj` of the official fork with the packages' functions."""
     rank, states, dtype = weights.rank, weights.states, xz_B2EL.dtype
     x_BEL, z_BEL = xz_B2EL.chunk(2, dim=1)
     u_BEL = causal_conv1d(x_BEL, weights.conv_weight_EW, weights.conv_bias_E, silu=True)

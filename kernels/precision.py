@@ -1,4 +1,4 @@
-"""Which dtype the recurrence runs in, and how autocast is kept out of it."""
+"""The dtype of the recurrence, and its protection from autocast."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def state_dtype(*tensors: Tensor | None) -> torch.dtype:
-    """float64 when any operand is float64, float32 otherwise.
+    """Return float64 when any operand is float64, float32 otherwise.
 
-    A bfloat16 state loses a token's contribution after a few hundred steps of decay,
-    so the state, A, the time step, the softplus and D are never narrower than float32.
+    A bfloat16 state loses a token's contribution after a few hundred steps of decay, so the state,
+    A, the time step, the softplus and D are never narrower than float32.
     """
     given = (t.dtype for t in tensors if t is not None)
     return torch.float64 if torch.float64 in given else torch.float32
 
 
 def no_autocast(like: Tensor) -> AbstractContextManager[object]:
-    """Autocast off on the device of `like`: inside, dtypes are what the code says."""
+    """Disable autocast on the device of `like`, so that the code alone sets the dtypes."""
     return torch.autocast(like.device.type, enabled=False)

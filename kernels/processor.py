@@ -1,4 +1,4 @@
-"""What the system says about its processor."""
+"""Processor information of the operating system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ CPUINFO = Path("/proc/cpuinfo")  # Linux
 
 
 def processor(field: str) -> str:
-    """A field of the first processor, such as `vendor_id` or `model name`; empty if unknown."""
+    """Return a field of the first processor, such as `vendor_id` or `model name`; empty if
+    unknown.
+    """
     try:
         lines = CPUINFO.read_text().splitlines()
     except OSError:

@@ -1,13 +1,13 @@
-"""The three operations written plainly: what every faster back-end must equal.
+"""The operations in plain form: every faster back-end must equal them.
 
 Nothing here is tuned, every operation is differentiable, and float64 stays float64.
 
-Shape suffixes: B batch, L tokens, E channels, N states, W conv taps, R rank of the
-time step. `selective_scan` and `causal_conv1d` are channel-major (B, E, L), as in
-mamba-ssm; `bidirectional_mamba` is token-major (B, L, 2E), as it leaves in_proj.
+Shape suffixes: B batch, L tokens, E channels, N states, W conv taps, R rank of the time step.
+`selective_scan` and `causal_conv1d` are channel-major (B, E, L), as in mamba-ssm;
+`bidirectional_mamba` is token-major (B, L, 2E), as it leaves in_proj.
 
-Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces",
-2023, section 3 and algorithm 2.
+Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023,
+section 3 and algorithm 2.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """h[l] = exp(dt[l] A) h[l-1] + dt[l] B[l] u[l];  y[l] = C[l]·h[l] + D u[l], gated by z.
+    """Run h[l] = exp(dt[l] A) h[l-1] + dt[l] B[l] u[l];  y[l] = C[l]·h[l] + D u[l], gated by z.
 
     Args:
-        B, C: (B, N, L), or (B, G, N, L) with one of G groups for E/G channels, or the
-            constant (E, N).
+        B, C: (B, N, L), or (B, G, N, L) with one of G groups for E/G channels, or the constant (E,
+            N).
+        delta_softplus: dt = softplus(delta + bias), else their sum.
         reverse: run from the last token to the first.
 
     Returns:
@@ -67,14 +68,14 @@ def selective_scan(
 
 
 def time_step(delta_BEL: Tensor, bias_E: Tensor | None, softplus: bool) -> Tensor:
-    """The step the recurrence uses, from the one the projection gives."""
+    """Compute the time step of the recurrence from delta and its bias."""
     if bias_E is not None:
         delta_BEL = delta_BEL + bias_E.to(delta_BEL.dtype)[:, None]
     return F.softplus(delta_BEL) if softplus else delta_BEL
 
 
 def per_channel(B: Tensor, batch: int, channels: int, length: int) -> Tensor:
-    """Any of the three forms of B and C as (B, E, N, L)."""
+    """Expand any of the three forms of B and C to (B, E, N, L)."""
     if B.dim() == 2:
         return B[None, :, :, None].expand(batch, -1, -1, length)
     if B.dim() == 3:
@@ -89,7 +90,15 @@ def causal_conv1d(
     silu: bool = False,
     reverse: bool = False,
 ) -> Tensor:
-    """Depthwise convolution that sees only earlier tokens (only later ones in reverse)."""
+    """Convolve depthwise over the current and earlier tokens (later ones in reverse).
+
+    Args:
+        weight_EW: the last tap multiplies the current token.
+        silu: apply SiLU to the result.
+
+    Returns:
+        y_BEL in the dtype of x.
+    """
     with no_autocast(x_BEL):
         dtype = state_dtype(x_BEL, weight_EW)
         taps = weight_EW.shape[1]
@@ -107,10 +116,14 @@ def causal_conv1d(
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """Both directions of VideoMamba's block, from in_proj's output to out_proj's input.
+    """Run both directions of VideoMamba's block, from in_proj's output to out_proj's input.
 
-    Each direction convolves x, projects its own dt, B and C from it, and scans; the two
-    are added without halving and gated once, since both share z.
+    Each direction convolves x, projects its own dt, B and C from it, and scans; the two are added
+    without halving and gated once, since both share z.
+
+    Args:
+        xz_BL2E: x before z along the last dimension.
+        forward, backward: weights of the two directions.
 
     Returns:
         y_BLE in the dtype of `xz_BL2E`.
@@ -125,7 +138,7 @@ def bidirectional_mamba(
 
 
 def one_direction(x_BEL: Tensor, z_BEL: Tensor, weights: DirectionWeights, reverse: bool) -> Tensor:
-    """conv, SiLU, projections and scan of one direction, gated by z."""
+    """Convolve, apply SiLU, project and scan in one direction; gate by z."""
     dtype, rank, states = x_BEL.dtype, weights.rank, weights.states
     u_BEL = causal_conv1d(x_BEL, weights.conv_weight_EW, weights.conv_bias_E, True, reverse)
     projected = weights.x_proj_weight.to(dtype) @ u_BEL
@@ -143,9 +156,13 @@ def add_rms_norm(
 ) -> tuple[Tensor, Tensor]:
     """Add to the residual stream, then divide by the root mean square.
 
+    Args:
+        residual_BLD: the stream so far; None before the first block.
+        epsilon: added to the mean square.
+
     Returns:
-        The normalised sum in the dtype of the weight, and the sum itself, float32 (float64
-        for float64): in bfloat16 the stream alone would triple a model's error.
+        The normalised sum in the dtype of the weight, and the sum itself, float32 (float64 for
+        float64): in bfloat16 the stream alone would triple a model's error.
     """
     stream_BLD = hidden_BLD.to(state_dtype(hidden_BLD))
     if residual_BLD is not None:

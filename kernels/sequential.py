@@ -1,15 +1,15 @@
-"""The recurrence, tuned for torch operations on a CPU: the fallback of every machine.
+"""The recurrence in torch operations, tuned for a CPU: the fallback of every machine.
 
     h[l] = exp(dt[l] A) h[l-1] + dt[l] u[l] B[l]        y[l] = C[l]·h[l]
 
-Work goes chunk by chunk. A chunk's decays and inputs are built at once, by few large
-operations; then each token is one fused multiply-add, in place, so that the inputs turn
-into the states; then one product with C gives the chunk's outputs. Nothing of the size
-L x E x N ever exists. The backward pass keeps one state for each chunk, builds the
-chunk's states again, and runs the recurrence of the gradient the other way.
+Work goes chunk by chunk. A chunk's decays and inputs are computed at once, by few large operations;
+then each token is one fused multiply-add, in place, so that the inputs turn into the states; then
+one product with C gives the chunk's outputs. No array of the size L x E x N ever exists. The
+backward pass keeps one state for each chunk, recomputes the chunk's states, and runs the recurrence
+of the gradient in reverse.
 
-States stand before channels, (N, E) and not (E, N): the inner loop of every operation
-then runs over hundreds of channels, not 16 states (1.5 to 2 times faster, measured).
+States stand before channels, (N, E) and not (E, N): the inner loop of every operation then runs
+over hundreds of channels, not 16 states (1.5 to 2 times faster, measured).
 
 Shape suffixes: K tokens of a chunk, B batch, L tokens, E channels, N states.
 """
@@ -30,10 +30,10 @@ CHUNK_TOKENS = 64
 
 
 class Operands(NamedTuple):
-    """What the recurrence reads; all of one dtype, float32 or float64.
+    """Inputs of the recurrence; all of one dtype, float32 or float64.
 
-    A differs by batch entry so that two directions, or groups of channels with their
-    own B and C, can run as one batch.
+    A differs by batch entry so that two directions, or groups of channels with their own B and C,
+    can run as one batch.
     """
 
     u_BLE: Tensor
@@ -51,7 +51,7 @@ class Buffers(NamedTuple):
 
     @classmethod
     def like(cls, A_BNE: Tensor, length: int) -> Buffers:
-        """Room for as many tokens as fit the cache, at least one, at most 64."""
+        """Allocate as many tokens as fit the cache, at least one, at most 64."""
         fitting = CHUNK_ELEMENTS // max(1, A_BNE.numel())
         tokens = max(1, min(CHUNK_TOKENS, fitting, length))
         shape = (tokens, *A_BNE.shape)
@@ -63,12 +63,12 @@ class Buffers(NamedTuple):
         return self.decay_KBNE.shape[0]
 
     def first(self, tokens: int) -> Buffers:
-        """The part that a shorter last chunk uses."""
+        """Return the part that a shorter last chunk uses."""
         return Buffers(self.decay_KBNE[:tokens], self.state_KBNE[:tokens])
 
 
 def scan(operands: Operands) -> tuple[Tensor, Tensor]:
-    """y_BLE and the last state h_BNE; differentiable once, in every operand."""
+    """Return y_BLE and the last state h_BNE; differentiable once, in every operand."""
     if torch.is_grad_enabled() and any(t.requires_grad for t in operands):
         y, h = _Scan.apply(*operands)  # type: ignore[no-untyped-call]
         return y, h
@@ -76,7 +76,7 @@ def scan(operands: Operands) -> tuple[Tensor, Tensor]:
 
 
 def _scan_forward(operands: Operands, keep: list[Tensor] | None) -> tuple[Tensor, Tensor]:
-    """The loop over chunks; the state before each chunk is appended to `keep`."""
+    """Loop over the chunks; append the state before each chunk to `keep`."""
     buffers = Buffers.like(operands.A_BNE, operands.u_BLE.shape[1])
     h_BNE = torch.zeros_like(operands.A_BNE, memory_format=torch.contiguous_format)
     y_BLE = torch.empty_like(operands.u_BLE, memory_format=torch.contiguous_format)
@@ -93,7 +93,7 @@ def _scan_forward(operands: Operands, keep: list[Tensor] | None) -> tuple[Tensor
 
 
 def _chunk(operands: Operands, start: int, tokens: int) -> Operands:
-    """The operands of one chunk; A is the same for all."""
+    """Slice the operands of one chunk; A is the same for all."""
     u, dt, A, B, C = operands
     span = slice(start, start + tokens)
     return Operands(u[:, span], dt[:, span], A, B[:, span], C[:, span])
@@ -111,7 +111,7 @@ def _run_chunk(chunk: Operands, h_BNE: Tensor, buffers: Buffers) -> None:
 
 
 class _Scan(torch.autograd.Function):
-    """The scan with its own backward: memory for one chunk, whatever the length."""
+    """Scan with its own backward pass: memory for one chunk, whatever the length."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,7 +132,7 @@ class _Scan(torch.autograd.Function):
 def _scan_backward(
     operands: Operands, starts: tuple[Tensor, ...], grad_y_BLE: Tensor, grad_h_BNE: Tensor
 ) -> Operands:
-    """Gradients of all operands; `starts` are the states before each chunk."""
+    """Compute gradients of all operands; `starts` are the states before each chunk."""
     buffers = Buffers.like(operands.A_BNE, operands.u_BLE.shape[1])
     grads = Operands(
         *(torch.zeros_like(t, memory_format=torch.contiguous_format) for t in operands)

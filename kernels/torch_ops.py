@@ -1,7 +1,7 @@
-"""The three operations of the `torch` back-end: layouts and dtypes around the scan.
+"""The operations of the `torch` back-end: layouts and dtypes around the scan.
 
-Same arguments and results as `reference`. Both directions of a block run as one batch,
-the second on reversed tokens, which halves the number of small operations.
+Arguments and results are those of `reference`. Both directions of a block run as one batch, the
+second on reversed tokens, which halves the number of small operations.
 
 Shape suffixes: B batch, L tokens, E channels, N states, W conv taps, G groups.
 """
@@ -30,7 +30,7 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.selective_scan`."""
+    """Run the scan; see `reference.selective_scan`."""
     with no_autocast(u_BEL):
         dtype = state_dtype(u_BEL, delta_BEL, A_EN)
         u = u_BEL.to(dtype)
@@ -49,7 +49,7 @@ def selective_scan(
 
 
 def _grouped(u_BEL: Tensor, dt_BEL: Tensor, A_EN: Tensor, B: Tensor, C: Tensor) -> Operands:
-    """Groups of channels that share B and C become entries of the batch."""
+    """Move groups of channels that share B and C into the batch dimension."""
     batch, channels, length = u_BEL.shape
     B_BGNL, C_BGNL = (_as_groups(t, batch, length) for t in (B, C))
     groups = max(B_BGNL.shape[1], C_BGNL.shape[1])
@@ -66,14 +66,14 @@ def _grouped(u_BEL: Tensor, dt_BEL: Tensor, A_EN: Tensor, B: Tensor, C: Tensor) 
 
 
 def _as_groups(B: Tensor, batch: int, length: int) -> Tensor:
-    """(B, N, L), (B, G, N, L) or the constant (E, N), as (B, G, N, L)."""
+    """Bring (B, N, L), (B, G, N, L) or the constant (E, N) to (B, G, N, L)."""
     if B.dim() == 2:
         return B[None, :, :, None].expand(batch, -1, -1, length)
     return B[:, None] if B.dim() == 3 else B
 
 
 def _tokens_first(B_BGNL: Tensor, groups: int) -> Tensor:
-    """(B * groups, L, N); a single group is repeated where the other operand has more."""
+    """Bring to (B * groups, L, N); repeat a single group if the other operand has more."""
     batch, own, states, length = B_BGNL.shape
     if own != groups:
         B_BGNL = B_BGNL.repeat_interleave(groups // own, dim=1)
@@ -81,7 +81,7 @@ def _tokens_first(B_BGNL: Tensor, groups: int) -> Tensor:
 
 
 def _reversed(operands: Operands) -> Operands:
-    """The same recurrence from the last token to the first."""
+    """Flip the operands, so that the recurrence runs from the last token to the first."""
     u, dt, A, B, C = operands
     return Operands(u.flip(1), dt.flip(1), A, B.flip(1), C.flip(1))
 
@@ -93,7 +93,7 @@ def causal_conv1d(
     silu: bool = False,
     reverse: bool = False,
 ) -> Tensor:
-    """See `reference.causal_conv1d`."""
+    """Convolve; see `reference.causal_conv1d`."""
     with no_autocast(x_BEL):
         dtype = state_dtype(x_BEL, weight_EW)
         x_BLE = x_BEL.to(dtype).transpose(1, 2)
@@ -106,10 +106,10 @@ def causal_conv1d(
 
 
 def _conv_tokens(x_LE: Tensor, weight_W1E: Tensor, bias_1E: Tensor | None) -> Tensor:
-    """Causal depthwise convolution over the last but one dimension.
+    """Convolve causally and depthwise over the last but one dimension.
 
     Args:
-        x_LE: any leading dimensions may come before L.
+        x_LE: input; any leading dimensions may come before L.
         weight_W1E: one row of channels for each tap, broadcast against `x_LE`.
     """
     taps, length = weight_W1E.shape[0], x_LE.shape[-2]
@@ -123,7 +123,7 @@ def _conv_tokens(x_LE: Tensor, weight_W1E: Tensor, bias_1E: Tensor | None) -> Te
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """See `reference.bidirectional_mamba`; the leading 2 below counts directions."""
+    """Run the block; see `reference.bidirectional_mamba`. The leading 2 below counts directions."""
     with no_autocast(xz_BL2E):
         dtype = state_dtype(xz_BL2E, forward.A_log_EN)
         x_BLE, z_BLE = xz_BL2E.to(dtype).chunk(2, dim=-1)
@@ -138,7 +138,7 @@ def bidirectional_mamba(
 def _stacked(
     forward: DirectionWeights, backward: DirectionWeights, dtype: torch.dtype
 ) -> DirectionWeights:
-    """Both directions' weights with a leading 2; a missing bias is zero."""
+    """Stack both directions' weights with a leading 2; a missing bias is zero."""
 
     def bias(weights: DirectionWeights) -> Tensor:
         given = weights.conv_bias_E
@@ -156,7 +156,7 @@ def _stacked(
 
 
 def _both_convolved(x_BLE: Tensor, both: DirectionWeights) -> Tensor:
-    """Each direction's convolution, the second on reversed tokens: u_2BLE."""
+    """Convolve in each direction, in the second on reversed tokens: u_2BLE."""
     assert both.conv_bias_E is not None  # _stacked filled it
     x_2BLE = torch.stack([x_BLE, x_BLE.flip(1)])
     weight_W2E = both.conv_weight_EW.permute(2, 0, 1)[:, :, None, None]
@@ -164,7 +164,7 @@ def _both_convolved(x_BLE: Tensor, both: DirectionWeights) -> Tensor:
 
 
 def _both_scanned(u_2BLE: Tensor, both: DirectionWeights) -> Tensor:
-    """Projections and recurrence of both directions, without the skip: y_2BLE."""
+    """Project and scan both directions, without the skip: y_2BLE."""
     two, batch, length, channels = u_2BLE.shape
     rank, states = both.dt_weight_ER.shape[2], both.A_log_EN.shape[2]
     projected = u_2BLE.flatten(1, 2) @ both.x_proj_weight.transpose(1, 2)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 
 class DirectionWeights(NamedTuple):
-    """What a direction owns; in_proj and out_proj are shared and stay outside.
+    """Parameters of one direction; in_proj and out_proj are shared and not included.
 
-    A NamedTuple, so that a fused kernel can pass it through autograd as plain tensors.
+    It is a NamedTuple, so that a fused kernel can pass it through autograd as plain tensors.
 
     Attributes:
         conv_weight_EW: depthwise causal convolution, the last tap on the current token.
         conv_bias_E: its bias, or None.
         x_proj_weight: (R + 2N, E); rows are the time step's rank, then B, then C.
-        dt_weight_ER: time step from its rank-R form.
+        dt_weight_ER: projection from the rank-R form to the time step.
         dt_bias_E: added before the softplus; always taken in float32.
         A_log_EN: A = -exp(A_log), per unit of time step; always taken in float32.
         D_E: skip connection; always taken in float32.

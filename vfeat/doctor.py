@@ -1,4 +1,4 @@
-"""What this machine has: one finding a line, each with what to do when something is missing."""
+"""Findings about this machine: one per line, each with what to do when something is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything."""
+    """Examine machine, packages, decoders, devices, kernels and stores."""
     return [*_machine(), *_packages(), *_decoders(), *_devices(), *_kernels(), *_stores()]
 
 
@@ -85,7 +85,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     if not torch.cuda.is_available():
-        yield Finding("note", "GPU", "none that torch sees; the model runs on the CPU")
+        yield Finding("note", "GPU", "none that torch finds; the model runs on the CPU")
         return
     for index in range(torch.cuda.device_count()):
         name = torch.cuda.get_device_name(index)

@@ -1,4 +1,4 @@
-// Everything between in_proj and out_proj, forward: who does which part.
+// Everything between in_proj and out_proj, forward: how threads share the work.
 //
 // Whole rounds of the batch: a thread takes one direction of a sequence and goes through it
 // chunk by chunk; a chunk's operands stay in its L2 cache and nothing but y is written.
@@ -17,7 +17,7 @@
 
 namespace {
 
-// What a chunk's slot holds besides null and a copy of y.
+// Markers in a chunk's slot, besides null and a copy of y.
 float marks[2];
 float *const kWriting = &marks[0], *const kWritten = &marks[1];
 
@@ -81,7 +81,7 @@ struct Call {
         }
     }
 
-    // The first direction to come to a chunk writes y, the second adds its own and gates.
+    // The first direction to reach a chunk writes y, the second adds its own and gates.
     // Neither waits: one that finds the other still writing leaves a copy of its y, which
     // the other then adds.
     void meet(long b, long chunk, MutableView y) const {

@@ -1,4 +1,4 @@
-// The depthwise convolution of four taps, with SiLU; in reverse it sees later tokens.
+// The depthwise convolution of four taps, with SiLU; in reverse its taps are on later tokens.
 #pragma once
 
 #include "isa.h"

@@ -1,4 +1,4 @@
-// The convolution backward: from the last token that it comes to back to the first.
+// The convolution backward: from the last token in its direction back to the first.
 #pragma once
 
 #include "conv.h"

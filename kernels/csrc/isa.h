@@ -1,4 +1,4 @@
-// What each instruction set provides: one table of functions, filled by isa.cpp.
+// Functions of each instruction set: one table, filled by isa.cpp.
 //
 // A block is 16 channels: one AVX-512 vector, two of AVX2, four of SSE or NEON. All channel
 // counts are multiples of it; the caller pads. A chunk is at most 64 tokens, so that its
@@ -14,7 +14,7 @@ constexpr long kTaps = 4;     // of the convolution
 constexpr long kChunk = 64;   // tokens of a chunk
 constexpr long kTile = kStates * kBlock;  // floats of a block's states, [state][channel]
 
-// Where 16 channels of a token are: data + block * block_step + token * token_step.
+// Address of 16 channels of a token: data + block * block_step + token * token_step.
 struct View {
     const float* data;
     long block_step, token_step;
@@ -39,7 +39,7 @@ struct Convolution {
     bool silu, reverse;
 };
 
-// How a block's time steps come about: given for each token, or from their low rank.
+// Source of a block's time steps: given for each token, or computed from their low rank.
 struct TimeStep {
     const float* delta;  // [token][channel]; null for the low rank
     long delta_step;
@@ -70,7 +70,7 @@ struct Scan {
 };
 
 // The same block backward; `scan.state` is the state before the chunk and is only read, and
-// the time step is given for each token. Sums are added to what is there.
+// the time step is given for each token. Sums are added to the existing values.
 struct ScanBackward {
     Scan scan;
     const float* grad_y;  // [token][channel], before the gate
@@ -89,7 +89,7 @@ struct ScanBackward {
     float* carry;    // [state][channel], gradient of the state: from the chunk after to before
 };
 
-// One block of 16 channels of a sequence, backward. Sums start at what is there.
+// One block of 16 channels of a sequence, backward. Sums are added to the existing values.
 struct ConvolutionBackward {
     Convolution forward;
     const float* x;

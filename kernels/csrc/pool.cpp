@@ -27,7 +27,7 @@ struct Job {
 };
 
 // Numbers below 1e-38 count as zero: a state that decays on black frames would otherwise
-// slow some processors a hundredfold. The caller's mode is put back.
+// slow some processors a hundredfold. The caller's mode is restored.
 class FlushDenormals {
 #if defined(__x86_64__)
     unsigned before = _mm_getcsr();

@@ -1,4 +1,4 @@
-// Threads that sleep between calls and share out numbered tasks.
+// Threads that block between calls and share out numbered tasks.
 //
 // A task's result must not depend on which thread runs it. A call that finds the pool busy
 // with another caller's tasks runs its own alone: several Python threads never wait for each

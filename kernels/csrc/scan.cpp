@@ -19,7 +19,7 @@ struct Call {
     long blocks = a.channels / kBlock, chunks = (a.length + kChunk - 1) / kChunk;
     long groups = (blocks + kGroupBlocks - 1) / kGroupBlocks;
 
-    // The chunk that the recurrence comes to as its i-th.
+    // Index of the i-th chunk in the direction of the recurrence.
     long chunk(long i) const { return a.reverse ? chunks - 1 - i : i; }
     float* kept(long b, long chunk, long block) const {
         return a.states + ((b * chunks + chunk) * blocks + block) * kTile;

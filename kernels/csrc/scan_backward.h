@@ -1,4 +1,4 @@
-// The recurrence over one chunk, backward pass: its states again from the one before it,
+// The recurrence over one chunk, backward pass: its states recomputed from the one before it;
 // then, from the last token to the first,
 //
 //     g[l]   = gy[l] C[l] + exp(dt[l+1] A) g[l+1]      gB[l] = Σ_e g[l] dt[l] u[l]

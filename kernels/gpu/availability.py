@@ -1,4 +1,4 @@
-"""Whether the kernels can run here; asks the machine, imports triton only at the end."""
+"""Availability of the kernels: queries the machine, and imports triton only at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-2
 
 @cache
 def why_not(device_type: str, dtype: torch.dtype) -> str | None:
-    """What is missing, in a sentence with the remedy; None when the kernels run.
+    """Return what is missing, in a sentence with the remedy; None when the kernels run.
 
     TRITON_INTERPRET=1 lets them run, slowly, on CPU tensors.
     """
@@ -34,7 +34,7 @@ def why_not(device_type: str, dtype: torch.dtype) -> str | None:
 
 
 def _why_not_here() -> str | None:
-    """The GPU is too old, or what triton builds its launcher with is missing."""
+    """Return a sentence if the GPU is too old, or a tool that triton builds with is missing."""
     if torch.version.hip:
         return "it contains instructions of NVIDIA GPUs; this is an AMD build of torch."
     major, minor = torch.cuda.get_device_capability()
@@ -50,7 +50,7 @@ def _why_not_here() -> str | None:
 
 @cache
 def _self_check() -> str | None:
-    """Run a small block once against torch: kernels were compiled for a GPU never seen."""
+    """Run a small block once against torch: the kernels were compiled for an untested GPU."""
     from .. import torch_ops
     from ..weights import DirectionWeights
     from .block import bidirectional_mamba
@@ -71,7 +71,7 @@ def _self_check() -> str | None:
             given = normal(2, 70, 128), direction(), direction()
             found, want = bidirectional_mamba(*given), torch_ops.bidirectional_mamba(*given)
             error = float((found - want).abs().max() / want.abs().max())
-    except Exception as problem:  # whatever triton raises means: not here
+    except Exception as problem:  # any error of triton means that it cannot run here
         return f"triton failed on this GPU: {type(problem).__name__}: {problem}"
     if not error < TOLERANCE:
         return f"its result differs from torch's by {error:.1e} on this GPU; please report it."

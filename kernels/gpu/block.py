@@ -23,7 +23,7 @@ from .conv_ops import conv_both
 from .prepared import LOG2E, prepare
 from .scan_ops import Form, Operands, scan
 
-# torch 2.8 and later let a bfloat16 GEMM keep its float32 sums; earlier ones widen the operands.
+# torch 2.8 and later can return a bfloat16 GEMM's float32 sums; before, the operands are widened.
 WIDE_BMM = hasattr(torch.ops.aten.bmm, "dtype")
 # More states than this leave a thread no registers; blocks of Triton are powers of two.
 STATES = (1, 2, 4, 8, 16, 32)
@@ -32,7 +32,7 @@ STATES = (1, 2, 4, 8, 16, 32)
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """See `reference.bidirectional_mamba`; by the torch back-end for odd numbers of states."""
+    """Run the block; see `reference.bidirectional_mamba`. Runs in torch for unsupported shapes."""
     alike = {(w.rank, w.states, w.conv_weight_EW.shape[1]) for w in (forward, backward)}
     if len(alike) > 1 or forward.states not in STATES:
         return torch_ops.bidirectional_mamba(xz_BL2E, forward, backward)
@@ -68,7 +68,7 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.selective_scan`; by the torch back-end for several groups of B or C."""
+    """Run the scan; see `reference.selective_scan`. Runs in torch for several groups of B or C."""
     simple = all(t.dim() == 3 or (t.dim() == 4 and t.shape[1] == 1) for t in (B, C))
     if not simple or A_EN.shape[1] not in STATES:
         return torch_ops.selective_scan(
@@ -92,7 +92,7 @@ def selective_scan(
 
 
 def wide_product(u_KME: Tensor, weight_KEP: Tensor) -> Tensor:
-    """Their batched product in float32, without rounding to the dtype of u in between."""
+    """Compute the batched product in float32, without rounding to the dtype of u in between."""
     if u_KME.dtype == torch.float32:
         return torch.bmm(u_KME, weight_KEP)
     product: Tensor = _WideProduct.apply(u_KME, weight_KEP)  # type: ignore[no-untyped-call]
@@ -100,7 +100,7 @@ def wide_product(u_KME: Tensor, weight_KEP: Tensor) -> Tensor:
 
 
 class _WideProduct(torch.autograd.Function):
-    """bfloat16 operands, float32 result; gradients in bfloat16, as any GEMM's."""
+    """GEMM of bfloat16 operands to a float32 result; gradients in bfloat16, as any GEMM's."""
 
     @staticmethod
     def forward(ctx: Any, u_KME: Tensor, weight_KEP: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """Both directions' depthwise convolution and SiLU, from one read of x.
 
-    u_f[l] = SiLU(b_f + Σ_w W_f[w] x[l + w - (W-1)])     taps see earlier tokens
-    u_b[l] = SiLU(b_b + Σ_w W_b[w] x[l - w + (W-1)])     taps see later tokens
+    u_f[l] = SiLU(b_f + Σ_w W_f[w] x[l + w - (W-1)])     taps on earlier tokens
+    u_b[l] = SiLU(b_b + Σ_w W_b[w] x[l - w + (W-1)])     taps on later tokens
 
-A program owns a tile of tokens and channels; the shifted reads of one tile come from
-the first-level cache. Shape suffixes: K directions, B clips, L tokens, E channels, W taps,
-T tiles of tokens, V = W + 1 rows of partial sums: the taps, then the bias.
+A program owns a tile of tokens and channels; the shifted reads of one tile come from the
+first-level cache. Shape suffixes: K directions, B clips, L tokens, E channels, W taps, T tiles of
+tokens, V = W + 1 rows of partial sums: the taps, then the bias.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def shifted(
     E: tl.constexpr,
     PITCH: tl.constexpr,
 ) -> tl.tensor:
-    """The tile `shift` tokens on, as float32; 0 outside the clip."""
+    """Load the tile `shift` tokens further on, as float32; 0 outside the clip."""
     at = token + shift
     inside = (at >= 0) & (at < length)
     offset = at[:, None] * PITCH + c[None, :]
@@ -45,7 +45,7 @@ def before_activation(
     W: tl.constexpr,
     SIGN: tl.constexpr,
 ) -> tl.tensor:
-    """The convolution of one direction; SIGN is 1 for taps on earlier tokens, else -1."""
+    """Convolve in one direction; SIGN is 1 for taps on earlier tokens, else -1."""
     total = wide(bias_E + c, c < E)[None, :]
     for tap in tl.static_range(W):
         weight = wide(weight_WE + tap * E + c, c < E)
@@ -66,7 +66,7 @@ def conv_kernel(
     TB: tl.constexpr,
     CB: tl.constexpr,
 ) -> None:
-    """u of both directions for one tile."""
+    """Compute u of both directions for one tile."""
     c = tl.program_id(0) * CB + tl.arange(0, CB)
     token = tl.program_id(1) * TB + tl.arange(0, TB)
     clip, clips = tl.program_id(2).to(tl.int64), tl.num_programs(2)
@@ -94,7 +94,7 @@ def conv_slope_kernel(
     TB: tl.constexpr,
     CB: tl.constexpr,
 ) -> None:
-    """Gradient before the activation, and this tile's share of those of taps and bias."""
+    """Compute the gradient before the activation, and this tile's share of taps' and bias's."""
     c = tl.program_id(0) * CB + tl.arange(0, CB)
     tile, tiles = tl.program_id(1), tl.num_programs(1)
     token = tile * TB + tl.arange(0, TB)
@@ -126,7 +126,7 @@ def conv_input_kernel(
     TB: tl.constexpr,
     CB: tl.constexpr,
 ) -> None:
-    """Gradient of x: both convolutions the other way round, added."""
+    """Compute the gradient of x: both convolutions transposed, added."""
     c = tl.program_id(0) * CB + tl.arange(0, CB)
     token = tl.program_id(1) * TB + tl.arange(0, TB)
     clip, clips = tl.program_id(2).to(tl.int64), tl.num_programs(2)

@@ -18,7 +18,12 @@ WARPS = 4
 
 
 def conv_both(x_BLE: Tensor, weight_KWE: Tensor, bias_KE: Tensor) -> Tensor:
-    """u_KBLE in the dtype of x; weights are float32, rows of x may have a larger pitch."""
+    """Convolve in both directions: u_KBLE in the dtype of x.
+
+    Args:
+        x_BLE: input; its rows may have a larger pitch.
+        weight_KWE, bias_KE: float32.
+    """
     x_BLE, weight_KWE = rows_contiguous(x_BLE), weight_KWE.contiguous()
     given = (x_BLE, weight_KWE, bias_KE.contiguous())
     if torch.is_grad_enabled() and any(t.requires_grad for t in given):
@@ -49,7 +54,7 @@ def _convolved(x_BLE: Tensor, weight_KWE: Tensor, bias_KE: Tensor) -> Tensor:
 
 
 class _Conv(torch.autograd.Function):
-    """Keeps x alone; what the activation saw is computed again."""
+    """Convolution that keeps only x; the backward pass recomputes the activation's input."""
 
     @staticmethod
     def forward(ctx: Any, x_BLE: Tensor, weight_KWE: Tensor, bias_KE: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""A model's forward pass as one CUDA graph for each shape: a launch instead of hundreds.
+"""A model's forward pass as one CUDA graph for each shape: one launch instead of hundreds.
 
-A small batch leaves the GPU waiting for the CPU to launch kernels. A graph remembers
-the kernels of one pass, with the addresses of their inputs and outputs, and replays them.
+With a small batch the GPU waits for the CPU to launch kernels. A graph records the kernels of one
+pass, with the addresses of their inputs and outputs, and replays them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Captured(NamedTuple):
-    """A graph with the memory that it reads and writes."""
+    """A graph with its input and output memory."""
 
     input: Tensor
     output: Tensor
@@ -31,25 +31,25 @@ class Captured(NamedTuple):
 
 
 class GraphWarning(UserWarning):
-    """A pass could not be captured; it runs as it did before."""
+    """A pass could not be captured; it runs without a graph."""
 
 
 def wanted() -> bool:
-    """Whether VFEAT_GRAPHS=1 asks for graphs."""
+    """Return whether VFEAT_GRAPHS=1 asks for graphs."""
     return os.environ.get(VARIABLE) == "1"
 
 
 class Graphed:
     """A function of one tensor, captured for each shape, dtype and autocast setting.
 
-    For inference: with gradients enabled, on a CPU, or where the capture fails, the
-    function runs as it is. Graphs hold the addresses of the weights, so all are dropped
-    when a weight was changed or moved.
+    For inference: with gradients enabled, on a CPU, or where the capture fails, the function runs
+    as it is. Graphs hold the addresses of the weights, so all are dropped when a weight was changed
+    or moved.
 
     Args:
-        function: from a tensor to a new one, without a look at its values.
+        function: maps a tensor to a new one, without reading its values on the CPU.
         weights: everything else that it reads.
-        limit: graphs kept, those longest unused dropped first; each holds the memory of
+        limit: number of graphs kept, least recently used dropped first; each holds the memory of
             one pass.
     """
 
@@ -61,7 +61,7 @@ class Graphed:
         self._state = self._weights_state()
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The function's result, in memory of its own."""
+        """Return the function's result, in memory of its own."""
         if not capturable(x):
             return self.function(x)
         captured = self._graph_for(x)
@@ -72,7 +72,7 @@ class Graphed:
         return captured.output.clone()
 
     def _graph_for(self, x: Tensor) -> Captured | None:
-        """The graph of this shape, captured at its first use; None where that failed."""
+        """Return the graph of this shape, captured at its first use; None if that failed."""
         state = self._weights_state()
         if state != self._state:
             self._graphs.clear()
@@ -100,12 +100,14 @@ class Graphed:
             return None
 
     def _weights_state(self) -> tuple[tuple[int, int], ...]:
-        """Changes when a weight is written to or moved; inference tensors keep no count."""
+        """Return a state that changes when a weight is written or moved; inference tensors keep
+        none.
+        """
         return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self.weights)
 
 
 def capturable(x: Tensor) -> bool:
-    """On a GPU, without gradients, and not inside another capture."""
+    """Return whether the tensor is on a GPU, without gradients, and no other capture runs."""
     if not x.is_cuda or torch.is_grad_enabled():
         return False
     return not torch.cuda.is_current_stream_capturing()
@@ -118,7 +120,7 @@ def capture(function: Function, x: Tensor) -> Captured:
         RuntimeError: something in the pass waits for the GPU, or the memory is not there.
     """
     kind = x.device.type
-    # Casts that autocast remembers are freed when its context ends, the graph lives on.
+    # Casts that autocast caches are freed when its context ends, but the graph lives on.
     uncached = torch.autocast(
         kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind), cache_enabled=False
     )

@@ -1,8 +1,8 @@
-"""What every kernel is written with: the decorator, the loop, functions of one number.
+"""Building blocks of every kernel: the decorator, the loop, and functions of one number.
 
-A GPU's special-function unit gives 2^x in one instruction; Triton's own `exp` and `log`
-add steps around it. The interpreter knows no inline PTX, so there the same functions
-are plain. Which of the two holds is fixed when this module is imported.
+A GPU's special-function unit computes 2^x in one instruction; Triton's own `exp` and `log` add
+steps around it. The interpreter has no inline PTX, so there the same functions are plain. Which of
+the two holds is fixed when this module is imported.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ LN2 = tl.constexpr(0.6931471805599453)
 
 # The decorators under names that the type checker can follow.
 jit: Callable[[Callable[..., Any]], Any] = triton.jit
-# For kernels that read (N, E) blocks of states or of A: `scan.py` says why the compiler
-# must not know that these are aligned.
+# For kernels that read (N, E) blocks of states or of A: `scan.py` explains why the compiler
+# must not assume that these are aligned.
 jit_states: Callable[[Callable[..., Any]], Any] = triton.jit(
     do_not_specialize_on_alignment=[
         "A_KNE",
@@ -36,7 +36,7 @@ jit_states: Callable[[Callable[..., Any]], Any] = triton.jit(
 
 
 def _interpreted_steps(count: Any, **options: object) -> range:
-    """`tl.range` for the interpreter, whose own fails on run-time bounds with numpy 2.4."""
+    """Stand in for `tl.range`, which fails in the interpreter on run-time bounds with numpy 2.4."""
     return range(int(count.handle.data.item()) if hasattr(count, "handle") else int(count))
 
 
@@ -46,7 +46,7 @@ steps: Any = _interpreted_steps if INTERPRETED else tl.range
 
 @jit
 def exp2(x: tl.tensor) -> tl.tensor:
-    """2^x to two units in the last place; results below 2^-126 are 0."""
+    """Compute 2^x to two units in the last place; results below 2^-126 are 0."""
     if PTX:
         y = tl.inline_asm_elementwise(
             "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
@@ -58,7 +58,7 @@ def exp2(x: tl.tensor) -> tl.tensor:
 
 @jit
 def reciprocal(x: tl.tensor) -> tl.tensor:
-    """1/x to one unit in the last place."""
+    """Compute 1/x to one unit in the last place."""
     if PTX:
         y = tl.inline_asm_elementwise(
             "rcp.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
@@ -70,10 +70,10 @@ def reciprocal(x: tl.tensor) -> tl.tensor:
 
 @jit
 def log1p_unit(e: tl.tensor) -> tl.tensor:
-    """log(1 + e) for e in [0, 1], relative error 2e-7: e times a fitted polynomial.
+    """Compute log(1 + e) for e in [0, 1], relative error 2e-7: e times a fitted polynomial.
 
-    The hardware's lg2 would lose the digits of a small time step, and its special-function
-    unit is what the scan waits for.
+    The hardware's lg2 would lose the digits of a small time step, and its special-function unit is
+    the bottleneck of the scan.
     """
     p = 0.005253457795633574 * e - 0.029588507387506232
     p = p * e + 0.07836166801035187
@@ -87,13 +87,13 @@ def log1p_unit(e: tl.tensor) -> tl.tensor:
 
 @jit
 def softplus(x: tl.tensor) -> tl.tensor:
-    """log(1 + exp(x)), with full relative precision wherever it is not 0."""
+    """Compute log(1 + exp(x)), with full relative precision wherever it is not 0."""
     return tl.maximum(x, 0.0) + log1p_unit(exp2(-tl.abs(x) * LOG2E))
 
 
 @jit
 def sigmoid(x: tl.tensor) -> tl.tensor:
-    """1 / (1 + exp(-x))."""
+    """Compute 1 / (1 + exp(-x))."""
     return reciprocal(1.0 + exp2(-x * LOG2E))
 
 
@@ -105,7 +105,7 @@ def wide(pointer: tl.tensor, mask: tl.tensor) -> tl.tensor:
 
 @jit
 def narrow(x: tl.tensor, pointer: tl.tensor) -> tl.tensor:
-    """What to store there: rounded to the nearest, where the interpreter would truncate."""
+    """Round to the nearest value of the pointer's dtype, where the interpreter would truncate."""
     if PTX or pointer.dtype.element_ty != tl.bfloat16:
         y = x
     else:

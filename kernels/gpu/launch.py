@@ -1,4 +1,4 @@
-"""The one place that starts kernels, and how many programs a job is cut into."""
+"""The only place that launches kernels, and the number of programs of a launch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch import Tensor
 CHANNELS = 32
 # A chunk of the backward pass, whose first state is stored: 1 byte per token and channel.
 CHUNK_TOKENS = 64
-# Multiprocessors of an H200, for devices that cannot be asked.
+# Multiprocessors of an H200, for devices that cannot be queried.
 MULTIPROCESSORS = 132
 
 
 def launch(
     kernel: Any, grid: tuple[int, ...], *arguments: Any, warps: int, **constants: Any
 ) -> None:
-    """Start `kernel` on the device of its first tensor; a grid of no programs is no start."""
+    """Launch `kernel` on the device of its first tensor; do nothing for an empty grid."""
     if not math.prod(grid):
         return
     device = next(a.device for a in arguments if isinstance(a, Tensor))
@@ -29,16 +29,16 @@ def launch(
 
 
 def blocks(channels: int) -> int:
-    """Programs that a clip's channels are divided among."""
+    """Return the number of programs that a clip's channels are divided among."""
     return -(-channels // CHANNELS)
 
 
 def segment_tokens(clips: int, channels: int, length: int, device: torch.device) -> int:
-    """Tokens that one program scans in inference; `length` when the batch fills the chip.
+    """Return the tokens that one program scans in inference; `length` when the batch fills the GPU.
 
-    Segments cost the exponentials twice, so they pay below half of one warp for each of
-    a multiprocessor's four schedulers; then there are enough of them for two warps each.
-    Chosen by arithmetic, not by measurement.
+    Segments cost the exponentials twice, so they pay below half of one warp for each of a
+    multiprocessor's four schedulers; then there are enough of them for two warps each. Chosen by
+    arithmetic, not by measurement.
     """
     if device.type == "cuda":
         schedulers = 4 * torch.cuda.get_device_properties(device).multi_processor_count
@@ -52,7 +52,7 @@ def segment_tokens(clips: int, channels: int, length: int, device: torch.device)
 
 
 def rows_contiguous(tensor: Tensor) -> Tensor:
-    """The tensor itself where its rows lie one after another at one pitch, else a copy.
+    """Return the tensor itself if its rows lie one after another at one pitch, else a copy.
 
     Kernels take a row pitch, so half of in_proj's output needs no copy.
     """

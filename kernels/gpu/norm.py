@@ -29,7 +29,7 @@ def add_norm_kernel(
     DB: tl.constexpr,
     ADD: tl.constexpr,
 ) -> None:
-    """One token."""
+    """Add and normalise one token."""
     column = tl.arange(0, DB)
     mask, row = column < D, tl.program_id(0).to(tl.int64) * D + column
     stream = wide(hidden_MD + row, mask)
@@ -44,7 +44,7 @@ def add_norm_kernel(
 def add_rms_norm(
     hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor]:
-    """See `reference.add_rms_norm`, by which it runs under autograd and in float64."""
+    """Add and normalise; see `reference.add_rms_norm`, which runs under autograd and in float64."""
     given = (hidden_BLD, residual_BLD, weight_D)
     graph = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
     if graph or not all(t is None or t.dtype in DTYPES for t in given):

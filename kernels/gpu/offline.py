@@ -2,8 +2,8 @@
 
     python -m vfeat.kernels.gpu.offline        prints the table
 
-The host code runs on tensors of the `meta` device, whose launches are recorded, not
-started; each is then compiled with the very types and constants it would have had.
+The host code runs on tensors of the `meta` device, whose launches are recorded, not started; each
+is then compiled with exactly the types and constants of a real launch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16"}
 
 
 class Call(NamedTuple):
-    """A launch that was asked for."""
+    """A recorded launch."""
 
     kernel: Any
     arguments: tuple[Any, ...]
@@ -37,12 +37,13 @@ class Call(NamedTuple):
 
 
 class Built(NamedTuple):
-    """What ptxas made of one launch.
+    """Result of ptxas for one launch.
 
     Attributes:
-        registers: of each thread.
-        spilled_bytes: of each thread, in local memory.
-        shared_bytes: of each block.
+        name: kernel and its types.
+        registers: registers of each thread.
+        spilled_bytes: local memory of each thread.
+        shared_bytes: shared memory of each block.
         loops: instructions of each innermost loop, in the order of the code.
     """
 
@@ -54,7 +55,7 @@ class Built(NamedTuple):
 
 
 def record(run: Callable[[], object]) -> list[Call]:
-    """The launches of `run`, none of which starts."""
+    """Run a function and return its launches, none of which is started."""
     from . import block, conv_ops, norm, scan_ops
 
     calls: list[Call] = []
@@ -65,7 +66,7 @@ def record(run: Callable[[], object]) -> list[Call]:
     with ExitStack() as stack:
         for module in (scan_ops, conv_ops, norm):
             stack.enter_context(patch.object(module, "launch", keep))
-        # The meta device knows no autocast.
+        # The meta device has no autocast.
         stack.enter_context(patch.object(block, "no_autocast", nullcontext))
         run()
     return calls
@@ -89,7 +90,7 @@ def build(call: Call) -> Built:
 
 
 def _source(call: Call) -> ASTSource:
-    """The types that a launch on a GPU would compile for."""
+    """Build the source with the types that a launch on a GPU would compile for."""
     names = [p.name for p in call.kernel.params]
     constants = dict(call.constants)
     signature, attributes = dict.fromkeys(constants, "constexpr"), {}
@@ -108,13 +109,13 @@ def _source(call: Call) -> ASTSource:
 
 
 def _tool(name: str, *arguments: str) -> str:
-    """Output of a CUDA tool that comes with triton."""
+    """Return the output of a CUDA tool that comes with triton."""
     path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
     return subprocess.run([path, *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def loops(code: str) -> tuple[int, ...]:
-    """Instructions in each innermost loop of a disassembly."""
+    """Count the instructions in each innermost loop of a disassembly."""
     labels: dict[str, int] = {}
     spans: list[tuple[int, int]] = []
     count = 0
@@ -132,7 +133,7 @@ def loops(code: str) -> tuple[int, ...]:
 
 
 def block_calls(channels: int, rank: int, dtype: torch.dtype) -> list[Call]:
-    """Every launch of a block: inference cut into segments and not, and training."""
+    """Record every launch of a block: inference with and without segments, and training."""
     from ..weights import DirectionWeights
     from .block import bidirectional_mamba
     from .norm import add_rms_norm

@@ -1,7 +1,7 @@
-"""Weights as the kernels take them, and a memory of them for inference.
+"""Weights in the kernels' layout, cached for inference.
 
-Shape suffixes: K directions, E channels, N states, R rank of the time step, W taps,
-P = 2N + R rounded up to a multiple of 8.
+Shape suffixes: K directions, E channels, N states, R rank of the time step, W taps, P = 2N + R
+rounded up to a multiple of 8.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ LOG2E = 1 / math.log(2)
 
 
 class Prepared(NamedTuple):
-    """Both directions' weights; what enters a GEMM in the dtype of the block, else float32.
+    """Both directions' weights; GEMM operands in the dtype of the block, all others in float32.
 
     Attributes:
         project_KEP: x_proj with its rows as B, C, time step, so that B and C are aligned.
-        A_KNE: times log2(e).
+        A_KNE: A times log2(e).
     """
 
     conv_KWE: Tensor
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """A result, and the state of the weights that it was made from."""
+    """A cached result, and the state of the weights that it was computed from."""
 
     owner: weakref.ref[Tensor]
     state: tuple[object, ...]
@@ -48,10 +48,10 @@ _kept: dict[int, _Kept] = {}
 
 
 def prepare(forward: DirectionWeights, backward: DirectionWeights, dtype: torch.dtype) -> Prepared:
-    """Stacked and cast: differentiable under autograd, once for each model without it.
+    """Stack and cast the weights: differentiably under autograd, else once for each model.
 
-    About thirty small launches, three times as many as the block's own, so inference
-    keeps the result until one of the weights is changed, moved or collected.
+    It takes about thirty small launches, three times as many as the block's own, so inference keeps
+    the result until one of the weights is changed, moved or collected.
     """
     flat = [t for t in (*forward, *backward) if t is not None]
     if torch.is_grad_enabled() or any(t.is_inference() for t in flat):
@@ -68,13 +68,13 @@ def prepare(forward: DirectionWeights, backward: DirectionWeights, dtype: torch.
 
 
 def _stacked(forward: DirectionWeights, backward: DirectionWeights, dtype: torch.dtype) -> Prepared:
-    """Both directions along a new first dimension."""
+    """Stack both directions along a new first dimension."""
     pairs = [_one(w, dtype) for w in (forward, backward)]
     return Prepared(*(torch.stack(pair) for pair in zip(*pairs, strict=True)))
 
 
 def _one(weights: DirectionWeights, dtype: torch.dtype) -> Prepared:
-    """One direction, without the leading K."""
+    """Prepare one direction, without the leading K."""
     dt_rows, BC_rows = torch.split(weights.x_proj_weight, [weights.rank, 2 * weights.states])
     rows = torch.cat([BC_rows, dt_rows])
     bias = weights.conv_bias_E

@@ -2,23 +2,22 @@
 
     h[l] = 2^(dt[l] A) h[l-1] + dt[l] u[l] B[l]      y[l] = C[l]·h[l] + D u[l]
 
-A program owns a block of channels of one clip and a segment of its tokens. It runs the
-forward direction over them, then the backward direction over the same tokens, adds,
-gates with SiLU(z) and writes y once; what the first direction leaves for the second is
-float32. No atomics: two runs are bit-equal.
+A program owns a block of channels of one clip and a segment of its tokens. It runs the forward
+direction over them, then the backward direction over the same tokens, adds, gates with SiLU(z) and
+writes y once; the first direction's sum is float32. No atomics: two runs are bit-equal.
 
-A clip is one segment when the batch fills the chip. A smaller batch is cut into more:
-`segment_kernel` runs each from a zero state, `combine_kernel` chains their ends into
-the states that each starts from, and only then `scan_kernel` runs. The exponentials are
-then computed twice, so this pays where less than half the chip would be busy.
+A clip is one segment when the batch fills the GPU. A smaller batch is cut into more:
+`segment_kernel` runs each from a zero state, `combine_kernel` chains their ends into the states
+that each starts from, and only then `scan_kernel` runs. The exponentials are then computed twice,
+so this pays if less than half the GPU would be busy.
 
-The states of a channel stay in one thread's registers because the blocks are (N, CB)
-with 32 CB = threads, and because nothing tells the compiler that A is aligned: if it
-were, it would load A four channels at a time and keep that layout through the loop, where
-each sum over states would then cross threads, with barriers.
+The states of a channel stay in one thread's registers because the blocks are (N, CB) with 32 CB =
+threads, and because the compiler has no proof that A is aligned. With one, it would load A four
+channels at a time and keep that layout through the loop, where each sum over states would then
+cross threads, with barriers.
 
-Shape suffixes: K directions (the second runs backward), B clips, L tokens, E channels,
-N states, S segments, P pitch of a row of B and C. A is already times log2(e).
+Shape suffixes: K directions (the second runs backward), B clips, L tokens, E channels, N states, S
+segments, P pitch of a row of B and C. A is already times log2(e).
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ from .language import exp2, jit, jit_states, narrow, sigmoid, softplus, steps, w
 
 @jit
 def time_step(delta: tl.tensor, bias: tl.tensor, SOFTPLUS: tl.constexpr) -> tl.tensor:
-    """The step the recurrence uses."""
+    """Compute the time step of the recurrence."""
     return softplus(delta + bias) if SOFTPLUS else delta + bias
 
 
 @jit
 def advance(h: tl.tensor, A: tl.tensor, dt: tl.tensor, u: tl.tensor, B: tl.tensor) -> tl.tensor:
-    """The state (N, CB) after one more token."""
+    """Advance the state (N, CB) by one token."""
     return exp2(dt[None, :] * A) * h + (dt * u)[None, :] * B[:, None]
 
 
 @jit
 def block_of_states(c: tl.tensor, N: tl.constexpr, E: tl.constexpr) -> tl.tensor:
-    """Offsets of (N, CB) within (N, E)."""
+    """Return the offsets of (N, CB) within (N, E)."""
     return tl.arange(0, N)[:, None] * E + c[None, :]
 
 
@@ -65,7 +64,7 @@ def segment_kernel(
     REVERSE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ) -> None:
-    """Each segment from a zero state: the state at its end, and the sum of its steps."""
+    """Run each segment from a zero state: its end state, and the sum of its time steps."""
     c = tl.program_id(0) * CB + tl.arange(0, CB)
     segment, segments = tl.program_id(1), tl.num_programs(1)
     row = tl.program_id(2).to(tl.int64)
@@ -154,10 +153,10 @@ def sweep(
     WRITE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ) -> None:
-    """One direction over `count` tokens from `first`; pointers are at this block's channels.
+    """Run one direction over `count` tokens from `first`; pointers are at this block's channels.
 
-    The sum of the directions is float32: KEEP writes it, ADD starts from it. WRITE is for
-    y itself. The next token's operands are loaded before this one's are used.
+    The sum of the directions is float32: KEEP writes it, ADD starts from it. WRITE is for y itself.
+    The next token's operands are loaded before this one's are used.
     """
     step: tl.constexpr = -1 if BACKWARD else 1
     token = first + (count - 1 if BACKWARD else 0)
@@ -208,7 +207,7 @@ def scan_kernel(
     SAVE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ) -> None:
-    """One segment of one clip's channels, in one direction or in both, gated once."""
+    """Scan one segment of one clip's channels, in one direction or in both, and gate once."""
     c = tl.program_id(0) * CB + tl.arange(0, CB)
     segment, segments = tl.program_id(1), tl.num_programs(1)
     clip = tl.program_id(2).to(tl.int64)
@@ -252,5 +251,5 @@ def scan_kernel(
             direction == DIRECTIONS - 1,
             SOFTPLUS,
         )
-        # What one thread wrote of the sum, another may read in the next direction.
+        # A part of the sum that one thread wrote may be read by another in the next direction.
         tl.debug_barrier()

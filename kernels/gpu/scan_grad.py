@@ -1,10 +1,10 @@
 """The recurrence, backward: see `kernels/README.md` for the formulas.
 
-A program owns a block of channels of one clip in one direction, and goes through the
-tokens' chunks from the last to the first. Of each chunk it computes the states again
-from the stored one before it, into a scratch that it reuses for the next, and then runs
-the recurrence of the gradient. Sums over channels (those of B and C) are written once
-for each block and added up afterwards, in a fixed order: no atomics.
+A program owns a block of channels of one clip in one direction, and goes through the tokens' chunks
+from the last to the first. For each chunk it recomputes the states from the stored one before it,
+into a scratch that it reuses for the next, and then runs the recurrence of the gradient. Sums over
+channels (those of B and C) are written once for each block and added up afterwards, in a fixed
+order: no atomics.
 
 Shape suffixes as in `scan.py`; T tokens of a chunk, G blocks of channels.
 """
@@ -45,7 +45,7 @@ def keep_states(
 
 @jit
 def slope(delta: tl.tensor, SOFTPLUS: tl.constexpr) -> tl.tensor:
-    """Derivative of the time step by delta plus bias."""
+    """Compute the derivative of the time step by delta plus bias."""
     if SOFTPLUS:
         e = exp2(-tl.abs(delta) * LOG2E)
         y = tl.where(delta < 0, e, 1.0) * reciprocal(1.0 + e)
@@ -77,7 +77,7 @@ def chunk_gradients(
     N: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ) -> tl.tensor:
-    """From `token`, the chunk's last in its direction, to its first.
+    """Run the gradient's recurrence from `token`, the chunk's last in its direction, to its first.
 
     `sums` are the gradient of the state, then those of A, bias and skip so far.
     """
@@ -137,7 +137,7 @@ def scan_grad_kernel(
     REVERSE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ) -> None:
-    """Gradients of everything but z, given that of the sum before the gate."""
+    """Compute gradients of everything but z, given that of the sum before the gate."""
     block, row = tl.program_id(0), tl.program_id(1).to(tl.int64)
     rows = tl.num_programs(1)
     direction, clip = row // batch, row % batch

@@ -19,12 +19,12 @@ from .scan_grad import scan_grad_kernel
 
 
 class Operands(NamedTuple):
-    """What the recurrence reads.
+    """Inputs of the recurrence.
 
     Attributes:
         u_KBLE, delta_KBLE: float32 or bfloat16.
         BC_KBLQ: B and C side by side, float32; rows may have a larger pitch.
-        A_KNE: times log2(e); this and the rest float32.
+        A_KNE: A times log2(e); this and the rest float32.
         bias_KE: added to delta.
         skip_KE: D.
         z_BLE: gate, or None; rows may have a larger pitch.
@@ -40,12 +40,12 @@ class Operands(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Which recurrence.
+    """Variant of the recurrence.
 
     Attributes:
         reverse: a single direction runs backward.
         softplus: the step is softplus(delta + bias), else their sum.
-        last: the state after the last token is wanted.
+        last: also return the state after the last token.
     """
 
     reverse: bool = False
@@ -54,7 +54,9 @@ class Form(NamedTuple):
 
 
 def scan(operands: Operands, form: Form) -> tuple[Tensor, Tensor | None]:
-    """y_BLE, the gated sum over directions, and the last states (K, B, N, E)."""
+    """Run the recurrence: y_BLE, the gated sum over directions, and the last states (K, B, N,
+    E).
+    """
     operands = _laid_out(operands)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands):
         y_BLE, last_KBNE = _Scan.apply(form, *operands)  # type: ignore[no-untyped-call]
@@ -69,7 +71,7 @@ def scan(operands: Operands, form: Form) -> tuple[Tensor, Tensor | None]:
 
 
 def _laid_out(operands: Operands) -> Operands:
-    """Contiguous where the kernels know no pitch."""
+    """Make operands contiguous if the kernels take no pitch for them."""
     u, delta, BC, A, bias, skip, z = operands
     return Operands(
         u.contiguous(),
@@ -99,7 +101,9 @@ class _Sizes(NamedTuple):
 
 
 def _segments(operands: Operands, form: Form, tokens: int) -> tuple[Tensor, Tensor]:
-    """The state before each segment, in its direction, and the last: (K, B, S, N, E), KBNE."""
+    """Compute the state before each segment, in its direction, and the last: (K, B, S, N, E),
+    KBNE.
+    """
     u, delta, BC, A, bias, _, _ = operands
     batch, length, E, P, N = _Sizes.of(operands)
     directions, segments = len(u), -(-length // tokens)
@@ -129,7 +133,7 @@ def _segments(operands: Operands, form: Form, tokens: int) -> tuple[Tensor, Tens
 def _scanned(
     operands: Operands, form: Form, start: Tensor | None, tokens: int, save: bool
 ) -> tuple[Tensor, Tensor]:
-    """y_BLE, and its value before the gate where `save` and a gate is given."""
+    """Compute y_BLE, and its value before the gate if `save` is set and a gate is given."""
     u, delta, BC, A, bias, skip, z = operands
     batch, length, E, P, N = _Sizes.of(operands)
     y_BLE = u.new_empty(batch, length, E)
@@ -158,7 +162,7 @@ def _scanned(
 
 
 class _Scan(torch.autograd.Function):
-    """Keeps one state for each chunk of tokens, and the sum before the gate."""
+    """Scan that keeps one state for each chunk of tokens, and the sum before the gate."""
 
     @staticmethod
     def forward(ctx: Any, form: Form, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -187,7 +191,7 @@ class _Scan(torch.autograd.Function):
 def _gradients(
     operands: Operands, form: Form, start: Tensor, grad_sum_BLE: Tensor, grad_last: Tensor
 ) -> tuple[Tensor, ...]:
-    """Gradients of all operands before z, partial sums added up."""
+    """Compute gradients of all operands before z, partial sums added up."""
     u, delta, BC, A, bias, skip, _ = operands
     batch, length, E, P, N = _Sizes.of(operands)
     rows = (len(u), batch)

@@ -17,15 +17,15 @@ from ..precision import no_autocast, state_dtype
 # Numbers of one chunk's padded signal: large enough for the FFT's threads, and small
 # beside the sequence itself.
 CHUNK_ELEMENTS = 1 << 20
-# FFT lengths are these times a power of two: no prime above 5, at most a fifth too long.
+# FFT lengths are these times a power of two: no prime above 5, at most a fifth longer than asked.
 STEPS = (16, 18, 20, 24, 27, 30)
 
 
 def fft_length(length: int) -> int:
-    """A fast FFT length of at least 2 · length, from a coarse grid.
+    """Return a fast FFT length of at least 2 · length, from a coarse grid.
 
-    Every sequence up to half of it may share one spectrum: sequences of a few hundred
-    lengths need a few dozen spectra.
+    All sequences up to half of it share one spectrum: sequences of a few hundred lengths need a few
+    dozen spectra.
     """
     scale = 2
     while 2 * length > 32 * scale:
@@ -34,19 +34,19 @@ def fft_length(length: int) -> int:
 
 
 def spectrum(kernel_HT: Tensor, n: int) -> Tensor:
-    """rfft of a kernel padded to n, (H, F), made in chunks so that no padded copy lives."""
+    """Transform a kernel padded to n, (H, F), in chunks so that no padded copy is kept."""
     parts = torch.split(kernel_HT, max(1, CHUNK_ELEMENTS // n))
     return torch.cat([torch.fft.rfft(part, n=n) for part in parts])
 
 
 def convolve(u_BLH: Tensor, kernel_HT: Tensor | None, spectrum_HF: Tensor | None, n: int) -> Tensor:
-    """y[l] = Σ_t k[t] u[l - t], (B, L, H); taps past the sequence's end have no effect.
+    """Compute y[l] = Σ_t k[t] u[l - t], (B, L, H); taps past the sequence's end have no effect.
 
-    In float32, or float64 for float64; autocast is kept out.
+    Runs in float32, or float64 for float64, outside autocast.
 
     Args:
-        kernel_HT: the kernel when it is to have a gradient, else None.
-        spectrum_HF: its `spectrum`, when there is no `kernel_HT`.
+        kernel_HT: the kernel if it needs a gradient, else None.
+        spectrum_HF: its `spectrum`, if there is no `kernel_HT`.
         n: FFT length; at least L plus the taps, less one.
     """
     with no_autocast(u_BLH):
@@ -56,19 +56,21 @@ def convolve(u_BLH: Tensor, kernel_HT: Tensor | None, spectrum_HF: Tensor | None
 
 
 def _chunks(u_BLH: Tensor, n: int) -> list[slice]:
-    """Slices of channels."""
+    """Slice the channels into chunks."""
     batch, _, channels = u_BLH.shape
     size = max(1, min(channels, CHUNK_ELEMENTS // (n * max(1, batch))))
     return [slice(start, start + size) for start in range(0, channels, size)]
 
 
 def _forward_fft(u_BLH: Tensor, part: slice, n: int) -> Tensor:
-    """(B, h, F) of some channels."""
+    """Transform some channels of the signal: (B, h, F)."""
     return cast(Tensor, torch.fft.rfft(u_BLH[:, :, part].mT.contiguous(), n=n))
 
 
 class _Convolution(torch.autograd.Function):
-    """Keeps the signal and the kernel, no transform; the backward pass transforms again."""
+    """Convolution that keeps signal and kernel, no transform; the backward pass transforms
+    again.
+    """
 
     @staticmethod
     def forward(
@@ -104,7 +106,7 @@ class _Convolution(torch.autograd.Function):
 def _kernel_fft(
     kernel_HT: Tensor | None, spectrum_HF: Tensor | None, part: slice, n: int
 ) -> Tensor:
-    """(h, F) of some channels, from whichever is given."""
+    """Return the spectrum of some channels, (h, F), from whichever is given."""
     if kernel_HT is not None:
         return cast(Tensor, torch.fft.rfft(kernel_HT[part], n=n))
     assert spectrum_HF is not None

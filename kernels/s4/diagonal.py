@@ -31,10 +31,10 @@ class DiagonalWeights(NamedTuple):
 
 
 def diagonal_kernel(weights: DiagonalWeights, taps: int) -> Tensor:
-    """K[t] = 2 Re Σ_n C (exp(dt A) - 1)/A exp(t dt A): zero-order hold, (H, taps).
+    """Compute K[t] = 2 Re Σ_n C (exp(dt A) - 1)/A exp(t dt A): zero-order hold, (H, taps).
 
-    With t = g·S + s the powers split into exp(g S dt A) and exp(s dt A), so H·N·2√T of
-    them are made, not H·N·T, and one matrix product gives every tap.
+    With t = g·S + s the powers split into exp(g S dt A) and exp(s dt A), so H·N·2√T of them are
+    computed, not H·N·T, and one matrix product gives every tap.
     """
     with no_autocast(weights.log_dt):
         # Exponents in float64: at t = 100,000 a float32 angle has lost its second decimal.

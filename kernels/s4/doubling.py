@@ -1,4 +1,4 @@
-"""Kernels longer than the length that C was processed for.
+"""Kernels that are longer than the length which C was processed for.
 
 Shape suffixes: H channels, N states, M = 2N with their conjugates.
 
@@ -15,14 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from .weights import NplrWeights
 
-MATRIX_ELEMENTS = 1 << 19  # of the dense matrices of one chunk
+MATRIX_ELEMENTS = 1 << 19  # elements of the dense matrices of one chunk
 
 
 def doubled(weights: NplrWeights, l_max: int, times: int) -> NplrWeights:
-    """The same state space with C processed for length l_max · 2^times.
+    """Return the same state space with C processed for length l_max · 2^times.
 
-    (I - A^2L) = (I - A^L)(I + A^L), so C is multiplied by I + A^L for every doubling. In
-    complex128, where a power of thousands keeps its digits, a few channels at a time.
+    (I - A^2L) = (I - A^L)(I + A^L), so C is multiplied by I + A^L for every doubling. It runs in
+    complex128, where a power of thousands keeps its digits, and a few channels at a time.
     """
     if times == 0:
         return weights
@@ -42,7 +42,7 @@ def doubled(weights: NplrWeights, l_max: int, times: int) -> NplrWeights:
 
 
 def _doubled_C(weights: NplrWeights, l_max: int, times: int) -> Tensor:
-    """C of a few channels, (H, N)."""
+    """Compute C of a few channels, (H, N)."""
     A_HMM, _, C_HM = dense_system(weights)
     power_HMM = torch.linalg.matrix_power(A_HMM, l_max)
     for _ in range(times):
@@ -52,7 +52,7 @@ def _doubled_C(weights: NplrWeights, l_max: int, times: int) -> Tensor:
 
 
 def dense_system(weights: NplrWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """The bilinear discretisation, in complex128: A (H, M, M), B (H, M) and C̃ (H, M).
+    """Compute the bilinear discretisation in complex128: A (H, M, M), B (H, M) and C̃ (H, M).
 
     C̃ is as stored, already multiplied by (I - A^L).
     """
@@ -67,6 +67,6 @@ def dense_system(weights: NplrWeights) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _paired(half: Tensor) -> Tensor:
-    """Both of each conjugate pair, complex128."""
+    """Append the conjugates, complex128."""
     half = half.to(torch.complex128)
     return torch.cat([half, half.conj()], dim=-1)

@@ -28,17 +28,17 @@ class InitialNplr(NamedTuple):
 
 
 def legs(states: int) -> tuple[Real, Real]:
-    """A (M, M) and B (M) of HiPPO-LegS: A[n, k] = -sqrt((2n+1)(2k+1)) below the diagonal."""
+    """Build A (M, M) and B (M) of HiPPO-LegS: A[n, k] = -sqrt((2n+1)(2k+1)) below the diagonal."""
     B_M = np.sqrt(2 * np.arange(states, dtype=np.float64) + 1)
     A_MM = -np.tril(np.outer(B_M, B_M), -1) - np.diag(np.arange(states) + 1.0)
     return A_MM, B_M
 
 
 def initial_nplr(states: int) -> InitialNplr:
-    """HiPPO-LegS as normal plus low rank.
+    """Decompose HiPPO-LegS as normal plus low rank.
 
-    With p = sqrt(n + 1/2), A + p p^T is -1/2 I plus a skew-symmetric matrix, so an
-    orthonormal V diagonalises it exactly: no general eigen-solver is needed.
+    With p = sqrt(n + 1/2), A + p p^T is -1/2 I plus a skew-symmetric matrix, so an orthonormal V
+    diagonalises it exactly: no general eigen-solver is needed.
 
     Args:
         states: M, even.

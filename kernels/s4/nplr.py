@@ -16,22 +16,22 @@ from .weights import NplrWeights
 
 
 def fft_nodes(length: int, device: torch.device | str | None = None) -> Tensor:
-    """exp(-2πi k / length) for k = 0..length//2, complex128."""
+    """Compute exp(-2πi k / length) for k = 0..length//2, complex128."""
     angle_F = torch.arange(length // 2 + 1, dtype=torch.float64, device=device)
     angle_F = angle_F * (-2 * torch.pi / length)
     return torch.polar(torch.ones_like(angle_F), angle_F)
 
 
 def nplr_kernel(weights: NplrWeights, nodes_F: Tensor, taps: int | None = None) -> Tensor:
-    """The convolution kernel, (H, taps), in the real dtype of the weights.
+    """Compute the convolution kernel, (H, taps), in the real dtype of the weights.
 
-    Its length is 2 (F - 1) as in the official code: one tap less than it could be when the
-    nodes are those of an odd length. Never holds more than a chunk of the H·N·F
-    denominators, with gradients too.
+    Its length is 2 (F - 1) as in the official code: one tap less than possible when the nodes are
+    those of an odd length. Never more than a chunk of the H·N·F denominators is held, with
+    gradients too.
 
     Args:
         nodes_F: complex, on the unit circle.
-        taps: how many of them to return; all when None.
+        taps: number of taps to return; all when None.
     """
     with no_autocast(weights.log_dt):
         dt_H1 = weights.log_dt.exp()[:, None]

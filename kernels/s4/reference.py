@@ -1,7 +1,7 @@
-"""State spaces written plainly: what every faster form must equal.
+"""State spaces in plain form: every faster form must equal them.
 
-Shape suffixes: H channels, M = 2N states, N states of which the other N are conjugates,
-L steps, F = L//2 + 1 FFT nodes.
+Shape suffixes: H channels, M = 2N states, N states of which the other N are conjugates, L steps, F
+= L//2 + 1 FFT nodes.
 
 Source: S4 (Gu, Goel and Ré, 2022), sections 2.3 and 3, algorithm 1.
 """
@@ -16,7 +16,7 @@ from .weights import NplrWeights
 
 
 def dense_kernel(weights: NplrWeights, l_max: int, length: int) -> Tensor:
-    """K[l] = C* A^l B in float64, (H, length), with C = C̃ (I - A^l_max)^-1 undone."""
+    """Compute K[l] = C* A^l B in float64, (H, length), with C = C̃ (I - A^l_max)^-1 undone."""
     A_HMM, B_HM, C_HM = dense_system(weights)
     whole_HMM = torch.linalg.matrix_power(A_HMM, l_max)
     one_MM = torch.eye(A_HMM.shape[-1], dtype=A_HMM.dtype)
@@ -29,7 +29,7 @@ def dense_kernel(weights: NplrWeights, l_max: int, length: int) -> Tensor:
 
 
 def cauchy_kernel(weights: NplrWeights, nodes_F: Tensor, z_F: Tensor) -> Tensor:
-    """The kernel as the official code computes it, one Cauchy sum after the other.
+    """Compute the kernel as the official code does, one Cauchy sum after the other.
 
     Args:
         nodes_F: points of the unit circle.
@@ -53,7 +53,7 @@ def cauchy_kernel(weights: NplrWeights, nodes_F: Tensor, z_F: Tensor) -> Tensor:
 
 
 def direct_convolution(u_BLH: Tensor, kernel_HT: Tensor) -> Tensor:
-    """y[l] = sum_t k[t] u[l - t], causal, (B, L, H), by its definition."""
+    """Compute y[l] = sum_t k[t] u[l - t], causal, (B, L, H), by its definition."""
     y_BLH = torch.zeros_like(u_BLH)
     length = u_BLH.shape[1]
     for tap in range(min(length, kernel_HT.shape[1])):

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-# Denominators of one chunk: as many as stay in the cache.
+# Denominators of one chunk: as many as fit the cache.
 CHUNK_ELEMENTS = 1 << 18
 # Numbers of the spectra that are transformed at once: planning an FFT of 11,820 points
 # takes longer than running it for one channel.
@@ -38,11 +38,11 @@ GROUP_ELEMENTS = 1 << 20
 
 
 class Nodes(NamedTuple):
-    """What depends on the FFT nodes alone.
+    """The factors that depend on the FFT nodes alone.
 
     Attributes:
         constant: 4 (1-ω)², (2F,) real parts.
-        factors: those of Re w and |w|² in the denominator, (2, 2F) real parts.
+        factors: factors of Re w and |w|² in the denominator, (2, 2F) real parts.
         minus: 2 (1-ω), (F,).
         plus: 1+ω, (F,).
     """
@@ -54,7 +54,7 @@ class Nodes(NamedTuple):
 
     @classmethod
     def at(cls, nodes_F: Tensor, dtype: torch.dtype) -> Nodes:
-        """Computed in complex128, kept in the complex dtype given."""
+        """Compute the factors in complex128 and store them in the given complex dtype."""
         nodes_F = nodes_F.to(torch.complex128)
         minus, plus = 1 - nodes_F, 1 + nodes_F
         factors = torch.stack([-4 * minus * plus, plus**2]).to(dtype)
@@ -65,29 +65,29 @@ class Nodes(NamedTuple):
 def kernel_of_sums(
     coefficients_H8N: Tensor, state_HN2: Tensor, nodes: Nodes, taps: int | None
 ) -> Tensor:
-    """The kernel's first taps, (H, T), differentiable in the first two arguments.
+    """Compute the kernel's first taps, (H, T), differentiable in the first two arguments.
 
     Args:
         coefficients_H8N: Re v and Re(v w̄), real.
-        state_HN2: Re w and |w|², w being scaled by the time step.
-        taps: all 2 (F - 1) when None.
+        state_HN2: Re w and |w|², where w is scaled by the time step.
+        taps: number of taps; all 2 (F - 1) when None.
     """
     kernel_HT = _KernelOfSums.apply(coefficients_H8N, state_HN2, nodes, taps)  # type: ignore[no-untyped-call]
     return cast(Tensor, kernel_HT)
 
 
 def _parts(x: Tensor) -> Tensor:
-    """(..., F) complex as (..., 2F) real."""
+    """View (..., F) complex as (..., 2F) real."""
     return torch.view_as_real(x).flatten(-2)
 
 
 def _complex(parts: Tensor) -> Tensor:
-    """(..., 2F) real as (..., F) complex."""
+    """View (..., 2F) real as (..., F) complex."""
     return torch.view_as_complex(parts.view(*parts.shape[:-1], -1, 2))
 
 
 def _groups(state_HN2: Tensor, nodes: Nodes) -> list[list[slice]]:
-    """Chunks of channels, grouped by what is transformed at once."""
+    """Slice the channels into chunks, grouped by what is transformed at once."""
     channels, states = state_HN2.shape[:2]
     size = max(1, CHUNK_ELEMENTS // (states * len(nodes.plus)))
     chunks = [slice(i, min(i + size, channels)) for i in range(0, channels, size)]
@@ -96,20 +96,20 @@ def _groups(state_HN2: Tensor, nodes: Nodes) -> list[list[slice]]:
 
 
 def _inverse_denominators(state_hN2: Tensor, nodes: Nodes) -> Tensor:
-    """1 / den, (h, N, 2F) parts, in the one buffer that is the chunk's largest."""
+    """Compute 1 / den, (h, N, 2F) parts, in one buffer, the chunk's largest."""
     buffer = torch.addmm(nodes.constant, state_hN2.flatten(0, 1), nodes.factors)
     _complex(buffer).reciprocal_()
     return buffer.view(*state_hN2.shape[:2], -1)
 
 
 def _terms(coefficients_h8N: Tensor, inverse_hN2F: Tensor, nodes: Nodes) -> tuple[Tensor, ...]:
-    """T00, T01, T10, T11, each (h, F)."""
+    """Compute T00, T01, T10, T11, each (h, F)."""
     P_h4F, Q_h4F = _complex(torch.bmm(coefficients_h8N, inverse_hN2F)).chunk(2, dim=1)
     return (nodes.minus * P_h4F).sub_(nodes.plus * Q_h4F).unbind(1)
 
 
 class _KernelOfSums(torch.autograd.Function):
-    """Keeps its arguments and no intermediate; the backward pass makes each chunk again."""
+    """Kernel function that keeps no intermediate; the backward pass computes each chunk again."""
 
     @staticmethod
     def forward(
@@ -153,7 +153,7 @@ class _KernelOfSums(torch.autograd.Function):
 
 
 def _irfft_backward(gradient_hT: Tensor, full: int) -> Tensor:
-    """The gradient of a spectrum, (h, F): inner frequencies stand for two each."""
+    """Compute the gradient of a spectrum, (h, F): inner frequencies count twice."""
     to_spectrum: Tensor = torch.fft.rfft(gradient_hT, n=full) * (2 / full)
     to_spectrum[:, 0] /= 2
     to_spectrum[:, -1] /= 2
@@ -161,7 +161,7 @@ def _irfft_backward(gradient_hT: Tensor, full: int) -> Tensor:
 
 
 def _sums_backward(to_spectrum_hF: Tensor, terms: tuple[Tensor, ...], nodes: Nodes) -> Tensor:
-    """The gradient of the eight sums, (h, 8, 2F) parts."""
+    """Compute the gradient of the eight sums, (h, 8, 2F) parts."""
     _, T01, T10, T11 = terms
     g = 2 * nodes.plus
     scale = g / (1 + g * T11)

@@ -27,7 +27,7 @@ class NplrWeights(NamedTuple):
     Q: Tensor
 
     def channels(self, part: slice) -> NplrWeights:
-        """The weights of some channels."""
+        """Select the weights of some channels."""
         w = self.w[part] if self.w.dim() == 2 else self.w
         rest = (t[part] for t in (self.B, self.P, self.C, self.Q))
         return NplrWeights(self.log_dt[part], w, *rest)

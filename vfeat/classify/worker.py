@@ -1,8 +1,8 @@
 """Stage two on one device: heads over stored sequences, whole or window by window.
 
-A head without a window reads a video whole. A head with one reads sliding windows and says of
-the video the mean of what it says of them (probabilities and logits alike), as the LVU
-protocol has it. Windows of one length share a batch.
+A head without a window reads a video whole. A head with one reads sliding windows; its prediction
+for the video is the mean of theirs (probabilities and logits alike), as in the LVU protocol.
+Windows of one length share a batch.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from vfeat.tables.predictions import (
 )
 from vfeat.tables.publish import publish_file
 
-BATCH_BYTES = 64 << 20  # of float32 inputs in one forward pass
+BATCH_BYTES = 64 << 20  # bytes of float32 inputs in one forward pass
 
 
 @dataclass(frozen=True)
 class _Said:
-    """What a head says of one stretch.
+    """Scores, logits and embedding of one window.
 
     Attributes:
-        scores: [K], in the labels' terms.
+        scores: [K], probabilities, or values in the labels' units.
         logits: [K].
-        embedding: [W], what the head's last layer saw.
-        clips: those that were there.
+        embedding: [W], input of the head's last layer.
+        clips: number of present clips.
     """
 
     scores: np.ndarray
@@ -59,7 +59,7 @@ class _Said:
 
 
 class ClassifyWorker:
-    """All heads of a job, loaded once. One lease at a time: reading is far cheaper."""
+    """All heads of a job, loaded once. It takes one lease at a time: reading is far cheaper."""
 
     def __init__(self, spec: ClassifySpec) -> None:
         self.spec = spec
@@ -74,7 +74,7 @@ class ClassifyWorker:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Nothing outlives the object."""
+        """Do nothing: the worker holds no resource beyond its memory."""
 
     def progress(self) -> Progress:
         return self.counters
@@ -107,7 +107,7 @@ class ClassifyWorker:
         return UnitResult(outcome, rows)
 
     def _rows(self, ref: SequenceRef) -> Iterator[PredictionRow | None]:
-        """Rows in prediction order; None for a window in which no clip is (a gap)."""
+        """Yield rows in prediction order; None for a window without a clip (a gap)."""
         index = 0
         for head, model in zip(self.spec.heads, self.models, strict=True):
             stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
@@ -123,7 +123,9 @@ class ClassifyWorker:
     def _say(
         self, head: Head, model: ViS4mer, ref: SequenceRef, windows: list[SequenceWindow]
     ) -> list[_Said | None]:
-        """What the head says of each stretch, in order; equal lengths share a batch."""
+        """Predict each window, in order; equal lengths share a batch. None for one without
+        clips.
+        """
         said: list[_Said | None] = []
         batch: list[FeatureSequence] = []
         for window in windows:
@@ -187,10 +189,14 @@ class ClassifyWorker:
 def publish_predictions(
     root: Root, shard: str, results: list[UnitResult], spec: ClassifySpec, *, again: bool = False
 ) -> bool:
-    """Commit a shard of predictions; False when another attempt was first.
+    """Commit a shard of predictions; return False when another attempt was first.
 
     Args:
-        again: the shard is committed already; the results take the place of the same videos'.
+        root: the dataset.
+        shard: name of the shard.
+        results: results of its units.
+        spec: settings of the stage.
+        again: the shard is committed already; the results replace those of the same videos.
     """
     key = PREDICTIONS.key(shard)
     rows = [row for result in results for row in result.rows if isinstance(row, PredictionRow)]
@@ -206,7 +212,11 @@ def publish_predictions(
 
 
 def _mean(ref: SequenceRef, said: list[_Said | None]) -> _Said:
-    """What the head says of the video: the mean over its windows, or its only stretch."""
+    """Average the predictions of a video's windows.
+
+    Raises:
+        UnitError: none of its clips is stored.
+    """
     heard = [one for one in said if one is not None]
     if not heard:
         raise UnitError("unreadable", f"{ref.uri}: none of its {ref.clips} clips is stored")

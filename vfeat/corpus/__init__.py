@@ -1,7 +1,7 @@
-"""A corpus: where the videos are, one record each, streamed.
+"""The videos of a command: one record each, streamed.
 
-Sources are folders, files, globs, object-store prefixes, and CSV or Parquet lists with a
-`uri` column whose further columns travel with each video.
+Sources are folders, files, globs, object-store prefixes, and CSV or Parquet lists with a `uri`
+column whose further columns travel with each video.
 """
 
 from vfeat.corpus.sources import VIDEO_SUFFIXES, Corpus, iter_corpus

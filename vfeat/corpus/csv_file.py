@@ -18,12 +18,12 @@ _CHUNK_ROWS = 50_000
 def read_csv(data: bytes, source: str, exact: str) -> pa.Table:
     """Read a whole CSV; empty cells are null.
 
-    Quoted cells may hold line breaks. Bytes that are not UTF-8 become the replacement character
-    in all columns but one.
+    Quoted cells may hold line breaks. Bytes that are not UTF-8 become the replacement character in
+    all columns but one.
 
     Args:
-        data: the file.
-        source: its name, for messages.
+        data: content of the file.
+        source: name of the file, for messages.
         exact: name of the column that keeps its bytes; it is binary in the table.
 
     Raises:

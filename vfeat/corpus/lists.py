@@ -75,7 +75,7 @@ def read_list(source: str, fixed: Mapping[str, FixedType]) -> VideoList:
 
 
 def _uris(column: pa.ChunkedArray, source: str) -> pa.ChunkedArray:
-    """The uris as bytes: whether they are text is a matter of each row."""
+    """Return the URIs as bytes; each row may or may not be valid text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.type not in _TEXT:
@@ -99,7 +99,7 @@ def _read_parquet(source: str) -> pa.Table:
 
 
 def _parquet(file: str) -> pa.Table:
-    # One thread: none of Arrow's may hold a buffer of Python's when the interpreter ends.
+    # One thread: no thread of Arrow's may hold a Python buffer when the interpreter ends.
     return parquet.read_table(pa.BufferReader(_content(file)), use_threads=False, pre_buffer=False)
 
 
@@ -116,7 +116,7 @@ def _content(source: str) -> bytes:
 
 
 def _folder_files(source: str) -> list[str] | None:
-    """Parquet files of a list that is a folder, without Spark's markers; None for a file."""
+    """List the Parquet files of a folder, without Spark's markers; None for a file."""
     try:
         find_object(source)
         return None
@@ -132,7 +132,7 @@ def _folder_files(source: str) -> list[str] | None:
 
 
 def _with_partitions(table: pa.Table, source: str, file: str) -> pa.Table:
-    """The columns that Hive and Spark keep in folder names: `.../label=cat/part-0.parquet`."""
+    """Add the columns that Hive and Spark keep in folder names: `.../label=cat/part-0.parquet`."""
     folder = local_path(source) if is_local(source) else source
     for part in file.removeprefix(folder).split("/")[:-1]:
         name, found, value = part.partition("=")

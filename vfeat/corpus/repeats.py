@@ -16,7 +16,7 @@ def refuse_contradictions(lists: Sequence[VideoList]) -> None:
     """Check that all rows of a video hold the same values; then they are one video.
 
     Raises:
-        JobError: naming the video, the two rows and the column that differs.
+        JobError: rows differ; the message names the video, the two rows and the column.
     """
     first_row: dict[int, tuple[int, int]] = {}  # by hash: a list may have millions of rows
     for number, listed in enumerate(lists):
@@ -29,7 +29,7 @@ def refuse_contradictions(lists: Sequence[VideoList]) -> None:
 
 
 def _place(uri: bytes, source: str) -> str:
-    """One spelling of the uri of a row; no file is touched."""
+    """Return one canonical spelling of a row's URI, without access to the file."""
     text = uri.decode("utf-8", "backslashreplace").strip()
     if not is_local(text) or text.startswith("file://"):
         return text

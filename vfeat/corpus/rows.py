@@ -19,7 +19,7 @@ from vfeat.storage.source import is_local
 from vfeat.storage.uris import is_web, server_of
 
 STAT_THREADS = 16  # a list of S3 keys costs one request each
-SILENCE_S = 60.0  # a server that did not answer is not asked again for so long
+SILENCE_S = 60.0  # how long a server that did not answer is not asked again
 
 _Row = tuple[int, bytes | None, dict[str, Any]]
 
@@ -34,7 +34,7 @@ def videos_of(listed: VideoList) -> Iterator[Video]:
 
 
 def _rows(listed: VideoList) -> Iterator[_Row]:
-    """(number from 1, uri, further columns)"""
+    """Yield (number from 1, uri, further columns) of each row."""
     step = 4096
     for start in range(0, len(listed.uris), step):
         uris = listed.uris.slice(start, step).to_pylist()
@@ -45,7 +45,7 @@ def _rows(listed: VideoList) -> Iterator[_Row]:
 
 
 class _Finder:
-    """Looks for the objects of one list's rows, from several threads."""
+    """Finder of the objects of one list's rows, used from several threads."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -97,7 +97,7 @@ class _Finder:
 
 
 def _beside(source: str, uri: str) -> str:
-    """A relative name counts from the list's folder, or from here where only that is there."""
+    """Resolve a relative name against the list's folder, or against here if it exists only here."""
     if not is_local(source):
         return f"{source.rpartition('/')[0]}/{uri}"
     beside, here = os.path.join(os.path.dirname(os.path.abspath(source)), uri), os.path.abspath(uri)

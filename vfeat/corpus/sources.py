@@ -28,14 +28,14 @@ class Corpus:
 
     Args:
         sources: folders, files, globs, prefixes, lists.
-        types: of the columns that lists brought to the dataset before, with the dataset's name.
+        types: types of the columns that lists brought to the dataset before.
 
     Attributes:
-        column_types: of the lists' further columns, as stored.
+        column_types: types of the lists' further columns, as stored.
 
     Raises:
-        JobError: a list that cannot be read, has no `uri` column or no row, or has a column
-            whose values do not fit the type that the column has.
+        JobError: a list that cannot be read, has no `uri` column or no row, or has a column whose
+            values do not fit the type that the column has.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Corpus:
         """Check that rows of the same video are the same in all columns.
 
         Raises:
-            JobError: naming the video, both rows and the column.
+            JobError: rows differ; the message names the video, both rows and the column.
         """
         refuse_contradictions(list(self._lists.values()))
 
@@ -74,19 +74,21 @@ class Corpus:
 
 
 def iter_corpus(sources: Iterable[str]) -> Iterator[Video]:
-    """Stream the videos of sources that no dataset has fixed the columns of (see `Corpus`)."""
+    """Stream the videos of sources, without a dataset that fixes column types (see `Corpus`)."""
     return Corpus(sources).videos()
 
 
 def _from_listing(source: str) -> Iterator[Video]:
     named = os.path.abspath(source) if is_local(source) else source
     for item in list_objects(source):
-        # What a user names outright is taken as it is; in a folder, only what looks like video.
+        # A file that the user names is taken as it is; in a folder, only what looks like video.
         if item.uri == named or _suffix(item.uri) in VIDEO_SUFFIXES:
             yield Video(item.uri, item.size_bytes, item.etag)
 
 
 def _suffix(uri: str) -> str:
-    """Lower-case suffix of the name; of a chain such as `zip://a.mp4::b.zip` of its first link."""
+    """Return the lower-case suffix of the name; of a chain such as `zip://a.mp4::b.zip`, its first
+    link's.
+    """
     name = uri if is_local(uri) or is_s3(uri) else uri.partition("::")[0]
     return os.path.splitext(name)[1].lower()

@@ -1,4 +1,4 @@
-"""Types of a list's columns: what CSV text is, and what a column may become without loss."""
+"""Types of a list's columns: inference from CSV text, and lossless conversion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FixedType:
 
 
 def inferred(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A CSV column as integers or floats where every value prints back the same, else as text.
+    """Convert a CSV column to integers or floats if every value prints back the same.
 
     `00042`, `+3` and `1.10` are therefore text, and so is a whole column with one of them.
     """
@@ -50,7 +50,12 @@ def inferred(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def fitted(
     column: pa.ChunkedArray, name: str, source: str, fixed: FixedType | None
 ) -> pa.ChunkedArray:
-    """The column in the type that is fixed for it.
+    """Convert the column to the type that is fixed for it, if any.
+
+    Args:
+        column: the column's values.
+        name, source: column and list, for messages.
+        fixed: the fixed type; None if there is none.
 
     Raises:
         JobError: some value would not be the same in that type.
@@ -69,10 +74,10 @@ def fitted(
 
 
 def storable(column: pa.ChunkedArray, name: str, source: str) -> pa.ChunkedArray:
-    """A Parquet column in a type that reaches `videos.parquet` unharmed.
+    """Convert a Parquet column to a type that `videos.parquet` stores without loss.
 
     Raises:
-        JobError: its values do not come through Python the same.
+        JobError: its values do not survive a conversion to Python and back.
     """
     while pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -105,7 +110,7 @@ def _same(one: pa.ChunkedArray | pa.Array, other: pa.ChunkedArray | pa.Array) ->
 
 
 def _misfit(column: pa.ChunkedArray, kind: pa.DataType) -> str:
-    """The first value that does not fit, with its row."""
+    """Describe the first value that does not fit, with its row."""
     for row in range(len(column)):
         value = column.slice(row, 1)
         if value.null_count == 0 and _without_loss(value, kind) is None:

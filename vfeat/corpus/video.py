@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LIST_SUFFIXES = (".csv", ".parquet")
-MISSING_ETAG = "missing"  # of a list's row whose object could not be found
+MISSING_ETAG = "missing"  # etag of a list's row whose object could not be found
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Video:
 
     Attributes:
         uri: absolute path or full URI.
-        size_bytes: of the object; 0 when it could not be found.
+        size_bytes: size of the object; 0 when it could not be found.
         etag: the store's, or size and mtime for a local file.
         extra: further columns of the list that named it.
-        problem: why the object cannot be read, when the listing already found out.
+        problem: why the object cannot be read, if the listing found that out already.
     """
 
     uri: str

@@ -1,7 +1,7 @@
-"""The model on its device: uint8 clips in, embeddings, labels and tokens out.
+"""The model on its device: from uint8 clips to embeddings, labels and tokens.
 
-Shape legend: B clips, V crops (views), T frames, S side in pixels, D width, K classes,
-N tokens kept of a clip.
+Shape legend: B clips, V crops (views), T frames, S side in pixels, D width, K classes, N tokens
+kept of a clip.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Encoded:
 
 
 class Encoder:
-    """A loaded model that stays loaded when a decoder child dies."""
+    """A loaded model, independent of the decoder children's lives."""
 
     def __init__(self, recipe: Recipe, device: str = "auto", batch_size: int | None = None) -> None:
         self.device = choose_device(device)
@@ -48,7 +48,9 @@ class Encoder:
         self.batch_size = batch_size or self._batch_by_memory()
 
     def _batch_by_memory(self) -> int:
-        """Clips whose activations fit: about 60 values a token and channel are alive at once."""
+        """Compute how many clips' activations fit: about 60 values per token and channel are
+        alive.
+        """
         if self.device.type == "cpu":
             return 4  # beyond this a CPU gains nothing and the last batch waits longer
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -57,7 +59,7 @@ class Encoder:
 
     @torch.inference_mode()
     def encode(self, frames_BVTSSC: np.ndarray) -> list[Encoded]:
-        """Run the model over uint8 RGB clips [B, V, T, S, S, 3]."""
+        """Run the model over uint8 RGB clips [B, V, T, S, S, 3]; return one result per clip."""
         try:
             features_BD, scores_BK, tokens_BND = self._forward(frames_BVTSSC)
         except torch.cuda.OutOfMemoryError:

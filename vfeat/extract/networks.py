@@ -1,7 +1,7 @@
-"""The networks that an encoder can hold, each behind the same call.
+"""Networks of an encoder, all behind the same call.
 
-Shape legend: B clips (of one view each), C colours, T frames, S side in pixels, D width,
-K classes, N tokens kept of a clip; F = B * T frames, M tokens of one frame.
+Shape legend: B clips (of one view each), C colours, T frames, S side in pixels, D width, K classes,
+N tokens kept of a clip; F = B * T frames, M tokens of one frame.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vfeat.tables.schema import RowShape
 
 
 class Pass(NamedTuple):
-    """What a forward pass gives.
+    """Result of a forward pass.
 
     Attributes:
         embedding_BD: one vector for each clip.
@@ -40,7 +40,7 @@ class EncoderModel(Protocol):
 
     Attributes:
         shape: widths of its rows.
-        label_names: of its K classes.
+        label_names: names of its K classes.
     """
 
     shape: RowShape
@@ -51,7 +51,7 @@ class EncoderModel(Protocol):
 
 
 def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
-    """The recipe's network with its weights, in evaluation mode, on the device."""
+    """Load the recipe's network with its weights, in evaluation mode, on the device."""
     kind = FrameWise if recipe.model.name == VIT else WholeClip
     return kind(recipe, device)
 
@@ -95,7 +95,7 @@ class FrameWise:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.model = load_vit(recipe.model.weights or "", recipe.frame.size).to(device)
         self.kept: Tokens = recipe.output.tokens
-        # Frames do not see each other, so memory is bounded by this and not by the clip.
+        # Frames do not depend on each other, so memory is bounded by this and not by the clip.
         self.frames_at_once = 256 if device.type == "cuda" else 16
         info = self.model.info
         self.has_class_token = info.has_class_token
@@ -117,7 +117,7 @@ class FrameWise:
         return Pass(vectors_BTD.mean(1), scores_BK, kept)
 
     def _frames(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Vectors FD, probabilities FK and, where they are kept, all tokens FMD."""
+        """Return vectors FD, probabilities FK and, if they are kept, all tokens FMD."""
         tokens_FMD, logits_FK = self.model(frames_FCSS)
         vectors_FD = tokens_FMD[:, 0] if self.has_class_token else tokens_FMD.float().mean(1)
         if logits_FK is None:

@@ -1,4 +1,4 @@
-"""A shard in the making: rows and outcomes as they come, and the file at the end."""
+"""A shard in the making: collects rows and outcomes, and writes the file at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class OpenShard:
-    """What a lease has brought so far. Touched by one thread, the pump, until `finished`."""
+    """Rows and outcomes of a lease so far. Only the pump thread uses it, until `finished`."""
 
     lease: Lease
     waiting: int
@@ -54,7 +54,7 @@ class OpenShard:
             self.finished.set()
 
     def results(self) -> list[UnitResult]:
-        """Results in the lease's order, of the units that have one."""
+        """Return results in the lease's order, of the units that have one."""
         return [
             reconcile(self.outcomes[unit.key], self.rows.get(unit.key, []))
             for unit in self.lease.units
@@ -63,10 +63,10 @@ class OpenShard:
 
 
 def reconcile(outcome: Outcome, rows: list[ClipRow]) -> UnitResult:
-    """Make rows and outcome add up to the unit, whatever the decoder said of itself.
+    """Make rows and outcome add up to the unit, whatever the decoder reported.
 
-    A row of a clip that the outcome calls failed is dropped; a clip without either becomes
-    an error, so that nothing is ever missing in silence.
+    A row of a clip that the outcome lists as failed is dropped; a clip without either becomes an
+    error, so that nothing is ever missing silently.
     """
     wanted = {clip for first, last in outcome.row_ranges() for clip in range(first, last + 1)}
     kept = {row.clip_index: row for row in rows if row.clip_index in wanted}
@@ -78,7 +78,7 @@ def reconcile(outcome: Outcome, rows: list[ClipRow]) -> UnitResult:
 
 
 def planned_failure(unit: Unit) -> Outcome:
-    """The outcome of a unit that planning already found unreadable."""
+    """Build the outcome of a unit that planning already found unreadable."""
     assert unit.error_class is not None and unit.message is not None
     error = RangeError(
         unit.first_clip, unit.last_clip, unit.error_class, unit.message, unit.attempts
@@ -87,10 +87,10 @@ def planned_failure(unit: Unit) -> Outcome:
 
 
 def changed(unit: Unit) -> Outcome | None:
-    """The outcome of a unit whose local file is no longer the one that was planned.
+    """Return the outcome of a unit whose local file is no longer the one that was planned.
 
-    New content would get the old video's id. None where the file is the same, is gone (which
-    the decoder reports) or is remote.
+    New content would get the old video's id. None if the file is the same, is gone (which the
+    decoder reports) or is remote.
     """
     etag = local_etag(unit.uri) if is_local(unit.uri) else None
     if etag is None or etag == unit.etag:

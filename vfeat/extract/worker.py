@@ -1,8 +1,8 @@
-"""One worker: decoder children, the model, and the shards in its hands.
+"""Stage one on one device: decoder children, the model, and the shards in progress.
 
-A single pump thread takes events from the children and runs the model, so that batches mix
-clips of several videos and of the next shard. `run` may be called from two threads: the
-second lease's units queue behind the first's, and decoding never pauses between shards.
+A single pump thread takes events from the children and runs the model, so that batches mix clips of
+several videos and of the next shard. `run` may be called from two threads: the second lease's units
+queue behind the first's, and decoding never pauses between shards.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Clip:
 
 
 class ExtractWorker:
-    """Stage one on one device. Close it, or use it as a context manager."""
+    """Worker of stage one on one device. Close it, or use it as a context manager."""
 
     def __init__(self, recipe: Recipe, settings: WorkerSettings) -> None:
         self.recipe = recipe
@@ -77,7 +77,7 @@ class ExtractWorker:
         self.pool.close()
 
     def run(self, lease: Lease) -> ShardReport:
-        """Do a whole lease and publish its file; blocks until the commit or the refusal."""
+        """Process a whole lease and publish its file; blocks until the commit or the refusal."""
         began = time.monotonic()
         shard = self._begin(lease)
         shard.finished.wait()
@@ -95,7 +95,7 @@ class ExtractWorker:
         return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
 
     def progress(self) -> Progress:
-        """A snapshot of the counters, with the children's processes and memory."""
+        """Return the counters, with the children's processes and memory."""
         children = self.pool.stats()
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
@@ -152,7 +152,7 @@ class ExtractWorker:
                     event is None or len(self._batch) >= self.encoder.batch_size or not self._tasks
                 ):
                     self._encode()
-        except BaseException as error:  # whatever it is, the callers of run() must hear of it
+        except BaseException as error:  # any error is raised again in the callers of run()
             with self._lock:
                 self._failure = error
                 for shard in self._shards.values():

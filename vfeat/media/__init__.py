@@ -1,1 +1,1 @@
-"""Video files in, clips of frames out. The one place that knows decoders."""
+"""From video files to clips of frames. The only package that uses decoders."""

@@ -1,9 +1,9 @@
-"""From a decoder's frames to clips: rows, empty windows and losses, in clip order.
+"""Assembly of a decoder's frames into clips: rows, empty windows and losses, in clip order.
 
-A sample takes the last frame at or before its time. It is *lost* when the stream
-promised newer frames that the decoder did not give: at least two packets begin between
-the chosen frame and the sample, or the sample lies past the end of the data while the
-header promises more. One packet of slack, because some packets hold no picture.
+A sample takes the last frame at or before its time. It is *lost* when the stream promised newer
+frames that the decoder did not deliver: at least two packets begin between the chosen frame and the
+sample, or the sample lies past the end of the data while the header promises more. One packet of
+slack, because some packets hold no picture.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ _NEVER = 1 << 62
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip that decodes.
+    """A decoded clip.
 
     Attributes:
+        window: its place in the video.
         frames: num_frames pictures, each uint8 VHWC; repeats are the same object.
-        lost: samples that took an older picture than the video promises.
+        lost: number of samples that took an older picture than the video promises.
     """
 
     window: Window
@@ -73,7 +74,7 @@ class _Picture:
         if self._pixels is None:
             assert self._frame is not None
             self._pixels = self._prepare(self._frame)
-            self._frame = None  # gives the decoder's buffer back
+            self._frame = None  # returns the decoder's buffer
         return self._pixels
 
 
@@ -86,14 +87,14 @@ class _Open:
     lost: int = 0
 
     def has_own_frame(self, next_tick: int) -> bool:
-        """Whether a frame begins in the window; `next_tick` follows the last chosen."""
+        """Return whether a frame begins in the window; `next_tick` follows the last chosen."""
         start, end = self.window.start_tick, self.window.end_tick
         newest = max((p.tick for p in self.chosen if p is not None), default=start - 1)
         return newest >= start or start <= next_tick < end
 
 
 class ClipAssembler:
-    """Settles the clips of one range of one video, in order."""
+    """Assembler of the clips of one range of one video, in order."""
 
     def __init__(
         self,
@@ -104,11 +105,15 @@ class ClipAssembler:
         name: str,
         progress: Progress = no_progress,
     ) -> None:
-        """Begin; nothing is decoded yet.
+        """Set up; nothing is decoded yet.
 
         Args:
-            name: of the file, for messages.
-            progress: gets the tick of each frame that is presented, counted from the first.
+            decoder: source of the frames.
+            grid: clip grid of the video.
+            frame_spec: preparation of a frame.
+            limits: budgets of decoding.
+            name: name of the file, for messages.
+            progress: called with the tick of each presented frame, counted from the first.
         """
         self._decoder = decoder
         self._progress = progress
@@ -126,10 +131,10 @@ class ClipAssembler:
         self._stalled = False
 
     def settle(self, first_clip: int, last_clip: int) -> Iterator[Settled]:
-        """Every clip from first_clip to last_clip, both included, exactly once.
+        """Yield every clip from first_clip to last_clip, both included, exactly once.
 
         Raises:
-            UnitError: the video cannot be read on; clips not yet settled are its range.
+            UnitError: the video cannot be read on; its range is that of the clips not yet settled.
         """
         self._next_clip, self._last_clip = first_clip, last_clip
         origin = self._grid.timeline.origin_tick
@@ -163,7 +168,7 @@ class ClipAssembler:
         return self._waiting[0] if self._waiting else None
 
     def _resolve(self, next_tick: int) -> Iterator[Settled]:
-        """All samples before `next_tick` take the current frame."""
+        """Give the current frame to all samples before `next_tick`."""
         while True:
             gap = self._begin(next_tick)
             if gap is not None and not self._open:
@@ -182,7 +187,7 @@ class ClipAssembler:
                 yield self._finish(clip, next_tick)
 
     def _begin(self, next_tick: int) -> Empty | Lost | None:
-        """Open the clips that have the next sample; stops at a gap and returns it."""
+        """Open the clips that have the next sample; stop at a gap and return it."""
         while (window := self._peek()) is not None:
             first_sample = window.sample_ticks[0]
             if first_sample >= next_tick:
@@ -199,9 +204,9 @@ class ClipAssembler:
         return None
 
     def _gap(self, window: Window, next_tick: int) -> Empty | Lost | None:
-        """All coming windows between the current frame and the next one, if any.
+        """Return all coming windows between the current frame and the next one, if any.
 
-        Settled at once: a gap may last years and hold a billion windows. Clips begun
+        They are settled at once: a gap may last years and hold a billion windows. Clips begun
         before it end before it ends, since all windows are equally long.
         """
         first, last = window.clip_index, self._last_clip
@@ -221,9 +226,9 @@ class ClipAssembler:
         return Empty(first, first + kept - 1) if kept else None
 
     def _count_kept(self, first: int, last: int) -> int:
-        """How many of these windows no frame is missing in.
+        """Count the windows in which no frame is missing.
 
-        Once frames are missing before a moment of a gap, they are before all later ones.
+        Once frames are missing before a moment of a gap, they are missing before all later ones.
         """
         kept, unknown = 0, last - first + 1
         while kept < unknown:
@@ -236,7 +241,7 @@ class ClipAssembler:
 
     def _is_lost(self, sample: int) -> bool:
         line = self._grid.timeline
-        # What lies past the end repeats the last frame: ask for the last moment instead.
+        # Samples past the end repeat the last frame: ask for the last moment instead.
         moment = min(sample, line.end_tick - 1)
         shown = self._current.tick if self._current is not None else None
         if shown is None:

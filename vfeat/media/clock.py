@@ -1,11 +1,11 @@
-"""The clock of a stream: which time each packet really has, in decoding order.
+"""The clock of a stream: the true time of each packet, in decoding order.
 
-Time stamps go wrong in four ways, and each has its own remedy. All of them are decided
-from the packets, by looking at most LOOKAHEAD packets ahead, so that a scan, a decoder
-and any entry in mid-video come to the same times.
+Time stamps go wrong in four ways, and each has its own remedy. All of them are decided from the
+packets, by looking at most LOOKAHEAD packets ahead, so that a scan, a decoder and any entry in
+mid-video come to the same times.
 
 - *Wild*: one packet, or a few, are hours early or late, and the packets after them go on
-  as if nothing had been. They lose their time, and nobody else does.
+  as if nothing had been. Only these packets lose their time.
 - *Restart*: the clock steps back and stays there (joined recordings, an encoder that was
   started again, the second wrap of 33 bits). The line is continued: the new part begins
   where the part before it ended.
@@ -78,10 +78,10 @@ class Clock(Generic[P]):
 
         Args:
             tick_s: seconds per tick.
-            interval: ticks between two pictures, typically; at least 1.
-            reorder: pictures that the codec holds back, as its header tells; 0 if it does not.
-            continues: whether a step back that stays moves the line. Where a video is entered
-                in the middle it must not: the entry itself may stand on a wild time.
+            interval: typical number of ticks between two pictures; at least 1.
+            reorder: pictures that the codec holds back, from its header; 0 if unknown.
+            continues: a step back that stays moves the line. It must be False where a video is
+                entered in the middle: the entry itself may stand on a wild time.
         """
         self.restarts = 0
         self.wild = 0
@@ -96,10 +96,10 @@ class Clock(Generic[P]):
         self._previous: int | None = None  # decoding time of the last packet with a sane one
 
     def times(self, packets: Iterable[P]) -> Iterator[Timed[P]]:
-        """Every packet once, in order. Reads ahead only where a time is suspicious."""
+        """Yield every packet once, in order, and read ahead only where a time is suspicious."""
         source = iter(packets)
         ahead: deque[P] = deque()
-        wild_until = 0  # how many packets at the head of the queue are known to be wild
+        wild_until = 0  # number of packets at the head of the queue that are wild
         while (packet := _next(ahead, source)) is not None:
             if wild_until:
                 wild_until -= 1
@@ -121,15 +121,15 @@ class Clock(Generic[P]):
             yield self._with_time(packet)
 
     def _jumps(self, packet: P) -> bool:
-        """Whether decoding time leaves the line here."""
+        """Return whether decoding time leaves the line here."""
         if packet.dts is None or self._previous is None:
             return False
         return not -self._slack < packet.dts - self._previous <= self._slack
 
     def _burst(self, packet: P, ahead: deque[P]) -> int:
-        """How many packets from this one on are wild; 0 when the new time is to stay.
+        """Count the wild packets from this one on; 0 when the new time is to stay.
 
-        They are when one of the packets soon after takes the line up again where it was left.
+        They are wild when one of the packets soon after resumes the line where it was left.
         """
         assert packet.dts is not None and self._previous is not None
         away = packet.dts - self._previous
@@ -155,13 +155,13 @@ class Clock(Generic[P]):
         self.restarts += 1
 
     def _leads(self, packet: P) -> bool:
-        """Whether a picture is to be shown implausibly long after it is decoded, or before."""
+        """Return whether a picture is shown implausibly long after its decoding, or before it."""
         if packet.pts is None or packet.dts is None:
             return False
         return not -self._slack <= packet.pts - packet.dts <= self._lead
 
     def _is_reached(self, packet: P, ahead: deque[P]) -> bool:
-        """Whether decoding soon arrives at the picture's time, as it does around a gap."""
+        """Return whether decoding soon arrives at the picture's time, as it does around a gap."""
         assert packet.pts is not None and packet.dts is not None
         if packet.pts < packet.dts:
             return False

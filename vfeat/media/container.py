@@ -1,4 +1,4 @@
-"""Opening a container: its default video stream, or an error written for a person."""
+"""Opening of a container: its default video stream, or an error written for a person."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Opened:
     """An open container with its default video stream; a context manager.
 
     Attributes:
-        container, stream: PyAV's.
+        container, stream: PyAV's objects.
         tick_s: seconds per tick of the stream.
         source, max_pixels: as given.
         first_byte: byte of the file at which the container begins; not 0 in joined recordings.
@@ -41,8 +41,10 @@ class Opened:
         """Open and choose the stream.
 
         Args:
+            source: the video.
+            max_pixels: budget of a frame, pixels.
             first_byte: where to begin, in a file that can be entered anywhere.
-            like: prefer the stream that has the number which this one's stream has.
+            like: prefer the stream with the number of this one's stream.
 
         Raises:
             UnitError: unreadable, no_video, undecodable, too_large or storage.
@@ -70,7 +72,7 @@ class Opened:
         return round(1 / (rate * self.tick_s)) if rate else 0
 
     def same_stream(self, other: Opened) -> bool:
-        """Whether one decoder can decode both streams."""
+        """Return whether one decoder can decode both streams."""
         ours, theirs = self.stream, other.stream
         same_codec = ours.codec_context.codec.id == theirs.codec_context.codec.id
         return ours.id == theirs.id and same_codec
@@ -82,7 +84,7 @@ class Opened:
         self.close()
 
     def close(self) -> None:
-        """Give back FFmpeg's memory and the file."""
+        """Release FFmpeg's memory and the file."""
         container = getattr(self, "container", None)
         if container is not None:
             container.close()
@@ -93,7 +95,7 @@ class Opened:
 
 def _open(source: Source, file: str | BinaryIO, first_byte: int) -> InputContainer:
     if first_byte:
-        # FFmpeg's own view of a part of a file; everything behind the colon is the name.
+        # FFmpeg's own protocol for a part of a file; everything behind the colon is the name.
         file = (
             f"subfile,,start,{first_byte},end,0,,:{file}"
             if isinstance(file, str)
@@ -130,7 +132,7 @@ def _same_number(container: InputContainer, number: int) -> VideoStream | None:
 
 
 def explain_open(source: Source, error: Exception) -> UnitError:
-    """What a failure to open means for the unit."""
+    """Turn a failure to open into the error of the unit."""
     if isinstance(error, MemoryError):
         return out_of_memory(source.uri)
     if is_io(error):
@@ -139,14 +141,14 @@ def explain_open(source: Source, error: Exception) -> UnitError:
 
 
 def is_io(error: BaseException) -> bool:
-    """Whether the bytes could not be read, as opposed to not understood."""
-    # PyAV's own errors, OSErrors among them, come from FFmpeg's view of the bytes.
+    """Return whether the bytes could not be read, as opposed to not parsed."""
+    # PyAV's own errors, OSErrors among them, concern the content of the bytes.
     ours = isinstance(error, (StorageError, OSError))
     return ours and not isinstance(error, av.error.FFmpegError)
 
 
 def out_of_memory(uri: str) -> UnitError:
-    """The error row of a file that needs more memory than a child may have."""
+    """Build the error of a file that needs more memory than a child may use."""
     return UnitError(
         "too_large",
         f"{uri}: decoding needs more memory than a decoder child may use "
@@ -164,7 +166,7 @@ def _what_it_is(source: Source) -> str:
 
 
 def best_video(container: InputContainer, uri: str) -> VideoStream:
-    """FFmpeg's default video stream; cover art does not count.
+    """Return FFmpeg's default video stream; cover art does not count.
 
     Raises:
         UnitError: no_video.
@@ -179,7 +181,7 @@ def best_video(container: InputContainer, uri: str) -> VideoStream:
 
 
 def check_codec(stream: VideoStream, uri: str, max_pixels: int) -> None:
-    """Refuse what cannot or must not be decoded, before anything is.
+    """Refuse a stream that cannot or must not be decoded, before anything is decoded.
 
     Raises:
         UnitError: undecodable or too_large.
@@ -204,7 +206,11 @@ def _check_encryption(container: InputContainer, source: Source) -> None:
 
 
 def check_pixels(width: int, height: int, uri: str, max_pixels: int) -> None:
-    """Raises UnitError `too_large` for a frame over the budget."""
+    """Refuse a frame over the budget.
+
+    Raises:
+        UnitError: too_large.
+    """
     if width * height > max_pixels:
         raise UnitError(
             "too_large",

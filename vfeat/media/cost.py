@@ -21,11 +21,14 @@ _OPEN_S = 0.02
 def decode_cost_s(
     codec: str, pixels: int, clip: ClipSpec, timeline: Timeline, n_keyframes: int
 ) -> float:
-    """Estimated CPU seconds to decode all clips of one video.
+    """Estimate the CPU seconds to decode all clips of one video.
 
     Args:
-        pixels: of one frame.
-        n_keyframes: among the timeline's frames; 0 if unknown (one every 100 is taken).
+        codec: FFmpeg's name of the codec.
+        pixels: pixels of one frame.
+        clip: clip grid of the recipe.
+        timeline: timeline of the video.
+        n_keyframes: keyframes of the timeline; 0 if unknown (one every 100 frames is assumed).
     """
     rate = _MEGAPIXELS_PER_S.get(codec, _OTHER_MEGAPIXELS_PER_S) * 1e6
     frame_s = pixels / rate + _FRAME_S
@@ -35,7 +38,7 @@ def decode_cost_s(
 
 
 def _frames_to_decode(clip: ClipSpec, timeline: Timeline, group: float) -> float:
-    """Frames that pass the decoder, when it seeks to the keyframe before each target."""
+    """Count the frames that are decoded when seeking to the keyframe before each target."""
     frames = float(timeline.n_frames)
     if clip.sampling == "sparse":
         samples = min(frames, clip.sparse_clips * clip.num_frames)

@@ -1,7 +1,7 @@
-"""Whether a file lacks bytes that its own structure counts on.
+"""Check whether a file lacks bytes that its own structure counts on.
 
-Only then is a header's duration a promise that the packets fail to keep. A header by itself
-proves nothing: durations of a billion seconds are found in files of three.
+Only then is a header's duration a promise that the packets fail to keep. A header alone proves
+nothing: durations of a billion seconds are found in files of three.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FLV_SIZE = b"\x00\x08filesize\x00"  # a number of FLV's metadata, as a double
 
 
 def lacks_bytes(opened: Opened) -> bool:
-    """Whether an index or a size in the header points beyond the end of the file."""
+    """Return whether an index or a size in the header points beyond the end of the file."""
     size_bytes = opened.container.size
     if size_bytes <= 0:
         return False
@@ -25,14 +25,14 @@ def lacks_bytes(opened: Opened) -> bool:
 
 
 def _indexed_end(opened: Opened) -> int:
-    """Byte at which the last packet of the index ends; 0 without an index."""
+    """Return the byte at which the last packet of the index ends; 0 without an index."""
     entries = opened.stream.index_entries
     last = entries[-1] if len(entries) else None
     return last.pos + last.size if last is not None else 0
 
 
 def _declared_end(opened: Opened) -> int:
-    """Byte at which the file should end by its own header; 0 where that says nothing."""
+    """Return the byte at which the file should end by its own header; 0 if it gives none."""
     name = opened.container.format.name
     if "matroska" not in name and name != "flv":
         return 0
@@ -48,7 +48,7 @@ def _segment_end(head: bytes) -> int:
     place = head.find(_SEGMENT) + len(_SEGMENT)
     if place < len(_SEGMENT) or place >= len(head) or head[place] == 0:
         return 0
-    length = 9 - head[place].bit_length()  # leading zero bits tell how many bytes follow
+    length = 9 - head[place].bit_length()  # leading zero bits count the bytes that follow
     value = int.from_bytes(head[place : place + length]) & ((1 << 7 * length) - 1)
     is_unknown = value == (1 << 7 * length) - 1  # a live stream
     return 0 if is_unknown else place + length + value

@@ -1,7 +1,7 @@
-"""Which containers may be opened, and what a file is that is none of them.
+"""Containers that may be opened, and descriptions of files that are none of them.
 
 FFmpeg recognises much that is no video, draws any text as pictures of a terminal, and opens the
-files and servers that a playlist names before it returns. So it is given the names of the
+files and servers that a playlist names before it returns. It is therefore given the names of the
 containers it may read, and a file of any other kind is refused before FFmpeg reads on.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-HEAD_BYTES = 4096  # enough to tell what a file is
+HEAD_BYTES = 4096  # enough to identify a file
 
 _CONTAINERS = """
 asf asf_o avi dhav flv gxf ifv kux live_flv lxf matroska mlv mov mp4 mpeg mpegts mpegtsraw mpjpeg
@@ -36,7 +36,7 @@ pcx_pipe pfm_pipe pgm_pipe pgmyuv_pipe pgx_pipe phm_pipe photocd_pipe pictor_pip
 psd_pipe qdraw_pipe qoi_pipe sgi_pipe sunrast_pipe tiff_pipe vbn_pipe webp_pipe xbm_pipe xpm_pipe
 xwd_pipe
 """
-# Opened to say that there is no video in them, which is more than that they are unknown.
+# Opened to report that there is no video in them, which is more than that they are unknown.
 _SOUND = """
 aac ac3 aiff amr ape au caf dts dtshd eac3 flac mlp mp3 mpc mpc8 oma tak truehd tta voc w64 wav wv
 xwma
@@ -54,7 +54,7 @@ class _Kind:
 
     Attributes:
         matches: a test of the file's first bytes.
-        sentence: what a person is told.
+        sentence: message for the user.
     """
 
     matches: Callable[[bytes], object]

@@ -1,8 +1,8 @@
-"""From a decoded frame to the square pictures that the model sees.
+"""Preparation of a decoded frame as the square pictures that the model takes.
 
-The official evaluation's arithmetic: short side to `size`, long side
-int(short * ratio), crop offsets by Python's round, OpenCV's bilinear filter without
-antialiasing (golden data: tests/golden/videomamba/preprocess).
+The arithmetic is that of the official evaluation: short side to `size`, long side int(short *
+ratio), crop offsets by Python's round, OpenCV's bilinear filter without antialiasing (golden data:
+tests/golden/videomamba/preprocess).
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ cv2.setNumThreads(1)
 def resized_shape(
     height: int, width: int, size: int, sar: Fraction = Fraction(1)
 ) -> tuple[int, int]:
-    """Height and width after the short side became `size`.
+    """Compute height and width after resizing the short side to `size`.
 
     Args:
+        height, width: of the decoded frame, pixels.
+        size: target length of the short side, pixels.
         sar: a pixel's width to its height; 1 leaves the picture's own proportions.
     """
     shown = max(Fraction(width) * sar, Fraction(1))
@@ -38,7 +40,11 @@ def resized_shape(
 
 
 def resize(frame: U8, height: int, width: int, how: Literal["bilinear", "area"]) -> U8:
-    """A HWC picture at another size."""
+    """Resize a uint8 HWC picture to `height` x `width` pixels.
+
+    Args:
+        how: `bilinear`, or `area`, which applies only when the picture becomes smaller.
+    """
     if frame.shape[:2] == (height, width):
         return frame
     shrinks = height * width < frame.shape[0] * frame.shape[1]
@@ -50,7 +56,7 @@ def resize(frame: U8, height: int, width: int, how: Literal["bilinear", "area"])
 
 
 def crops(resized: U8, size: int, count: Literal[1, 3]) -> U8:
-    """Squares of a resized HWC picture, VHWC: the centre, or three along the long side."""
+    """Cut squares from a resized HWC picture, VHWC: the centre, or three along the long side."""
     height, width = resized.shape[:2]
     if count == 1:
         top, left = round((height - size) / 2), round((width - size) / 2)
@@ -63,19 +69,20 @@ def crops(resized: U8, size: int, count: Literal[1, 3]) -> U8:
 
 
 def prepare(frame: U8, spec: FrameSpec, sar: Fraction, max_pixels: int, name: str) -> U8:
-    """One decoded frame, ready to be stacked into a clip.
+    """Prepare one decoded frame for stacking into a clip.
 
     Args:
         frame: uint8 HWC RGB, any size.
+        spec: the recipe's frame settings.
         sar: the frame's pixel aspect ratio, used if the recipe asks for square pixels.
         max_pixels: budget of the resized picture.
-        name: of the file, for the message.
+        name: name of the file, for the message.
 
     Returns:
         uint8 VHWC [crops, size, size, 3].
 
     Raises:
-        UnitError: too_large, when a sliver of a picture would become a giant.
+        UnitError: too_large, when a very narrow picture would become a giant.
     """
     ratio = sar if spec.square_pixels and sar > 0 else Fraction(1)
     height, width = resized_shape(frame.shape[0], frame.shape[1], spec.size, ratio)
@@ -84,7 +91,11 @@ def prepare(frame: U8, spec: FrameSpec, sar: Fraction, max_pixels: int, name: st
 
 
 def check_resized(height: int, width: int, max_pixels: int, name: str) -> None:
-    """Raises UnitError `too_large` when the resized picture is over the budget."""
+    """Refuse a resized picture over the budget.
+
+    Raises:
+        UnitError: too_large.
+    """
     if height * width > max_pixels:
         raise UnitError(
             "too_large",
@@ -94,10 +105,11 @@ def check_resized(height: int, width: int, max_pixels: int, name: str) -> None:
 
 
 def normalise(frames: U8, spec: FrameSpec) -> npt.NDArray[np.float32]:
-    """Pixels as the model takes them: scaled to [0, 1], minus mean, over std; reference.
+    """Scale pixels to [0, 1], subtract the mean and divide by std; the reference implementation.
 
     Args:
         frames: uint8 RGB with channels last.
+        spec: holds mean and std per channel.
     """
     mean = np.array(spec.mean, dtype=np.float32)
     std = np.array(spec.std, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Files behind a file: what was joined where FFmpeg reads the first recording only."""
+"""Detection of a joined recording, of which FFmpeg reads the first file only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from vfeat.media.container import Opened
 
 _LOOK_BYTES = 16 << 20
-# How a file of these formats begins; long enough not to be met by chance.
+# First bytes of a file of these formats; long enough not to occur by chance.
 _BEGINS = {
     "mov": re.compile(rb"\x00\x00\x00[\x08-\xff]ftyp", re.DOTALL),
     "flv": re.compile(rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09"),
@@ -17,10 +17,11 @@ _BEGINS = {
 
 
 def another_file(opened: Opened, from_byte: int) -> int | None:
-    """Byte at which another file of the same format begins, or None.
+    """Return the byte at which another file of the same format begins, or None.
 
     Args:
-        from_byte: behind the beginning of the last packet of the first one.
+        opened: the first file.
+        from_byte: a byte behind the beginning of its last packet.
     """
     begins = _BEGINS.get(opened.container.format.name.partition(",")[0])
     if begins is None or from_byte >= opened.container.size:

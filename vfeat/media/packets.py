@@ -1,9 +1,9 @@
 """A video's packets in decoding order, over all its parts, each with its time.
 
-A recording may consist of several that were joined: in a transport or program stream the
-later ones bring streams that were not there when the file was opened, or another codec
-under the old name. Such a file is read as parts. Each is opened at its own byte, and the
-clock goes on from one to the next. Parts begin at ever later bytes, so reading them ends.
+A recording may consist of several that were joined: in a transport or program stream the later ones
+bring streams that were not there when the file was opened, or another codec under the old name.
+Such a file is read as parts. Each is opened at its own byte, and the clock goes on from one to the
+next. Parts begin at ever later bytes, so reading them ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     AnyPacket = Packet[Any]
 
-# Formats that can be entered at any byte, with the length of what begins a packet there.
+# Formats that can be entered at any byte, with the length of their packet header.
 _HEADERS = {"mpegts": 188, "mpeg": 4}
 _MAX_PARTS = 1000
 _MAX_LOOKS = 32
@@ -38,7 +38,7 @@ _TAIL_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A packet with the part that it comes from, whose decoder it belongs to."""
+    """A packet and the part that it comes from, to whose decoder it belongs."""
 
     packet: AnyPacket
     opened: Opened
@@ -60,12 +60,12 @@ class Read:
 
 
 class PacketReader:
-    """The packets of a video's default stream; close it.
+    """The packets of a video's default stream; the owner closes it.
 
     Attributes:
         opened: the part that is read now.
-        clock: times of what was read since the last `seek` or `rewind`.
-        parts: how many parts were opened so far.
+        clock: times of the packets read since the last `seek` or `rewind`.
+        parts: number of parts opened so far.
         warnings: sentences on what could not be read.
     """
 
@@ -77,13 +77,13 @@ class PacketReader:
         continues: bool = True,
         on_other: Callable[[AnyPacket], None] | None = None,
     ) -> None:
-        """Begin where a container stands.
+        """Begin at the container's current position.
 
         Args:
-            opened: the video; its owner closes it, the reader only what it opens itself.
-            progress: gets the byte that reading has come to.
-            continues: whether a clock that starts again goes on instead.
-            on_other: gets the packets of all other streams.
+            opened: the video; its owner closes it, the reader closes only what it opens itself.
+            progress: called with the byte that reading has reached.
+            continues: a clock that starts again goes on instead.
+            on_other: called with the packets of all other streams.
         """
         self._progress = progress
         self._continues = continues
@@ -118,7 +118,7 @@ class PacketReader:
         self._enter()
 
     def seek(self, tick: int) -> bool:
-        """Go to about a tick, at or before it where the container can; whether it could."""
+        """Seek to about a tick, at or before it if the container can; return whether it worked."""
         try:
             self.opened.container.seek(tick, backward=True, stream=self.opened.stream)
         except av.error.FFmpegError:
@@ -127,7 +127,7 @@ class PacketReader:
         return True
 
     def packets(self) -> Iterator[Timed[Read]]:
-        """All packets from here to the end, or to the first that cannot be read.
+        """Yield all packets from here to the end, or to the first that cannot be read.
 
         Raises:
             UnitError: storage or too_large.
@@ -161,7 +161,7 @@ class PacketReader:
             yield Read(packet, opened)
 
     def _demuxed(self, opened: Opened) -> Iterator[AnyPacket]:
-        """Packets of one part until its end or the first that cannot be read."""
+        """Yield packets of one part until its end or the first that cannot be read."""
         wanted = () if self._on_other else (opened.stream,)
         try:
             for packet in opened.container.demux(*wanted):
@@ -180,7 +180,7 @@ class PacketReader:
                 raise
 
     def _is_another_part(self, packet: AnyPacket) -> bool:
-        """Whether the clock starts again here because another codec or stream begins."""
+        """Return whether the clock starts again because another codec or stream begins here."""
         before = self._previous
         if before is None or packet.dts is None or packet.dts >= before - self._slack:
             return False
@@ -197,14 +197,16 @@ class PacketReader:
         return True
 
     def _byte_behind(self) -> int | None:
-        """The first byte at which another part can begin; None where formats have no parts."""
+        """Return the first byte at which another part can begin; None if the format has no
+        parts.
+        """
         header = _HEADERS.get(self.opened.container.format.name)
         if header is None or self._last_byte is None or self.parts >= _MAX_PARTS:
             return None
         return self._last_byte + header
 
     def _following(self) -> Opened | None:
-        """The part behind the one that has ended, if there is any."""
+        """Open the part behind the one that has ended, if there is any."""
         at = self._byte_behind()
         if at is None:
             self._warn_of_rest()
@@ -226,7 +228,7 @@ class PacketReader:
         return part
 
     def _warn_of_rest(self) -> None:
-        """Name what lies behind the end, in formats that are not read in parts."""
+        """Warn of bytes behind the end, in formats that are not read in parts."""
         byte = self._last_byte or 0
         found = another_file(self.opened, byte + 1)
         why = None

@@ -1,4 +1,4 @@
-"""What a plan must know of a video, found without decoding more than its first frame."""
+"""Probe of a video: the facts a plan needs, without decoding more than its first frame."""
 
 from __future__ import annotations
 
@@ -42,13 +42,16 @@ def probe(
     frame: FrameSpec | None = None,
     new_phase: Callable[[], Progress] = lambda: no_progress,
 ) -> Probe:
-    """Look at one video.
+    """Probe one video.
 
     Args:
         uri: an absolute path, or any URI that the storage layer opens.
-        frame: the recipe's frame spec; with it, pictures whose resize would be over the
-            pixel budget are refused here.
-        new_phase: makes the counter of a pass over the file, by which work is told from a hang.
+        size_bytes: size of the object, if known.
+        clip: clip grid of the recipe.
+        limits: budgets of decoding.
+        frame: the recipe's frame spec; with it, pictures whose resize would be over the pixel
+            budget are refused here.
+        new_phase: makes the counter of a pass over the file, which distinguishes work from a hang.
 
     Raises:
         UnitError: unreadable, no_video, undecodable, too_large or storage.
@@ -62,7 +65,7 @@ def probe(
         check_resized(height, width, limits.max_frame_pixels, uri)
     line = _timeline(found, shape.tick, limits)
     if not scanned and count_clips(clip, line.duration_s) > limits.max_video_clips:
-        # So long that most of it may be a gap, which only its packets can show.
+        # So long that most of it may be a gap, which only the packets can confirm.
         found, scanned = _look(source, limits, new_phase(), whole=True)
         line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
@@ -111,7 +114,7 @@ class _FirstFrame:
 def _look(
     source: Source, limits: DecodeLimits, progress: Progress, *, whole: bool
 ) -> tuple[_Found, bool]:
-    """Read the packets, all or the last ones; True with it if they were all."""
+    """Read the packets, all or the last ones; return True with them if they were all."""
     with Opened(source, limits.max_frame_pixels) as opened:
         seen = None if whole else _scan_tail(opened, progress)
         scanned = seen is None
@@ -133,7 +136,7 @@ def _look(
 
 
 def _scan_tail(opened: Opened, progress: Progress) -> Scan | None:
-    """The packets near the end, by one seek; None if the container cannot do that."""
+    """Scan the packets near the end, by one seek; None if the container cannot seek."""
     stream = opened.stream
     start = stream.start_time or 0
     if stream.duration is not None:
@@ -156,7 +159,7 @@ def _scan_tail(opened: Opened, progress: Progress) -> Scan | None:
 
 
 def _floor_ticks(microseconds: int, tick_s: Fraction) -> int:
-    """Container time in ticks of a stream."""
+    """Convert container time to ticks of a stream, rounding down."""
     return int(Fraction(microseconds, 1_000_000) // tick_s)
 
 
@@ -167,9 +170,9 @@ def _count_frames(opened: Opened, tail: Scan) -> int:
 
 
 def _promised_end(opened: Opened, seen: Scan) -> int | None:
-    """The tick at which the video was to end, where bytes of it are missing; else None.
+    """Return the tick at which the video should end if bytes of it are missing, else None.
 
-    What the packets show is believed before any header.
+    The packets take precedence over any header.
     """
     stream, tick_s = opened.stream, opened.tick_s
     if seen.restarts or not seen.timed:
@@ -192,7 +195,7 @@ def _promised_end(opened: Opened, seen: Scan) -> int | None:
 def _check_length(
     uri: str, clip: ClipSpec, line: Timeline, gaps: Sequence[tuple[int, int]], limits: DecodeLimits
 ) -> None:
-    """Raises UnitError `too_large` for a video over the limits, empty stretches not counted."""
+    """Raise UnitError `too_large` for a video over the limits, not counting empty stretches."""
     planned = count_clips(clip, line.duration_s)
     clips = planned - sum(last - first + 1 for first, last in gaps)
     found = f"{uri}: its packets span {float(line.duration_s):,.0f} s"
@@ -216,18 +219,18 @@ def _check_length(
 
 
 def _group_s(line: Timeline, n_keyframes: int) -> float:
-    """Seconds between two keyframes, on average."""
+    """Return the average seconds between two keyframes."""
     return float(line.duration_s) / max(n_keyframes, 1)
 
 
 def _end_by_bytes(opened: Opened, seen: Scan) -> int:
-    """Where the video would end if all its bytes held packets as the first ones do."""
+    """Extrapolate the video's end as if all its bytes held packets like the first ones."""
     first = int(seen.ticks[0]) if len(seen.ticks) else 0
     return first + round((seen.end_tick - first) / max(1 - seen.unread_share, 1e-3))
 
 
 def _warnings(uri: str, seen: Scan) -> tuple[str, ...]:
-    """What a person should be told of the packets, one sentence each."""
+    """List the warnings about the packets, one sentence each."""
     if not seen.n_wild:
         return seen.warnings
     wild = f"{uri}: {seen.n_wild:,} frames have times that cannot be right; they are left out"
@@ -235,7 +238,7 @@ def _warnings(uri: str, seen: Scan) -> tuple[str, ...]:
 
 
 def _is_unread(opened: Opened, seen: Scan) -> bool:
-    """Whether so much lies behind the last packet that packets must have been lost."""
+    """Return whether so much lies behind the last packet that packets must have been lost."""
     if opened.container.format.name.partition(",")[0] not in _NO_INDEX_AT_END:
         return False
     unread_bytes = seen.unread_share * opened.container.size
@@ -264,7 +267,7 @@ def _timeline(found: _Found, origin: int, limits: DecodeLimits) -> Timeline:
 def _first_frame(
     source: Source, limits: DecodeLimits, progress: Progress, found: _Found
 ) -> _FirstFrame:
-    """Decode until a picture comes: the exact origin, and a proof that there is one."""
+    """Decode until a picture comes: it gives the exact origin, and proves that there is one."""
     blank = Timeline(found.tick_s.numerator, found.tick_s.denominator, 0, 0, 0)
     decoder = PyavDecoder(DecodeRequest(source, blank, limits, progress))
     try:

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scan:
-    """What the packets of the video stream promise.
+    """Summary of the packets of the video stream.
 
     Attributes:
-        ticks: presentation ticks in order, on one continued line; discarded packets
-            (edit lists) and packets whose time cannot be right do not count.
+        ticks: presentation ticks in order, on one continued line; discarded packets (edit lists)
+            and packets whose time cannot be right do not count.
         end_tick: end of the last packet's display.
-        interval: ticks between two frames, typically; at least 1.
+        interval: typical number of ticks between two frames; at least 1.
         n_keyframes: packets that a decoder can start at.
         n_discarded: packets that an edit list hides.
         n_wild: packets whose time cannot be right.
-        timed: whether packets carry times; if not, ticks are counted up.
+        timed: packets carry times; if not, ticks are counted up.
         restarts: how often time, or the stream itself, starts again in mid-video.
-        others_end_s: where the latest packet of any other stream ends.
-        is_cut: whether the last packet lacks bytes.
-        unread_share: bytes behind the last packet of any stream, of all bytes.
+        others_end_s: end of the latest packet of any other stream, seconds.
+        is_cut: the last packet lacks bytes.
+        unread_share: bytes behind the last packet of any stream, as a share of all bytes.
         warnings: sentences on what could not be read.
     """
 

@@ -1,4 +1,4 @@
-"""Where a video's bytes come from: a path that FFmpeg opens itself, or range reads."""
+"""Source of a video's bytes: a path that FFmpeg opens itself, or range reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Takes how far the work has come; only what is further than ever before is progress."""
+    """Callback for the position of the work; only a position beyond all earlier ones is
+    progress.
+    """
 
     def __call__(self, reached: int = 0, /) -> None: ...
 
@@ -34,9 +36,9 @@ class Source:
 
     Attributes:
         uri: as listed; used in messages.
-        size_bytes: if known.
+        size_bytes: size, if known.
         path: a local file that holds it, or None for range reads.
-        patience_s: how long one remote read waits through an outage.
+        patience_s: seconds of outage that one remote read waits through.
     """
 
     uri: str
@@ -46,11 +48,11 @@ class Source:
 
     @property
     def is_local(self) -> bool:
-        """Whether the bytes are on this machine."""
+        """True if the bytes are on this machine."""
         return self.path is not None
 
     def open(self) -> str | BinaryIO:
-        """A path for FFmpeg, or a seekable file.
+        """Return a path for FFmpeg, or a seekable file.
 
         Raises:
             UnitError: `storage`, when the object is not there or cannot be read.
@@ -77,7 +79,7 @@ class Source:
 
 
 def storage_failure(uri: str, error: Exception) -> UnitError:
-    """The error row of a file whose bytes cannot be read."""
+    """Build the error of a file whose bytes cannot be read."""
     if isinstance(error, StorageError):
         return UnitError("storage", str(error))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -85,7 +87,7 @@ def storage_failure(uri: str, error: Exception) -> UnitError:
 
 
 def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source:
-    """The source of a URI, without touching it."""
+    """Build the source of a URI, without accessing it."""
     from vfeat.storage.uris import is_local, local_path
 
     path = local_path(uri) if is_local(uri) else None
@@ -94,7 +96,11 @@ def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source
 
 @contextmanager
 def spooled(source: Source, progress: Progress) -> Iterator[Source]:
-    """The same video as a local copy without a name: it goes with this process."""
+    """Provide the same video as a local copy without a name, which vanishes with this process.
+
+    Args:
+        progress: called with the bytes copied so far.
+    """
     nameless = os.path.isdir("/proc/self/fd")
     create = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile
     with create(prefix="vfeat-spool-") as copy:

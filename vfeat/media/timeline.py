@@ -1,7 +1,7 @@
-"""When a video's frames are shown, and which of them the grid of clips asks for.
+"""Display times of a video's frames, and the frames that the clip grid asks for.
 
-All arithmetic is exact: seconds are `Fraction`s, times in the video are whole ticks of
-its time base. A frame is on display from its tick until the next frame's tick.
+All arithmetic is exact: seconds are `Fraction`s, times in the video are whole ticks of its time
+base. A frame is on display from its tick until the next frame's tick.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Ticks = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a plan must know of a video's time to lay the grid over it.
+    """The times of a video that a plan needs to lay the clip grid over it.
 
     Attributes:
         num, den: one tick is num/den seconds.
         origin_tick: tick of the first presented frame; the grid's time 0.
         duration_ticks: from the origin to the end of the last frame's display.
-        n_frames: frames from the origin on, as far as packets or the header tell.
+        n_frames: frames from the origin on, counted from packets or given by the header.
         restarts: time starts again in mid-stream: decode from the start, never seek.
     """
 
@@ -55,15 +55,15 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Window:
-    """One clip's place: times for its row, ticks for choosing frames.
+    """Position of one clip: times for its row, ticks for choosing frames.
 
     Attributes:
-        clip_index: k.
+        clip_index: k, from 0.
         start_s, end_s: seconds from the first presented frame.
-        start_tick, end_tick: the frames that begin in the window have
-            start_tick <= tick < end_tick.
-        sample_ticks: for each of the clip's frames, choose the last frame with
-            tick <= sample tick; never decreasing.
+        start_tick, end_tick: the frames that begin in the window have start_tick <= tick <
+            end_tick.
+        sample_ticks: for each of the clip's frames, choose the last frame with tick <= sample tick;
+            never decreasing.
     """
 
     clip_index: int
@@ -83,8 +83,10 @@ class Grid:
         """Lay the grid.
 
         Args:
-            frame_ticks: all presentation ticks in order, if known; the sparse protocol
-                counts frames, and without them takes the frame rate for constant.
+            spec: clip settings of the recipe.
+            timeline: times of the video.
+            frame_ticks: all presentation ticks in order, if known; the sparse protocol counts
+                frames, and without them assumes a constant frame rate.
         """
         self.spec = spec
         self.timeline = timeline
@@ -93,7 +95,7 @@ class Grid:
         self._tick_s = timeline.tick_s
 
     def window(self, clip_index: int) -> Window:
-        """Place and sample ticks of one clip."""
+        """Return position and sample ticks of one clip."""
         if self.spec.sampling == "sparse":
             return self._sparse_window(clip_index)
         start = clip_index * self.spec.stride
@@ -119,7 +121,7 @@ class Grid:
             last = len(self._frame_ticks) - 1
             ticks = tuple(int(self._frame_ticks[min(n, last)]) for n in numbers)
         else:
-            # The middle of each frame's display, were all frames equally long.
+            # The middle of each frame's display if all frames are equally long.
             share = Fraction(line.duration_ticks, 2 * max(line.n_frames, 1))
             ticks = tuple(line.origin_tick + floor(share * (2 * n + 1)) for n in numbers)
         return Window(
@@ -127,20 +129,29 @@ class Grid:
         )
 
     def last_window_before(self, tick: int) -> int:
-        """Largest clip index whose dense window ends at or before `tick` (may be < 0)."""
+        """Return the largest clip index whose dense window ends at or before `tick` (may be <
+        0).
+        """
         seconds = (tick - self.timeline.origin_tick) * self._tick_s
         return floor((seconds - self.spec.clip) / self.spec.stride)
 
 
 def count_clips(spec: ClipSpec, duration_s: Fraction) -> int:
-    """Clips in a video: the first always, others when half their window is inside."""
+    """Count the clips of a video: the first always, others when half their window is inside."""
     if spec.sampling == "sparse":
         return spec.sparse_clips
     return 1 + max(0, floor((duration_s - spec.clip / 2) / spec.stride))
 
 
 def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int) -> list[int]:
-    """Frame numbers of one clip under the sparse protocol, as the official code has them."""
+    """Compute the frame numbers of one clip under the sparse protocol, as the official code does.
+
+    Args:
+        frames: number of frames of the video.
+        num_frames: frames of a clip.
+        segments: number of clips of the video.
+        clip_index: number of the clip, from 0.
+    """
     segment = max(0.0, float(frames - 1) / num_frames)
     duration = segment / (segments + 1)
     return [
@@ -150,9 +161,10 @@ def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int)
 
 
 def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
-    """Ranges of clips of a dense grid in whose window no frame begins.
+    """Find ranges of clips of a dense grid in whose window no frame begins.
 
     Args:
+        grid: clip grid of the video.
         frame_ticks: the ticks of all frames, in order.
 
     Returns:
@@ -171,6 +183,6 @@ def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
 
 
 def _first_window_after(grid: Grid, tick: int) -> int:
-    """Smallest clip index > 0 whose window starts after `tick`."""
+    """Return the smallest clip index > 0 whose window starts after `tick`."""
     seconds = (tick - grid.timeline.origin_tick) * grid.timeline.tick_s
     return max(1, floor(seconds / grid.spec.stride) + 1)

@@ -1,7 +1,7 @@
 """VideoMamba and ViS4mer: presets, weights and the networks themselves.
 
-`registry`, `heads` and `weights` need no torch, and importing this package loads none: the
-driver of a job knows names, costs and digests without it.
+`videomamba_config`, `vis4mer_config` and `weights` do not import torch, and neither does importing
+this package: the driver of a job gets names, costs and digests without it.
 """
 
 from __future__ import annotations

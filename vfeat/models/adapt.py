@@ -19,20 +19,23 @@ from vfeat.models.weights import RANDOM_SEED
 
 PATCH, SPACE, TIME = "patch_embed.proj.weight", "pos_embed", "temporal_pos_embedding"
 HEAD = ("head.weight", "head.bias")
-# What a training adds to the network, and nobody needs afterwards.
+# Prefixes of parts that only training uses.
 TRAINING_PARTS = ("distill_head.", "clip_decoder.", "flow_head.")
-# The final norm, as masked pre-training calls it and as all others do.
+# Key of the final norm in masked pre-training and in all other variants.
 FINAL_NORMS = ("norm.weight", "norm_f.weight")
 Shapes = Mapping[str, torch.Size]
 State = dict[str, Tensor]
 
 
 def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
-    """A state dict in float32 that has exactly the given names and shapes.
+    """Return a float32 state dict that has exactly the given names and shapes.
+
+    Training-only parts are dropped, an image checkpoint is inflated, embeddings are resized, and a
+    head with another number of classes is replaced by a fresh one.
 
     Args:
-        uri: where the state came from, for messages.
-        state: official keys.
+        uri: source of the state, for messages.
+        state: tensors by official key.
         shapes: the model's names and shapes.
 
     Raises:
@@ -49,11 +52,18 @@ def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
 
 
 def fit_head(uri: str, state: Mapping[str, Tensor], shapes: Shapes, config: Vis4merConfig) -> State:
-    """ViS4mer's state dict in float32, unchanged: it has nothing that could be resized.
+    """Return ViS4mer's state dict in float32, otherwise unchanged: none of its tensors can be
+    resized.
+
+    Args:
+        uri: source of the state, for messages.
+        state: tensors by official key.
+        shapes: the model's names and shapes.
+        config: the model's configuration; `l_max` must be that of the checkpoint's kernels.
 
     Raises:
-        JobError: a tensor is missing, unexpected or of another shape, or the kernels were
-            made for another length.
+        JobError: a tensor is missing, unexpected or of another shape, or the kernels were made for
+            another length.
     """
     fitted = {key: tensor.to(torch.float32) for key, tensor in state.items()}
     _check(uri, fitted, shapes, "d_input, l_max, d_output, d_model, n_layers, kernel")
@@ -70,13 +80,16 @@ def fit_head(uri: str, state: Mapping[str, Tensor], shapes: Shapes, config: Vis4
 
 
 def _nodes_length(nodes_F2: Tensor) -> int:
-    """L, from the FFT nodes exp(-2πi k / L), k up to L // 2; L and L + 1 may have as many."""
+    """Compute L from the FFT nodes exp(-2πi k / L), k up to L // 2.
+
+    The number of nodes is not enough: L and L + 1 may have equally many.
+    """
     real, imaginary = nodes_F2[1].double().tolist()
     return round(2 * math.pi / math.atan2(-imaginary, real))
 
 
 def _match_variant(state: State, shapes: Shapes) -> None:
-    """From one variant to another: training parts are dropped, the final norm is renamed."""
+    """Drop training-only parts and rename the final norm to the model's name for it."""
     for key in [key for key in state if key.startswith(TRAINING_PARTS) and key not in shapes]:
         del state[key]
     for mine, other in (FINAL_NORMS, FINAL_NORMS[::-1]):
@@ -85,7 +98,8 @@ def _match_variant(state: State, shapes: Shapes) -> None:
 
 
 def _inflate(state: State, shapes: Shapes) -> None:
-    """An image checkpoint becomes a video's: the patch filter at the tubelet's centre.
+    """Turn an image checkpoint into a video checkpoint: its patch filter becomes the tubelet's
+    centre.
 
     The time embedding, which an image model lacks, starts at zero.
     """
@@ -100,13 +114,16 @@ def _inflate(state: State, shapes: Shapes) -> None:
 
 
 def _resize_space(state: State, shapes: Shapes) -> None:
-    """Bicubic over the square grid of patches; the class token's entry stays."""
+    """Resize the position embedding bicubically over the square patch grid.
+
+    The class token's entry stays as it is.
+    """
     old, wanted = state.get(SPACE), shapes[SPACE]
     if old is None or old.shape == wanted or not _differ_only_in_length(old, wanted):
         return
     old_side, new_side = math.isqrt(old.shape[1] - 1), math.isqrt(wanted[1] - 1)
     if old_side**2 != old.shape[1] - 1:
-        return  # not a square grid: the check names it
+        return  # not a square grid: `_check` reports it
     class_11D, patches_1SD = old[:, :1], old[:, 1:]
     grid_1DHW = patches_1SD.mT.reshape(1, -1, old_side, old_side)
     resized_1DHW = F.interpolate(grid_1DHW, (new_side, new_side), mode="bicubic")
@@ -114,7 +131,7 @@ def _resize_space(state: State, shapes: Shapes) -> None:
 
 
 def _resize_time(state: State, shapes: Shapes) -> None:
-    """Linear between time steps."""
+    """Resize the time embedding linearly."""
     old_1TD, wanted = state.get(TIME), shapes.get(TIME)
     if old_1TD is None or wanted is None or not _differ_only_in_length(old_1TD, wanted):
         return
@@ -123,12 +140,12 @@ def _resize_time(state: State, shapes: Shapes) -> None:
 
 
 def _differ_only_in_length(old: Tensor, wanted: torch.Size) -> bool:
-    """Both (1, any, D)."""
+    """Check that both shapes are (1, any, D) with one D."""
     return old.dim() == 3 and old.shape[1] > 0 and old.shape[::2] == wanted[::2]
 
 
 def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
-    """Drop a head of other classes for a fresh one, the same in every process."""
+    """Replace a head of another number of classes by a fresh one, the same in every process."""
     weight, wanted = state.get(HEAD[0]), shapes.get(HEAD[0])
     if wanted is None:  # the caller asked for no head
         for key in HEAD:
@@ -136,7 +153,7 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
         return
     if weight is None:
         if HEAD[1] in state:
-            return  # half a head: the check names it
+            return  # half a head: `_check` reports it
         found = "has no head"
     elif weight.dim() != 2 or weight.shape[0] == wanted[0] or weight.shape[1] != wanted[1]:
         return
@@ -154,7 +171,9 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
 
 
 def _check(uri: str, state: State, shapes: Shapes, options: str) -> None:
-    """Exactly the names and shapes of the model, or an error that lists the first few."""
+    """Raise unless the state has exactly the model's names and shapes; list the first five
+    problems.
+    """
     problems = [
         f"{key}: the checkpoint has shape {tuple(state[key].shape)}, the model {tuple(shape)}"
         for key, shape in shapes.items()

@@ -1,4 +1,4 @@
-"""Checkpoints: from bytes to named tensors, never running what is in them; and back."""
+"""Checkpoints: read bytes into named tensors without executing them, and write them back."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from vfeat.models.weights import (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Named tensors and, in a folder of ours, the configuration they belong to.
+    """Named tensors and, if they come from a vfeat model folder, the configuration they belong to.
 
     Attributes:
-        uri: where it came from, for messages.
-        state: official key names without wrappers and prefixes; on the CPU.
+        uri: source, for messages.
+        state: tensors on the CPU by official key, without wrappers and prefixes.
         config: fields of the model's configuration, or None.
     """
 
@@ -49,7 +49,8 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     """Read an official `.pth`, a `.safetensors`, or a folder written by `save_model`.
 
     Args:
-        keep: the model's own names that begin like a prefix.
+        uri: location of the weights; see `vfeat.models.weights`.
+        keep: key names of the model that begin like a wrapper's prefix and must not be stripped.
 
     Raises:
         JobError: not a checkpoint, or one that holds more than data.
@@ -61,7 +62,7 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
 
 
 def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
-    """Write `config.json` and `model.safetensors` to a local folder, made if need be."""
+    """Write `config.json` and `model.safetensors` to a local folder, creating it if needed."""
     from safetensors.torch import save
 
     target = Path(folder)
@@ -69,7 +70,7 @@ def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     config = json.dumps(asdict(model.config), indent=2) + "\n"
     for name, content in ((TENSORS_FILE, save(state)), (CONFIG_FILE, config.encode())):
-        # Renamed into place, so that a reader never meets half a file.
+        # Renamed into place, so that no reader finds half a file.
         part = target / f".{name}.{os.getpid()}"
         part.write_bytes(content)
         part.replace(target / name)
@@ -86,7 +87,7 @@ def _safetensors(stored: StoredWeights) -> dict[str, Tensor]:
 
 
 def _unpickle(stored: StoredWeights) -> object:
-    """A pickle's data. Its code is never run: only tensors, plain data and a Namespace."""
+    """Unpickle tensors, plain data and a Namespace; refuse anything that would run code."""
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # read, or refused
@@ -105,7 +106,7 @@ def _unpickle(stored: StoredWeights) -> object:
 
 
 def _unwrap(uri: str, loaded: object) -> dict[str, Tensor]:
-    """The state dict, out of whatever training script wrapped it."""
+    """Return the state dict inside the wrappers that training scripts put around it."""
     while isinstance(loaded, Mapping):
         inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
         if inner is None:
@@ -123,7 +124,7 @@ def _unwrap(uri: str, loaded: object) -> dict[str, Tensor]:
 def _strip_prefixes(
     uri: str, state: Mapping[str, Tensor], keep: Collection[str]
 ) -> dict[str, Tensor]:
-    """Keys as the model has them, without those of a wrapper module."""
+    """Return the tensors under the model's own keys, without the prefixes of wrapper modules."""
     stripped: dict[str, Tensor] = {}
     for key, tensor in state.items():
         name = key
@@ -136,5 +137,5 @@ def _strip_prefixes(
 
 
 def _prefix(name: str) -> str | None:
-    """What a wrapper module put before a name."""
+    """Return the wrapper module's prefix of a name, or None."""
     return next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)

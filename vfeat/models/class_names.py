@@ -1,4 +1,4 @@
-"""What a model's class numbers are called: a packaged set, or a list of the user's."""
+"""Class names of a model: a packaged set, or a list that the user gives."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vfeat.storage import MissingObject, open_source
 
 @dataclass(frozen=True)
 class ClassNames:
-    """Names and where they are from.
+    """Class names and their source.
 
     Attributes:
         source: a packaged set, or a path or URI; `read_class_names` reads it again.
-        names: of the classes, in order.
+        names: name of each class, in class order.
     """
 
     source: str
@@ -27,21 +27,21 @@ class ClassNames:
 def find_class_names(
     asked: str | None, weights: str, classes: int, published: int | None = None
 ) -> ClassNames | None:
-    """The names of a VideoMamba's classes; None where they have only numbers.
+    """Find the names of a VideoMamba's classes; None if the classes have only numbers.
 
-    What the user asks for; else `labels.json` beside the weights; else, for a published
-    checkpoint, the set that VideoMamba's checkpoints of so many classes were trained on.
+    The order is: the list that the user asks for; `labels.json` beside the weights; for a published
+    checkpoint, the set that VideoMamba's checkpoints with that many classes were trained on.
 
     Args:
         asked: a packaged set, or a path or URI.
         weights: see `vfeat.models.weights`.
-        classes: outputs of the model.
-        published: outputs of the head in a checkpoint as others publish it, without names;
-            None for other weights, or without a head.
+        classes: number of outputs of the model.
+        published: number of outputs of the head in a checkpoint that others published without
+            names; None for other weights, or without a head.
 
     Raises:
-        JobError: another number of names than of classes, or a list that cannot be understood.
-        EnvironmentMissing, StorageError: a list that is not there, or cannot be read.
+        JobError: the number of names is not that of the classes, or the list cannot be parsed.
+        EnvironmentMissing, StorageError: the list does not exist, or cannot be read.
     """
     found = _asked(asked) if asked is not None else _beside(weights)
     if found is None and published == classes and (name := set_of_size(classes)):
@@ -55,9 +55,9 @@ def find_class_names(
 
 
 def read_class_names(source: str) -> tuple[str, ...]:
-    """The names of a packaged set, or of a list that anyone wrote.
+    """Read the names of a packaged set or of a list in a file.
 
-    A list is text with a name a line (line 1 is class 0), or JSON: `["first", "second"]`.
+    A list is text with one name per line (line 1 is class 0), or JSON: `["first", "second"]`.
 
     Raises:
         JobError, EnvironmentMissing, StorageError: as `find_class_names`.
@@ -82,14 +82,14 @@ def _asked(source: str) -> ClassNames:
 
 
 def _beside(weights: str) -> ClassNames | None:
-    """`labels.json` in a folder of ours."""
+    """Read `labels.json` from a vfeat model folder, if it is there."""
     if read_beside(weights, LABELS_FILE) is None:
         return None
     return _asked(f"{weights.rstrip('/')}/{LABELS_FILE}")
 
 
 def _parse(source: str, content: bytes) -> tuple[str, ...]:
-    """Names in order; each is text, and none is empty."""
+    """Parse the names, in order; each must be non-empty text."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""The device that a model runs on."""
+"""Choice of the device that a model runs on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vfeat.errors import EnvironmentMissing
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes a GPU when torch sees one.
+    """Resolve `auto`, `cpu` or `cuda` to a device; `auto` is a GPU when torch finds one.
 
     Raises:
         EnvironmentMissing: `cuda` was asked for and torch has none.

@@ -20,7 +20,7 @@ from vfeat.models.videomamba_config import VideoMambaConfig
 
 @dataclass(frozen=True, kw_only=True)
 class StudentConfig(VideoMambaConfig):
-    """Of a student.
+    """Configuration of a student: the trunk's, and the width of the teacher's tokens.
 
     Attributes:
         teacher_embed_dim: width C' of the teacher's tokens.
@@ -41,7 +41,7 @@ class Student(VideoMamba):
         self.distill_head = nn.Sequential(nn.RMSNorm(width, EPSILON), projection)
 
     def forward_student(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, K), and all projected tokens (B, L, C') as vectors of length one."""
+        """Return logits (B, K), and all projected tokens (B, L, C') at unit length."""
         tokens_BLD = self.forward_tokens(video_BCTHW)
         projected_BLC = self.distill_head(tokens_BLD)
         return self.head(tokens_BLD[:, 0]), F.normalize(projected_BLC, dim=-1)

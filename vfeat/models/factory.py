@@ -1,4 +1,4 @@
-"""The one way to make a model: a name, its options and its weights."""
+"""The only constructor of models: a name, its options and its weights."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ def create_model(
 @overload
 def create_model(name: str, *, weights: str | None = ..., **config: Any) -> VideoMamba: ...
 def create_model(name: str, *, weights: str | None = None, **config: Any) -> VideoMamba | ViS4mer:
-    """A model of `vfeat.models.videomamba_config.MODELS` or `vfeat.models.vis4mer_config.HEADS`.
+    """Create a model of `videomamba_config.MODELS` or `vis4mer_config.HEADS`.
 
-    On the CPU, in float32, in training mode as torch modules are.
+    The model is on the CPU, in float32 and in training mode, as torch modules are.
 
     Args:
         name: for example `videomamba_tiny`, `videomamba` for any size, or `vis4mer`.
-        weights: None for those in the package where the name has some, else fresh ones from
-            torch's own random state; `random` for the same ones in every process; or where a
-            checkpoint lies, see `vfeat.models.weights`. Embeddings are resized, an image
-            checkpoint is inflated, a head of other classes is dropped with a warning.
-        **config: fields of `VideoMambaConfig` or `Vis4merConfig`; without them, a
-            folder's own `config.json` counts, then the preset.
+        weights: None for the weights in the package if the name has any, else fresh ones from
+            torch's own random state; `random` for values that are the same in every process; or the
+            location of a checkpoint, see `vfeat.models.weights`. Embeddings are resized, an image
+            checkpoint is inflated, and a head with another number of classes is dropped with a
+            warning.
+        **config: fields of `VideoMambaConfig` or `Vis4merConfig`. A field that is not given comes
+            from the folder's `config.json`, then from the preset.
 
     Raises:
         JobError: an unknown name or option, or weights that do not fit.
-        EnvironmentMissing: weights that are not there.
-        StorageError: weights that cannot be read.
+        EnvironmentMissing: the weights do not exist.
+        StorageError: the weights cannot be read.
     """
     if name in HEADS:
         return _create_head(weights, config)
@@ -66,7 +67,7 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
 
 
 def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
-    """As `create_model`, for feature sequences."""
+    """Create a ViS4mer; see `create_model`."""
     if weights is None:
         return ViS4mer(resolve_head(config))
     if weights == RANDOM:
@@ -84,9 +85,12 @@ def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
 def create_student(
     name: str, teacher_embed_dim: int, *, weights: str | None = None, **config: Any
 ) -> Student:
-    """As `create_model`, with a projection to the width of a teacher's tokens.
+    """Create a VideoMamba with a projection to the width of a teacher's tokens; see `create_model`.
 
-    The projection is fresh where the weights have none, or one for another teacher.
+    The projection is fresh if the weights have none, or one for another teacher.
+
+    Args:
+        teacher_embed_dim: width of the teacher's tokens.
     """
 
     def make(trunk: VideoMambaConfig) -> Student:
@@ -96,7 +100,7 @@ def create_student(
 
 
 def create_flow_reader(name: str, *, weights: str | None = None, **config: Any) -> FlowReader:
-    """As `create_model`, with a reading of the picture's motion from every token."""
+    """Create a VideoMamba that also predicts optical flow from its tokens; see `create_model`."""
     return _create_variant(FlowReader, name, weights, config)
 
 
@@ -110,9 +114,13 @@ def create_masked(
     weights: str | None = None,
     **config: Any,
 ) -> MaskedVideoMamba:
-    """As `create_model`, without a head and with alignment decoders; see `MaskedConfig`.
+    """Create a VideoMamba without head and with alignment decoders; see `create_model`.
 
-    The decoders are fresh where the weights have none, or some for another teacher.
+    The decoders are fresh if the weights have none, or decoders for another teacher.
+
+    Args:
+        output_dim: width of the teacher's tokens.
+        return_layers, return_interval, last_layer: see `MaskedConfig`.
     """
 
     def make(trunk: VideoMambaConfig) -> MaskedVideoMamba:
@@ -154,7 +162,7 @@ def _create_variant(
 
 
 def _seeded(make: Callable[[], Model]) -> Model:
-    """The same values in every process; the caller's random state is left as it was."""
+    """Build with the same values in every process; the caller's random state stays unchanged."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         # Not torch.manual_seed, which would seed the GPUs' generators too.
         torch.default_generator.manual_seed(RANDOM_SEED)

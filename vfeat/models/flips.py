@@ -1,4 +1,4 @@
-"""Looking at a clip several times: as it is, mirrored, played backwards.
+"""Test-time flips: classify a clip as it is, mirrored and played backwards.
 
 Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 """
@@ -19,14 +19,19 @@ def over_flips(
     flips: Sequence[FlipSpec],
     score: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """The mean of a clip's scores and its flips', each class taken where the flip puts it.
+    """Average a clip's scores with those of its flips, after mapping each class to its counterpart.
 
-    A network that has learnt that a mirrored pan is one to the other side still answers a little
-    by chance; the mean of its answers about one thing is better than each.
+    A mirrored pan to the left is a pan to the right. The network's errors on the flipped clips are
+    partly independent, so that the mean is more accurate than a single pass.
 
     Args:
-        scores_BK: of the clips as they are.
-        score: the network's, for the flipped clips.
+        scores_BK: scores of the unflipped clips.
+        video_BCTSS: the unflipped clips.
+        flips: dimension and class permutation of each flip.
+        score: returns the scores (B, K) of flipped clips.
+
+    Returns:
+        Mean scores (B, K); `scores_BK` itself if there are no flips.
     """
     flipped = [score(video_BCTSS.flip(2 + f.dimension))[:, list(f.becomes)] for f in flips]
     return torch.stack([scores_BK, *flipped]).mean(0) if flipped else scores_BK

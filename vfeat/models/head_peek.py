@@ -1,7 +1,7 @@
-"""How many classes a checkpoint's head tells apart; without torch, and running nothing.
+"""Number of classes of a checkpoint's head, read without torch and without executing anything.
 
-A plan must know it: a head of another size than the model's would be replaced by an untrained
-one, and labels from it would have names and mean nothing.
+Planning needs it: a head of another size than the model's is replaced by an untrained one, and its
+labels would have names without meaning.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ LARGEST_INDEX = 64 << 20  # bytes of names and shapes; 100,000 tensors take a te
 
 
 def head_classes(uri: str) -> int | None:
-    """Outputs K of the classification head in a checkpoint.
+    """Read the number of outputs K of the classification head in a checkpoint.
+
+    Args:
+        uri: location of the weights; see `vfeat.models.weights`.
 
     Returns:
-        None where there is no head, or where it is in no zip (torch before 1.6) and cannot be
-        read without torch.
+        K; None if there is no head, or if the file is no zip (torch before 1.6) and cannot be read
+        without torch.
 
     Raises:
         EnvironmentMissing, StorageError: see `vfeat.models.weights`.
@@ -36,7 +39,7 @@ def head_classes(uri: str) -> int | None:
 
 
 def _safetensors(file: BinaryIO) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in the header: a length of 8 bytes, then JSON."""
+    """Read names and shapes from the header: a length of 8 bytes, then JSON."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if length > LARGEST_INDEX:
@@ -45,11 +48,11 @@ def _safetensors(file: BinaryIO) -> dict[str, tuple[int, ...]]:
         header = json.loads(file.read(length))
         return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return {}  # damaged: whoever loads the weights says so
+        return {}  # damaged: loading the weights reports it
 
 
 def _zipped(file: BinaryIO) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of what `torch.save` wrote."""
+    """Read names and shapes from a file that `torch.save` wrote."""
     try:
         with zipfile.ZipFile(file) as archive:
             [entry] = [e for e in archive.infolist() if e.filename.endswith("/data.pkl")]
@@ -57,7 +60,7 @@ def _zipped(file: BinaryIO) -> dict[str, tuple[int, ...]]:
                 return {}
             with archive.open(entry) as index:
                 loaded = _Shapes(index).load()
-    except Exception:  # a damaged file raises anything: whoever loads the weights says so
+    except Exception:  # a damaged file raises anything: loading the weights reports it
         return {}
     while isinstance(loaded, Mapping):
         inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
@@ -72,14 +75,14 @@ def _is_shape(value: object) -> bool:
 
 
 def _bare(name: str) -> str:
-    """A tensor's name without those of wrapper modules."""
+    """Return a tensor's name without the prefixes of wrapper modules."""
     while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
         name = name.removeprefix(prefix)
     return name
 
 
 class _Nothing:
-    """Stands for every class and function that a pickle names; does nothing with anything."""
+    """Placeholder for every class and function that a pickle names; ignores all arguments."""
 
     def __new__(cls, *_: Any, **__: Any) -> _Nothing:
         return super().__new__(cls)
@@ -92,17 +95,17 @@ class _Nothing:
 
 
 def _shape(storage: Any, offset: Any, size: tuple[int, ...], *_: Any) -> tuple[int, ...]:
-    """In place of the function that rebuilds a tensor."""
+    """Return a tensor's shape; stands in for the function that rebuilds the tensor."""
     return size
 
 
 def _first(value: Any, *_: Any) -> Any:
-    """In place of the function that makes a parameter of a tensor."""
+    """Return the first argument; stands in for the function that makes a parameter."""
     return value
 
 
 class _Shapes(pickle.Unpickler):
-    """Reads a state dict with shapes for tensors. No name in the file is ever looked up."""
+    """Unpickler of a state dict that puts shapes in place of tensors and imports nothing."""
 
     KNOWN: Mapping[str, Any] = {
         "_rebuild_tensor_v2": _shape,
@@ -114,5 +117,5 @@ class _Shapes(pickle.Unpickler):
         return self.KNOWN.get(name, _Nothing)
 
     def persistent_load(self, pid: Any) -> None:
-        """Storages stay where they are."""
+        """Skip the storages: only shapes are read."""
         return

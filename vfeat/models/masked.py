@@ -1,16 +1,17 @@
-"""VideoMamba that sees some tokens only and says what a teacher makes of them.
+"""VideoMamba over the visible tokens only, trained to predict a teacher's tokens.
 
     all tokens -> the visible ones -> blocks -> the last layers' normalised tokens
-               -> + sinusoids of their places -> a decoder for each layer -> unit vectors
+               -> + sinusoids of their positions -> a decoder for each layer -> unit vectors
 
-The official code returns, for the last layer, the stream as it enters the last block: neither that
-block nor the final norm learns anything from it. `last_layer="normalised"` returns what is meant.
+For the last layer, the official code returns the stream as it enters the last block, so that
+neither that block nor the final norm is trained. `last_layer="normalised"` returns the final norm's
+output.
 
-Shape suffixes: B batch, C colours, T frames, H, W pixels; L tokens with the class token, V those
-that are visible, D width, C' width of the teacher, Y returned layers.
+Shape suffixes: B batch, C colours, T frames, H, W pixels; L tokens with the class token, V visible
+tokens, D width, C' width of the teacher, Y returned layers.
 
-Source: Li et al., "VideoMamba: State Space Model for Efficient Video Understanding", 2024,
-section 3.3, after Li et al., "Unmasked Teacher", 2023; keys and semantics of the official
+Source: Li et al., "VideoMamba: State Space Model for Efficient Video Understanding", 2024, section
+3.3, after Li et al., "Unmasked Teacher", 2023; keys and semantics of the official
 `videomamba_pretrain.py`.
 """
 
@@ -29,19 +30,20 @@ from vfeat.models.videomamba import AddRMSNorm, Trunk
 from vfeat.models.videomamba_config import VideoMambaConfig
 
 LastLayer = Literal["entering", "normalised"]
-PERIOD = 10000  # of the slowest sinusoid, in tokens over 2π
+PERIOD = 10000  # period of the slowest sinusoid, in tokens over 2π
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedConfig(VideoMambaConfig):
-    """Of a masked model.
+    """Configuration of a masked model: the trunk's, and that of the alignment decoders.
 
     Attributes:
         output_dim: width C' of the teacher's tokens.
-        return_layers: Y, how many layers are compared with the teacher; the last is one.
-        return_interval: layers from one of them to the next.
-        last_layer: what is returned of the last: the stream that enters it, as the official code
-            has it, or what leaves it, normalised.
+        return_layers: Y, number of layers that are compared with the teacher; the last one
+            included.
+        return_interval: distance between two of them, in layers.
+        last_layer: output of the last layer: `entering`, the stream that enters it, as in the
+            official code, or `normalised`, its output after the norm.
     """
 
     output_dim: int
@@ -51,7 +53,7 @@ class MaskedConfig(VideoMambaConfig):
 
     @property
     def returned(self) -> list[int]:
-        """Numbers of the blocks whose tokens are returned, ascending."""
+        """Indices of the blocks whose tokens are returned, ascending."""
         last = self.depth - 1
         return sorted(last - k * self.return_interval for k in range(self.return_layers))
 
@@ -60,8 +62,8 @@ class MaskedVideoMamba(Trunk):
     """The trunk with alignment decoders, which are dropped after pre-training.
 
     Raises:
-        JobError: more layers to return than there are, or blocks that scan over time first,
-            for which every time step must have the same patches.
+        JobError: more layers to return than there are, or blocks that scan temporal-first, which
+            need the same patches in every time step.
     """
 
     config: MaskedConfig
@@ -85,16 +87,16 @@ class MaskedVideoMamba(Trunk):
         self.register_buffer("places_LD", places_LD, persistent=False)
 
     def forward(self, video_BCTHW: Tensor, mask_BL: Tensor) -> Tensor:
-        """What the returned layers say of the visible tokens.
+        """Predict the teacher's tokens at the visible positions, from each returned layer.
 
         Args:
-            mask_BL: bool, True for the hidden tokens; as many in each row.
+            mask_BL: bool, True for masked tokens; each row masks the same number.
 
         Returns:
-            Vectors of length one (Y, B, V, C'), earlier layers first, tokens in order.
+            Unit vectors (Y, B, V, C'), earlier layers first, tokens in order.
 
         Raises:
-            JobError: a mask of another shape, or rows with unequal numbers of hidden tokens.
+            JobError: a mask of another shape, or rows with unequal numbers of masked tokens.
         """
         tokens_BVD = visible(self.embed(video_BCTHW), mask_BL)
         places_BLD = self.get_buffer("places_LD").expand(len(tokens_BVD), -1, -1)
@@ -103,7 +105,7 @@ class MaskedVideoMamba(Trunk):
         return torch.stack([decoder(layer_BVD + places_BVD) for decoder, layer_BVD in layers])
 
     def _layers(self, tokens_BVD: Tensor) -> Iterator[Tensor]:
-        """The returned layers' tokens (B, V, D)."""
+        """Yield the tokens (B, V, D) of each returned layer."""
         as_official = self.config.last_layer == "entering"
         for index, (hidden_BVD, residual_BVD) in enumerate(self.blocks(tokens_BVD)):
             if as_official and index == len(self.layers) - 1:
@@ -113,7 +115,7 @@ class MaskedVideoMamba(Trunk):
 
 
 class AlignmentDecoder(nn.Module):
-    """One layer's tokens to the teacher's width, normalised to length one."""
+    """Projection of one layer's tokens to the teacher's width, normalised to unit length."""
 
     def __init__(self, width: int, output_dim: int) -> None:
         super().__init__()
@@ -123,15 +125,15 @@ class AlignmentDecoder(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens_BVD: Tensor) -> Tensor:
-        """(B, V, D) to (B, V, C')."""
+        """Project tokens (B, V, D) to unit vectors (B, V, C')."""
         return F.normalize(self.norm(self.head(tokens_BVD)), dim=-1)
 
 
 def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """The tokens (B, V, D) where the mask is False, in order.
+    """Return the tokens (B, V, D) where the mask is False, in order.
 
     Raises:
-        JobError: a mask of another shape, or rows with unequal numbers of hidden tokens.
+        JobError: a mask of another shape, or rows with unequal numbers of masked tokens.
     """
     if mask_BL.shape != tokens_BLD.shape[:2]:
         raise JobError(
@@ -149,7 +151,7 @@ def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """Sines and cosines of a token's place, alternating (L, D), float32."""
+    """Compute the sinusoidal position embedding, sines and cosines alternating: (L, D), float32."""
     place_L1 = torch.arange(length, dtype=torch.float64)[:, None]
     pair_D = torch.arange(width) // 2
     angle_LD = place_L1 / PERIOD ** (2 * pair_D / width).double()

@@ -1,14 +1,13 @@
-"""Initial values with which a fresh VideoMamba sees directed motion from its first step.
+"""Initial values that make a fresh VideoMamba sensitive to directed motion from its first step.
 
-Which way something moves is an even function of the picture: it is the same for a bright
-edge and for a dark one. A network of random values has to find products of pixels of
-several frames before any class can be told from another, and stays at chance for thousands
-of clips. Here three quarters of the tubelet filters are drifting waves, in pairs a quarter
-of a period apart, and the first block squares and adds them: the motion energy model.
-Nothing is frozen; these are values to start from.
+The direction of motion is an even function of the picture: it is the same for a bright edge and for
+a dark one. A randomly initialised network must first find products of pixels across frames before
+it can separate any two classes, and stays at chance for thousands of clips. Here three quarters of
+the tubelet filters are drifting waves, in pairs a quarter of a period apart, and the first block
+squares and adds them: the motion energy model. Nothing is frozen; these are only initial values.
 
-Source: Adelson and Bergen, "Spatiotemporal energy models for the perception of motion",
-1985, section 4.
+Source: Adelson and Bergen, "Spatiotemporal energy models for the perception of motion", 1985,
+section 4.
 
 Legend: D width, C colours, T frames and P side of a tubelet.
 """
@@ -38,10 +37,10 @@ STATE_GAIN = 3.0
 
 @torch.no_grad()
 def see_motion(model: Trunk) -> None:
-    """Set the patch embedding and the first block, from torch's random state.
+    """Initialise the patch embedding and the first block, from torch's random state.
 
     Raises:
-        JobError: a tubelet of one frame sees no motion.
+        JobError: the model's tubelets have one frame and so carry no motion.
     """
     filters = model.patch_embed.proj
     if not isinstance(filters, nn.Conv3d) or filters.kernel_size[0] < 2:
@@ -59,7 +58,9 @@ def see_motion(model: Trunk) -> None:
 
 
 def _wave_pair(like_CTPP: Tensor) -> Tensor:
-    """A drifting wave under a soft window and the same a quarter later, [2, C, T, P, P]."""
+    """Draw a drifting wave under a soft window, and the same a quarter period later: (2, C, T, P,
+    P).
+    """
     colours, frames, side, _ = like_CTPP.shape
     place_P = torch.arange(side) - (side - 1) / 2
     time_T = torch.arange(frames) - (frames - 1) / 2
@@ -79,7 +80,7 @@ def _wave_pair(like_CTPP: Tensor) -> Tensor:
 
 
 def _square_and_add(mixer: BidirectionalMamba) -> None:
-    """The first block passes x and -x; the gate makes squares of them, out_proj their sum."""
+    """Set the first block so that it passes x and -x, gates them into squares and sums them."""
     one_DD = torch.eye(len(mixer.out_proj.weight))
     mixer.in_proj.weight.copy_(torch.cat([one_DD, -one_DD, one_DD, -one_DD]))
     mixer.out_proj.weight.copy_(torch.cat([one_DD, one_DD], dim=1) / 2)

@@ -1,4 +1,4 @@
-"""VideoMamba that also reads, from every token, how the picture moves there.
+"""VideoMamba with a head that predicts optical flow from every token.
 
 Shape legend: B batch, T' tubelets, S' patches along a side, D width.
 """
@@ -12,7 +12,7 @@ from vfeat.models.videomamba_config import VideoMambaConfig
 
 
 class FlowReader(VideoMamba):
-    """A VideoMamba with a linear reading of its tokens, which is dropped after training."""
+    """A VideoMamba with a linear flow head on its tokens, which is dropped after training."""
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__(config)
@@ -21,10 +21,10 @@ class FlowReader(VideoMamba):
         nn.init.zeros_(self.flow_head.bias)
 
     def read_flow(self, tokens_BLD: Tensor) -> Tensor:
-        """x and y for each tubelet of each patch, (B, T', S', S', 2).
+        """Predict x and y of the flow for each patch of each tubelet: (B, T', S', S', 2).
 
         Args:
-            tokens_BLD: of `forward_tokens`, the class token first.
+            tokens_BLD: output of `forward_tokens`, the class token first.
         """
         side = self.config.grid
         flow: Tensor = self.flow_head(tokens_BLD[:, 1:])

@@ -1,6 +1,6 @@
-"""Weights that are in the package: `vfeat/box/<name>/`, which the URI `box:<name>` names.
+"""Weights inside the package: `vfeat/box/<name>/`, addressed by the URI `box:<name>`.
 
-A URI and not a path goes into recipes and to workers: each node finds its own package's copy.
+Recipes and workers get the URI, not a path: each node resolves it to its own package's copy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ SCHEME = "box:"
 
 
 def in_box(name: str) -> bool:
-    """Whether this package has the folder `name`."""
+    """Return whether this package has the folder `name`."""
     return (BOX / name).is_dir()
 
 
 def open_box(uri: str) -> str:
-    """The folder of a `box:` URI; any other URI as it is.
+    """Resolve a `box:` URI to its local folder; return any other URI unchanged.
 
     Raises:
         EnvironmentMissing: this package has no such folder.

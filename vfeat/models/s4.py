@@ -21,16 +21,16 @@ from vfeat import ops
 from vfeat.kernels import s4
 from vfeat.models.spectrum_cache import SpectrumCache, weights_version
 
-STATES = 64  # of the real system; N is half of it
+STATES = 64  # states of the real system; N is half of it
 DT_MIN, DT_MAX = 0.001, 0.1
 
 
 class NplrKernel(nn.Module):
     """Kernels of HiPPO-LegS state spaces, normal plus low rank.
 
-    `B[:, 1]` and `C[:, 1]` hold the low-rank P and Q. `C[:, 0]` is multiplied by
-    (I - A^l_max). `nodes` are the FFT nodes of l_max as the checkpoint has them; `z` is
-    kept for the official code alone.
+    `B[:, 1]` and `C[:, 1]` hold the low-rank P and Q. `C[:, 0]` is multiplied by (I - A^l_max).
+    `nodes` are the FFT nodes of l_max as the checkpoint has them; `z` is kept only because the
+    official code needs it.
     """
 
     log_dt: Tensor
@@ -61,14 +61,16 @@ class NplrKernel(nn.Module):
         self.register_buffer("z", torch.view_as_real(z_F).clone())
 
     def doublings(self, length: int) -> int:
-        """How often l_max must be doubled for inputs of that length, as officially."""
+        """Count how often l_max must be doubled for inputs of that length, as the official code
+        does.
+        """
         times = 0
         while length > self.l_max << times:
             times += 1
         return times
 
     def forward(self, doublings: int, taps: int | None = None) -> Tensor:
-        """The kernel of length l_max · 2^doublings, or its first taps, (H, T)."""
+        """Compute the kernel of length l_max · 2^doublings, or its first taps: (H, T)."""
         nodes_F = torch.view_as_complex(self.nodes)
         if doublings:
             nodes_F = s4.fft_nodes(self.l_max << doublings, device=self.nodes.device)
@@ -76,7 +78,7 @@ class NplrKernel(nn.Module):
         return s4.nplr_kernel(weights, nodes_F, taps)
 
     def weights(self) -> s4.NplrWeights:
-        """The parameters as complex numbers."""
+        """Return the parameters as complex numbers."""
         B_HN, P_HN = torch.view_as_complex(self.B).unbind(1)
         C_HN, Q_HN = torch.view_as_complex(self.C).unbind(1)
         w_N = torch.view_as_complex(self.w)
@@ -96,18 +98,18 @@ class DiagonalKernel(nn.Module):
         self.A_imag = nn.Parameter((math.pi * torch.arange(half)).repeat(channels, 1))
 
     def doublings(self, length: int) -> int:
-        """None, ever."""
+        """Return 0: a diagonal kernel has no fixed length."""
         return 0
 
     def forward(self, doublings: int, taps: int) -> Tensor:
-        """The kernel's first taps, (H, T)."""
+        """Compute the kernel's first taps, (H, T)."""
         A_HN = torch.complex(-self.log_A_real.exp(), self.A_imag)
         weights = s4.DiagonalWeights(self.log_dt, A_HN, torch.view_as_complex(self.C))
         return s4.diagonal_kernel(weights, taps)
 
 
 def _initial_log_dt(channels: int) -> nn.Parameter:
-    """Time steps log-uniform in [DT_MIN, DT_MAX]."""
+    """Draw time steps log-uniformly in [DT_MIN, DT_MAX]."""
     span = math.log(DT_MAX) - math.log(DT_MIN)
     return nn.Parameter(torch.rand(channels) * span + math.log(DT_MIN))
 
@@ -122,12 +124,12 @@ class ChannelMix(nn.Module):
         self.bias = nn.Parameter(torch.empty(channels, 1).uniform_(-bound, bound))
 
     def forward(self, x_BLH: Tensor) -> Tensor:
-        """(B, L, H) to (B, L, H)."""
+        """Map (B, L, H) to (B, L, H)."""
         return ops.linear(x_BLH, self.weight, self.bias[:, 0])
 
 
 class S4Layer(nn.Module):
-    """Convolution, GELU, dropout of whole channels, mix."""
+    """Convolution, GELU, dropout of whole channels, and channel mix."""
 
     def __init__(self, channels: int, l_max: int, dropout: float, kernel: str) -> None:
         super().__init__()
@@ -139,24 +141,25 @@ class S4Layer(nn.Module):
         self.spectra = SpectrumCache()
 
     def forward(self, u_BLH: Tensor, lengths_B: Sequence[int] | None = None) -> Tensor:
-        """(B, L, H) to (B, L, H).
+        """Map (B, L, H) to (B, L, H).
 
         Args:
-            lengths_B: where each row's own steps end, when shorter rows are padded.
+            u_BLH: input sequence.
+            lengths_B: number of steps of each row before padding; None if all rows are full.
         """
         return self.mix(self.convolve(u_BLH, lengths_B))
 
     def mix(self, y_BLH: Tensor) -> Tensor:
-        """What follows the convolution, step by step."""
+        """Apply the pointwise part after the convolution: GELU, dropout, linear."""
         y_BLH = F.gelu(y_BLH)
         if self.training:
             y_BLH = self.dropout(y_BLH.mT).mT
         return cast(Tensor, self.output_linear(y_BLH))
 
     def convolve(self, u_BLH: Tensor, lengths_B: Sequence[int] | None = None) -> Tensor:
-        """The state spaces' output with the skip D u, (B, L, H).
+        """Convolve with the state spaces' kernels and add the skip D u: (B, L, H).
 
-        Each row has the kernel that its own length calls for, whatever it is padded to.
+        Each row uses the kernel that its own length calls for, whatever it is padded to.
         """
         length = u_BLH.shape[1]
         doublings_B = [self._krylov.doublings(n) for n in lengths_B or [length]]
@@ -170,7 +173,7 @@ class S4Layer(nn.Module):
         return y_BLH
 
     def train(self, mode: bool = True) -> S4Layer:
-        """Also forgets the spectra."""
+        """Set the training mode and clear the cached spectra."""
         self.spectra.clear()
         return super().train(mode)
 
@@ -192,6 +195,6 @@ class S4Layer(nn.Module):
         return s4.convolve(u_BLH, None, self.spectra.get(version, (doublings, n), build), n)
 
     def full_kernel(self, doublings: int, taps: int) -> Tensor:
-        """The kernel's first taps with D added to tap zero, which is what D u is."""
+        """Return the kernel's first taps with D added to tap zero, which equals the skip D u."""
         kernel_HT = self._krylov(doublings, taps)
         return torch.cat([kernel_HT[:, :1] + self.D[:, None], kernel_HT[:, 1:]], dim=1)

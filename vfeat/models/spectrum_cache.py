@@ -1,4 +1,4 @@
-"""Spectra of S4's kernels, kept while the weights stay what they are."""
+"""Cache of the spectra of S4's kernels, valid while the weights do not change."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_BYTES = 1 << 30
 
 
 class SpectrumCache:
-    """The last few spectra of one layer; threads that want the same one build it once.
+    """The last few spectra of one layer; threads that need the same one build it once.
 
-    At most `MAX_SPECTRA` and, beyond the one last used, `MAX_BYTES` are kept. Copies and
-    pickles of a cache are empty.
+    At most `MAX_SPECTRA` spectra are kept, and at most `MAX_BYTES` beyond the one last used. Copies
+    and pickles of a cache are empty.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,13 @@ class SpectrumCache:
         self._spectra: OrderedDict[Hashable, Tensor] = OrderedDict()
 
     def get(self, version: Hashable, key: Hashable, build: Callable[[], Tensor]) -> Tensor:
-        """The spectrum of that key; spectra of another version are dropped."""
+        """Return the spectrum of that key, building it if needed; drop those of other versions.
+
+        Args:
+            version: version of the weights, see `weights_version`.
+            key: what distinguishes spectra of the same weights.
+            build: computes a missing spectrum.
+        """
         with self._lock:
             if version != self._version:
                 self._spectra.clear()
@@ -39,7 +45,7 @@ class SpectrumCache:
             return self._spectra[key]
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Drop all spectra."""
         with self._lock:
             self._spectra.clear()
 
@@ -58,9 +64,10 @@ class SpectrumCache:
 
 
 def weights_version(tensors: Iterable[Tensor]) -> Hashable:
-    """What changes whenever a value may have: identity, version counter, and a sum.
+    """Return a value that changes whenever the tensors may have changed.
 
-    The sums see writes through `.data`, which no counter records.
+    It combines identity, version counter and a sum. The sum detects writes through `.data`, which
+    no counter records.
     """
     found = list(tensors)
     sums = torch.stack([t.detach().sum(dtype=torch.float64) for t in found]).tolist()

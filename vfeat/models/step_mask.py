@@ -1,4 +1,4 @@
-"""Which steps of padded sequences are there, and what pooling makes of it.
+"""Presence masks of padded sequences, and masked pooling.
 
 Shape suffixes: B batch, L steps, D width.
 """
@@ -16,11 +16,11 @@ from vfeat.errors import JobError
 
 @dataclass(frozen=True)
 class Presence:
-    """Steps of the rows of a batch.
+    """Present steps of each row of a batch.
 
     Attributes:
-        mask_BL: bool, true where a step is there.
-        lengths_B: where each row ends, its own missing steps included.
+        mask_BL: bool, true where a step is present.
+        lengths_B: length of each row, its own missing steps included.
     """
 
     mask_BL: Tensor
@@ -28,10 +28,10 @@ class Presence:
 
     @classmethod
     def of(cls, mask_BL: Tensor) -> Presence:
-        """Rows end after their last present step.
+        """Build from a mask; each row ends after its last present step.
 
         Raises:
-            JobError: a row without any.
+            JobError: a row has no present step.
         """
         steps_L = torch.arange(1, mask_BL.shape[1] + 1, device=mask_BL.device)
         lengths_B = tuple((mask_BL * steps_L).amax(1).tolist())
@@ -44,10 +44,10 @@ class Presence:
         return cls(mask_BL, lengths_B)
 
     def halved(self) -> Presence:
-        """After pooling by two.
+        """Return the presence after pooling by two.
 
-        A pair is there when either step is. The last step of an odd row has no partner and
-        is dropped, as officially, unless nothing else of the row is there.
+        A pair is present when either step is. The last step of an odd row has no partner and is
+        dropped, as in the official code, unless the row has nothing else.
         """
         either_BL = _pairs(F.pad(self.mask_BL, (0, self.mask_BL.shape[1] % 2))).any(2)
         ends_B1 = torch.tensor(self.lengths_B, device=either_BL.device)[:, None]
@@ -59,17 +59,17 @@ class Presence:
         return Presence(mask_BL, tuple(lengths_B.tolist()))
 
     def mean(self, x_BLD: Tensor) -> Tensor:
-        """Over the steps that are there, (B, D); missing steps of x must be zero."""
+        """Average over the present steps, (B, D); missing steps of x must be zero."""
         return x_BLD.sum(1) / self.mask_BL.sum(1, keepdim=True)
 
 
 def zero_missing(x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Zero, not NaN either, where no step is."""
+    """Set missing steps to zero, including those that hold NaN."""
     return x_BLD.masked_fill(~mask_BL[..., None], 0)
 
 
 def pooled(x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-    """Means of pairs of steps, of those that are there; L must be even."""
+    """Average pairs of steps, counting only present ones; L must be even."""
     if mask_BL is None:
         return _pairs(x_BLD).mean(2)
     pairs = _pairs(zero_missing(x_BLD, mask_BL))
@@ -78,12 +78,12 @@ def pooled(x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
 
 
 def _pairs(x: Tensor) -> Tensor:
-    """(B, L, ...) as (B, L/2, 2, ...)."""
+    """Reshape (B, L, ...) to (B, L/2, 2, ...)."""
     return x.reshape(x.shape[0], x.shape[1] // 2, 2, *x.shape[2:])
 
 
 def evened(x_BLD: Tensor, keep_last: bool) -> Tensor:
-    """An even number of steps: an odd last one goes, or gets a partner if it must stay.
+    """Make the number of steps even: drop an odd last step, or pad it if it must be kept.
 
     A sequence of a single step is paired with itself.
     """

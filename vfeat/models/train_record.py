@@ -1,4 +1,4 @@
-"""The clips and frames that a folder's weights were trained on: defaults of an extraction."""
+"""Clip and frame settings that a folder's weights were trained on: defaults of an extraction."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from vfeat.models.weights import TRAIN_FILE, parse_config, read_beside, stored_c
 
 
 def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
-    """What the weights were trained on; where they do not say, what VideoMamba was.
+    """Return the settings that the weights were trained on; VideoMamba's where none are recorded.
 
-    `config.json` beside them says frames and size; `train.json`, which `vfeat train encoder`
-    writes, also the seconds of a clip and how frames are resized.
+    `config.json` beside the weights holds frames and size; `train.json`, which `vfeat train
+    encoder` writes, also holds the seconds of a clip and how frames are resized.
+
+    Args:
+        weights: see `vfeat.models.weights`; None for the defaults.
 
     Raises:
         JobError: one of the files is damaged.
@@ -39,7 +42,7 @@ def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
 
 
 def tested_flips(weights: str | None) -> tuple[FlipSpec, ...]:
-    """The flips that were looked at too where the weights' training measured them.
+    """Return the test-time flips with which the weights were evaluated after training.
 
     Raises:
         JobError: `train.json` is damaged.
@@ -59,14 +62,14 @@ def tested_flips(weights: str | None) -> tuple[FlipSpec, ...]:
 
 
 def _exchanges(becomes: Any) -> bool:
-    """Whether it is a list of the numbers from 0 on in some order."""
+    """Check that the value is a permutation of the numbers from 0 on."""
     if not isinstance(becomes, list) or not all(type(index) is int for index in becomes):
         return False
     return sorted(becomes) == list(range(len(becomes)))
 
 
 def _train_file(weights: str) -> tuple[str, Mapping[str, Any]]:
-    """Where it would be, and what it says; nothing where there is none."""
+    """Return the path of `train.json` and its content; an empty one if there is no file."""
     content = read_beside(weights, TRAIN_FILE)
     where = f"{weights.rstrip('/')}/{TRAIN_FILE}"
     return where, {} if content is None else parse_config(where, content)

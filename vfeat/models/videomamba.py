@@ -33,7 +33,7 @@ EPSILON = 1e-5
 
 
 class Trunk(nn.Module):
-    """Tokens and blocks, which all variants share; the final norm and heads are theirs.
+    """Embedding and blocks, which all variants share; each variant adds its final norm and heads.
 
     Attributes carry the official names, which are the checkpoint's keys.
     """
@@ -52,7 +52,7 @@ class Trunk(nn.Module):
         )
 
     def embed(self, video_BCTHW: Tensor) -> Tensor:
-        """Tokens (B, L, D) as they enter the first block."""
+        """Embed the video as tokens (B, L, D), the input of the first block."""
         patches_BTSD = self.patch_embed(self._checked(video_BCTHW))
         patches_BTSD = patches_BTSD + self.pos_embed[:, 1:]
         if self.config.num_frames is not None:
@@ -62,7 +62,7 @@ class Trunk(nn.Module):
         return torch.cat([class_11D.expand(len(tokens_BLD), -1, -1), tokens_BLD], dim=1)
 
     def blocks(self, tokens_BLD: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """After each block: its output, and the residual that is still to be added to it."""
+        """Run the blocks; after each, yield its output and the residual not yet added to it."""
         hidden_BLD, residual_BLD = tokens_BLD, None
         for block in self.layers:
             hidden_BLD, residual_BLD = block(hidden_BLD, residual_BLD)
@@ -70,7 +70,9 @@ class Trunk(nn.Module):
             yield hidden_BLD, residual_BLD
 
     def _checked(self, video: Tensor) -> Tensor:
-        """The input with its time dimension; an image may come without one."""
+        """Return the input with a time dimension, which an image may lack; raise if its shape is
+        wrong.
+        """
         frames, size = self.config.num_frames or 1, self.config.img_size
         if video.dim() == 4 and frames == 1:
             video = video.unsqueeze(2)
@@ -91,34 +93,34 @@ class VideoMamba(Trunk):
         self.norm_f = AddRMSNorm(config.embed_dim)
         classes = config.num_classes
         self.head = nn.Linear(config.embed_dim, classes) if classes else nn.Identity()
-        # After the head, for the sake of the values that `random` weights have always had.
+        # Drawn after the head, so that `random` weights keep the values they have always had.
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         if isinstance(self.head, nn.Linear):
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """Logits (B, K), or the class token (B, D) of a model without a head."""
+        """Return logits (B, K), or the class token (B, D) of a model without a head."""
         return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
 
     def forward_features(self, video_BCTHW: Tensor) -> Tensor:
-        """The normalised class token (B, D)."""
+        """Return the normalised class token (B, D)."""
         hidden_BLD, residual_BLD = self._last_block(video_BCTHW)
         # Only the class token is read, and the norm treats each token alone.
         token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
         return cast(Tensor, token_B1D[:, 0])
 
     def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
-        """All normalised tokens (B, 1 + T'·S, D), the class token first."""
+        """Return all normalised tokens (B, 1 + T'·S, D), the class token first."""
         return cast(Tensor, self.norm_f(*self._last_block(video_BCTHW))[0])
 
     def _last_block(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The last block's output and the residual that is still to be added to it."""
+        """Return the last block's output and the residual not yet added to it."""
         return deque(self.blocks(self.embed(video_BCTHW)), maxlen=1).pop()  # there is one
 
 
 class PatchEmbed(nn.Module):
-    """Tubelets of pixels to tokens; `proj` is two-dimensional in the image model."""
+    """Projection of tubelets of pixels to tokens; `proj` is two-dimensional in the image model."""
 
     def __init__(self, config: VideoMambaConfig) -> None:
         super().__init__()
@@ -131,18 +133,19 @@ class PatchEmbed(nn.Module):
             self.proj = nn.Conv3d(config.channels, config.embed_dim, tubelet, tubelet)
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """(B, T', S, D)."""
+        """Project the video to tokens (B, T', S, D)."""
         if isinstance(self.proj, nn.Conv2d):
             return cast(Tensor, self.proj(video_BCTHW[:, :, 0]).flatten(2).mT[:, None])
         return cast(Tensor, self.proj(video_BCTHW).flatten(3).permute(0, 2, 3, 1))
 
 
 class Block(nn.Module):
-    """Add, normalise, mix. The sum of the stream is the next block's business.
+    """Add, normalise, mix. The mixer's output is added to the stream by the next block.
 
     Attributes:
-        drop_path: in training, the share of clips that skip the mixer.
-        checkpointed: in training, compute activations again in backward instead of keeping them.
+        drop_path: share of clips that skip the mixer in training, in [0, 1).
+        checkpointed: recompute activations in the backward pass of training instead of keeping
+            them.
     """
 
     drop_path: float = 0.0
@@ -157,7 +160,7 @@ class Block(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The mixer's output, not yet added, and the residual it belongs to."""
+        """Return the mixer's output, not yet added, and the residual that it belongs to."""
         if self.checkpointed and torch.is_grad_enabled():
             mixed = checkpoint(self._mixed, hidden_BLD, residual_BLD, use_reentrant=False)
         else:
@@ -177,7 +180,7 @@ class Block(nn.Module):
 
 
 def transposed(tokens_BLD: Tensor, rows: int) -> Tensor:
-    """Tokens after the class token, in `rows` of equal length, column by column."""
+    """Transpose the tokens after the class token: from `rows` rows of equal length to columns."""
     class_B1D, rest_BLD = tokens_BLD[:, :1], tokens_BLD[:, 1:]
     B, L, D = rest_BLD.shape
     columns_BLD = rest_BLD.reshape(B, rows, L // rows, D).transpose(1, 2).flatten(1, 2)
@@ -185,16 +188,16 @@ def transposed(tokens_BLD: Tensor, rows: int) -> Tensor:
 
 
 def drop_clips(hidden_BLD: Tensor, share: float) -> Tensor:
-    """Zero for a random share of the clips, and as much more for the others."""
+    """Zero a random share of the clips and scale the others up, so that the mean stays."""
     kept_B11 = hidden_BLD.new_empty(len(hidden_BLD), 1, 1).bernoulli_(1 - share)
     return hidden_BLD * kept_B11.div_(1 - share)
 
 
 class AddRMSNorm(nn.Module):
-    """Add to the residual stream, then divide by the root mean square.
+    """Addition to the residual stream, followed by RMS normalisation.
 
-    The stream is float32 whatever comes in (float64 for float64): in bfloat16 it alone
-    would triple the model's error.
+    The stream is float32 whatever the input (float64 for float64): a bfloat16 stream alone would
+    triple the model's error.
     """
 
     def __init__(self, width: int) -> None:
@@ -204,15 +207,15 @@ class AddRMSNorm(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The normalised sum, in the dtype of the weight, and the sum itself."""
+        """Return the normalised sum, in the dtype of the weight, and the sum itself."""
         return ops.add_rms_norm(hidden_BLD, residual_BLD, self.weight, EPSILON)
 
 
 class BidirectionalMamba(nn.Module):
     """Mamba in both directions with shared in_proj and out_proj; `_b` runs backward.
 
-    The convolutions and projections are modules only for their official names and their
-    initial values; the operation reads their weights.
+    The convolutions and projections are modules only for the sake of their official names and
+    initial values; `ops.bidirectional_mamba` reads their weights.
     """
 
     def __init__(self, config: VideoMambaConfig) -> None:
@@ -232,13 +235,13 @@ class BidirectionalMamba(nn.Module):
         _initialise(self, config.depth)
 
     def forward(self, x_BLD: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
+        """Map (B, L, D) to (B, L, D)."""
         xz_BL2E = ops.linear(x_BLD, self.in_proj.weight)
         y_BLE = ops.bidirectional_mamba(xz_BL2E, self.direction(""), self.direction("_b"))
         return ops.linear(y_BLE, self.out_proj.weight)
 
     def direction(self, suffix: str) -> ops.DirectionWeights:
-        """One direction's weights: `""` forward in time, `"_b"` backward."""
+        """Return one direction's weights: `""` forward in time, `"_b"` backward."""
         conv, dt_proj = getattr(self, f"conv1d{suffix}"), getattr(self, f"dt_proj{suffix}")
         return ops.DirectionWeights(
             conv_weight_EW=conv.weight[:, 0],
@@ -253,10 +256,10 @@ class BidirectionalMamba(nn.Module):
 
 @torch.no_grad()
 def _initialise(mixer: BidirectionalMamba, depth: int) -> None:
-    """Mamba's initial values; out_proj smaller with depth, as each block adds to the stream.
+    """Set Mamba's initial values; out_proj shrinks with depth, as each block adds to the stream.
 
-    Time steps start log-uniform in [0.001, 0.1]. The official VideoMamba sets them so
-    and then zeroes the bias by accident, which makes every channel forget at once.
+    Time steps start log-uniform in [0.001, 0.1]. The official VideoMamba sets them so and then
+    zeroes the bias by accident, which makes every channel forget at once.
     """
     nn.init.trunc_normal_(mixer.in_proj.weight, std=0.02)
     nn.init.kaiming_uniform_(mixer.out_proj.weight, a=math.sqrt(5))

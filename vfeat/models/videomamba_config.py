@@ -1,7 +1,7 @@
-"""The models there are, their sizes and what a clip costs; without torch.
+"""Model presets, their sizes and the cost of a clip; imports no torch.
 
-Source of the presets: Li et al., "VideoMamba: State Space Model for Efficient Video
-Understanding", 2024, table 1, and the official repository for `base`.
+Source of the presets: Li et al., "VideoMamba: State Space Model for Efficient Video Understanding",
+2024, table 1, and the official repository for `base`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAY_BE_ZERO = ("num_classes", "temporal_every")
 
 @dataclass(frozen=True)
 class VideoMambaConfig:
-    """What a VideoMamba is built from; the fields are the keys of `create_model`.
+    """Configuration of a VideoMamba; the fields are the keys of `create_model`.
 
     Attributes:
         img_size: side of the square input, pixels.
@@ -30,12 +30,12 @@ class VideoMambaConfig:
         depth: number of blocks.
         embed_dim: width D of a token.
         num_classes: outputs of the head; 0 leaves the head out.
-        num_frames: frames of a clip; None (or 0) makes the image model, which has a
-            two-dimensional patch embedding and no temporal embedding.
+        num_frames: frames of a clip; None (or 0) makes the image model, which has a two-dimensional
+            patch embedding and no temporal embedding.
         tubelet_size: frames that one token spans.
-        temporal_every: every so many blocks one scans temporal-first: over a patch's time steps,
-            then over patches; 0, as in every published model, for none. Section 3.2 of the paper
-            compares the orders.
+        temporal_every: every n-th block scans temporal-first: over a patch's time steps, then over
+            patches; 0, as in every published model, for none. Section 3.2 of the paper compares the
+            orders.
     """
 
     img_size: int = 224
@@ -74,7 +74,7 @@ class VideoMambaConfig:
         return 1 if self.num_frames is None else self.num_frames // self.tubelet_size
 
     def temporal_first(self, block: int) -> bool:
-        """Whether this block, counted from 0, scans over time before space."""
+        """Return whether this block, counted from 0, scans over time before space."""
         return bool(self.temporal_every) and (block + 1) % self.temporal_every == 0
 
     @property
@@ -88,11 +88,11 @@ class ModelInfo:
     """One line of `vfeat models`.
 
     Attributes:
-        name: what `create_model` and `--model` call it.
+        name: value of `--model` and first argument of `create_model`.
         description: one line for a person.
-        config: its configuration where the user says nothing.
+        config: configuration without any option of the user.
         fixed: the fields that the name stands for; weights never change them.
-        weights: taken where the user names none.
+        weights: default weights; None for fresh ones.
     """
 
     name: str
@@ -128,10 +128,10 @@ MODELS: dict[str, ModelInfo] = {
 
 
 def model_info(name: str) -> ModelInfo:
-    """The entry of that name.
+    """Look up a model by name.
 
     Raises:
-        JobError: no such model; the nearest names are offered.
+        JobError: no such model; the message offers the nearest names.
     """
     if name in MODELS:
         return MODELS[name]
@@ -143,15 +143,15 @@ def model_info(name: str) -> ModelInfo:
 def resolve_config(
     name: str, config: Mapping[str, Any], stored: Mapping[str, Any] | None = None
 ) -> VideoMambaConfig:
-    """The full configuration: what the user says, then the weights' own, then the preset.
+    """Return the full configuration: the user's values, then the weights' own, then the preset's.
 
     Args:
         name: a model of `MODELS`.
         config: the user's values, by field of `VideoMambaConfig`.
-        stored: the configuration beside the weights, where they have one.
+        stored: the configuration stored beside the weights, if any.
 
     Raises:
-        JobError: an unknown model or field, or a value that cannot be.
+        JobError: an unknown model or field, or a value that is not possible.
     """
     info = model_info(name)
     known = [field.name for field in fields(VideoMambaConfig)]
@@ -169,7 +169,7 @@ def resolve_config(
 
 
 def _check_values(name: str, config: VideoMambaConfig) -> None:
-    """Whole numbers, positive, and at least one patch and one tubelet."""
+    """Check that values are whole and in range, and that one patch and one tubelet fit."""
     for field in fields(config):
         value, least = getattr(config, field.name), int(field.name not in MAY_BE_ZERO)
         if field.name == "num_frames" and value is None:
@@ -221,7 +221,9 @@ def expanded_order(depth: int, count: int) -> list[int]:
 
 
 def own_config(info: ModelInfo) -> VideoMambaConfig | None:
-    """A model's configuration where the user says nothing; None for one that is not here."""
+    """Return a model's configuration without user options; None if its weights are not
+    installed.
+    """
     if info.weights is None:
         return info.config
     try:
@@ -231,7 +233,7 @@ def own_config(info: ModelInfo) -> VideoMambaConfig | None:
 
 
 def num_parameters(config: VideoMambaConfig) -> int:
-    """Parameters of the whole model, head included."""
+    """Count the parameters of the whole model, head included."""
     D, E, R, N = config.embed_dim, config.inner_dim, config.dt_rank, config.states
     time = 1 if config.num_frames is None else config.tubelet_size
     patch = (config.channels * time * config.patch_size**2 + 1) * D
@@ -245,14 +247,14 @@ def num_parameters(config: VideoMambaConfig) -> int:
 def clip_gflops(
     model: str | VideoMambaConfig, num_frames: int | None = None, size: int | None = None
 ) -> float:
-    """Work of one clip's forward pass, 10^9 operations; a multiply-add counts two.
+    """Compute the work of one clip's forward pass in 10^9 operations; a multiply-add counts two.
 
-    The papers' tables count a multiply-add once, and leave out the scan: they say about
-    half of this.
+    The papers' tables count a multiply-add once and leave out the scan, so their figures are about
+    half as large.
 
     Args:
         model: a name of `MODELS`, or a configuration.
-        num_frames, size: in place of the configuration's own.
+        num_frames, size: replace the configuration's own values.
     """
     config = model_info(model).config if isinstance(model, str) else model
     if num_frames is not None:

@@ -22,16 +22,16 @@ from vfeat.models.s4 import S4Layer
 from vfeat.models.step_mask import Presence, evened, pooled, zero_missing
 from vfeat.models.vis4mer_config import Vis4merConfig
 
-BLOCK_STEPS = 4096  # steps at once of what has no memory, in evaluation; even
+BLOCK_STEPS = 4096  # steps that stepwise parts process at once in evaluation; even
 
 
 class ViS4mer(nn.Module):
-    """(B, L, d_input) to logits (B, d_output), for any L.
+    """Classifier of feature sequences: (B, L, d_input) to logits (B, d_output), for any L.
 
-    A mask says which steps are there. A missing step is absent, not a zero feature: it
-    puts nothing into any S4 layer (time passes and the states decay), a pooled pair is
-    the mean of its steps that are there, and so is the last mean over time. Steps after a
-    row's last one are not part of it, so a video has the same logits alone and padded.
+    A mask marks the present steps. A missing step is absent, not a zero feature: it puts nothing
+    into any S4 layer (time passes and the states decay), and a pooled pair is the mean of its
+    present steps, as is the last mean over time. Steps after a row's last one are padding, so a
+    video has the same logits alone and padded.
     """
 
     def __init__(self, config: Vis4merConfig) -> None:
@@ -50,20 +50,23 @@ class ViS4mer(nn.Module):
         self.decoder = nn.Linear(width, config.d_output)
 
     def forward(self, sequence_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Logits (B, K).
+        """Return logits (B, K).
 
         Args:
-            sequence_BLD: features in any floating dtype; what stands at missing steps has
-                no effect, NaN included.
-            mask_BL: bool, true where a step is there; None when all are.
+            sequence_BLD: features in any floating dtype; values at missing steps have no effect,
+                NaN included.
+            mask_BL: bool, true where a step is present; None when all are.
 
         Raises:
-            JobError: shapes that do not fit, or a row without a step.
+            JobError: shapes that do not fit, or a row without a present step.
         """
         return cast(Tensor, self.decoder(self.forward_features(sequence_BLD, mask_BL)))
 
     def forward_features(self, sequence_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """The mean over time of the last layer, (B, d_model / 2^n_layers)."""
+        """Return the mean over time of the last layer, (B, d_model / 2^n_layers).
+
+        Args and errors are those of `forward`.
+        """
         self._check(sequence_BLD, mask_BL)
         present = None if mask_BL is None else Presence.of(mask_BL)
         x_BLD = sequence_BLD.to(self.decoder.weight.dtype)
@@ -78,7 +81,13 @@ class ViS4mer(nn.Module):
     def parameter_groups(
         self, lr: float, s4_lr: float, weight_decay: float
     ) -> list[dict[str, Any]]:
-        """Groups for an optimizer: the state spaces learn at their own rate, undecayed."""
+        """Build the optimizer's groups: state spaces have their own rate and no weight decay.
+
+        Args:
+            lr: learning rate of all other parameters.
+            s4_lr: learning rate of the state spaces.
+            weight_decay: decay of all other parameters.
+        """
         own = {id(p) for layer in self.s4_layers for p in cast(S4Layer, layer).kernel.parameters()}
         trained = [p for p in self.parameters() if p.requires_grad]
         groups = [
@@ -92,14 +101,14 @@ class ViS4mer(nn.Module):
         return [group for group in groups if group["params"]]
 
     def clear_cache(self) -> None:
-        """Forget the kernels' spectra; they are made again when needed."""
+        """Drop the kernels' spectra; they are built again when needed."""
         for layer in self.s4_layers:
             cast(S4Layer, layer).spectra.clear()
 
     def _layer(
         self, index: int, x_BLD: Tensor, present: Presence | None
     ) -> tuple[Tensor, Presence | None]:
-        """Norm, S4, residual, pooling by two, linear to half the width, GELU."""
+        """Apply norm, S4, residual, pooling by two, linear to half the width, and GELU."""
         layer = cast(S4Layer, self.s4_layers[index])
         norm, linear = self.norms[index], cast(nn.Linear, self.linears[index])
         prenorm, masked = self.config.prenorm, present is not None
@@ -128,7 +137,7 @@ class ViS4mer(nn.Module):
         return zero_missing(x_BLD, present.mask_BL), present
 
     def _check(self, sequence_BLD: Tensor, mask_BL: Tensor | None) -> None:
-        """Shapes, in words."""
+        """Raise unless the shapes fit."""
         shape, width = tuple(sequence_BLD.shape), self.config.d_input
         if len(shape) != 3 or shape[1] < 1 or shape[2] != width:
             raise JobError(
@@ -145,10 +154,10 @@ class ViS4mer(nn.Module):
 
 
 def _by_blocks(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """A function of single steps or pairs, over all of them.
+    """Apply a function of single steps or pairs to the whole sequence.
 
-    Without gradients it runs a block of time at a time, so that what it makes on the way
-    is small beside the sequence.
+    Without gradients it runs one block of time at a time, so that intermediate results are small
+    beside the sequence.
     """
     length = tensors[0].shape[1]
     if torch.is_grad_enabled() or length <= BLOCK_STEPS:

@@ -1,4 +1,4 @@
-"""The models of stage two, which read feature sequences: names and options, without torch."""
+"""Configuration of stage two's models, which read feature sequences; imports no torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ KERNELS: tuple[Kernel, ...] = get_args(Kernel)
 
 @dataclass(frozen=True)
 class Vis4merConfig:
-    """What a ViS4mer is built from; the fields are the keys of `create_model("vis4mer")`.
+    """Configuration of a ViS4mer; the fields are the keys of `create_model("vis4mer")`.
 
     Attributes:
         d_input: width of a feature; 1024 is that of ViT-L's tokens.
         l_max: steps that the S4 kernels are made for; longer sequences double them.
-        d_output: classes, or 1 for a regression.
-        d_model: width of the first layer; the input is projected unless it has it already.
-        n_layers: each halves the steps and the width.
-        dropout: share of channels dropped in training.
+        d_output: number of classes, or 1 for a regression.
+        d_model: width of the first layer; the input is projected if it has another width.
+        n_layers: number of layers; each halves the steps and the width.
+        dropout: share of channels dropped in training, in [0, 1).
         prenorm: normalise before S4, not after the residual.
         kernel: `nplr`, the published S4, or `s4d`, diagonal state spaces.
     """
@@ -45,14 +45,14 @@ NEEDED = ("d_input", "l_max", "d_output")
 def resolve_head(
     config: Mapping[str, Any], stored: Mapping[str, Any] | None = None
 ) -> Vis4merConfig:
-    """The full configuration: what the user says, then the weights' own, then the defaults.
+    """Return the full configuration: the user's values, then the weights' own, then the defaults.
 
     Args:
         config: the user's values, by field of `Vis4merConfig`.
-        stored: the configuration beside the weights, where they have one.
+        stored: the configuration stored beside the weights, if any.
 
     Raises:
-        JobError: an unknown or missing field, or a value that cannot be.
+        JobError: an unknown or missing field, or a value that is not possible.
     """
     known = [field.name for field in fields(Vis4merConfig)]
     for key in config:

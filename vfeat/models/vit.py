@@ -1,7 +1,7 @@
-"""Frame-wise vision transformers of the transformers library: what planning must know.
+"""Frame-wise vision transformers of the transformers library: the facts that planning needs.
 
-Neither torch nor transformers is loaded here; `vit_model.py` runs the network. `--model
-vit:FOLDER` or `vit:owner/repo` names a checkpoint as the library saves it.
+Neither torch nor transformers is loaded here; `vit_model.py` runs the network. `--model vit:FOLDER`
+or `vit:owner/repo` names a checkpoint as the library saves it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ PREFIX = f"{VIT}:"
 
 @dataclass(frozen=True)
 class Kind:
-    """One architecture of the library.
+    """Token layout of one architecture of the library.
 
     Attributes:
         class_tokens: tokens before the patches; the first is the class token.
-        registers: further tokens before the patches, where the configuration is silent.
-        patch_size: pixels, where the configuration is silent.
+        registers: further tokens before the patches, if the configuration has no such field.
+        patch_size: pixels, if the configuration has no such field.
     """
 
     class_tokens: int = 1
@@ -32,7 +32,7 @@ class Kind:
     patch_size: int = 16
 
 
-# By `model_type`. Each is run by the tests; a network that is not here is refused.
+# By `model_type`. The tests run each of them; a network that is not listed is refused.
 KINDS = {
     "vit": Kind(),
     "deit": Kind(class_tokens=2),  # the second is the distillation token
@@ -55,14 +55,14 @@ class VitInfo:
     """A checkpoint as its JSON files describe it.
 
     Attributes:
-        files: where it lies.
+        files: the checkpoint's files.
         width: D of a token.
         depth: number of layers.
         patch_size: side of a patch, pixels.
         image_size: side that the position embeddings were made for, pixels.
         leading: tokens before the patches: class, distillation, registers.
-        has_class_token: whether the first of them is a class token.
-        has_head: whether it was saved with a classification head.
+        has_class_token: the first of them is a class token.
+        has_head: the checkpoint was saved with a classification head.
         size: side of the pictures it was trained on, pixels.
         mean, std: per channel, on values in [0, 1].
     """
@@ -80,21 +80,21 @@ class VitInfo:
     std: Triple
 
     def tokens(self, size: int) -> int:
-        """Tokens of one frame of that side: class token, registers and patches."""
+        """Count the tokens of a frame of `size` pixels: class token, registers and patches."""
         return self.leading + (size // self.patch_size) ** 2
 
 
 def is_vit(model: str) -> bool:
-    """Whether `--model` names a checkpoint of the transformers library."""
+    """Return whether `--model` names a checkpoint of the transformers library."""
     return model.startswith(PREFIX)
 
 
 def read_vit(name: str) -> VitInfo:
-    """What the JSON files of `vit:<name>` say.
+    """Read what the JSON files of `vit:<name>` describe.
 
     Raises:
-        JobError: not a network that cuts frames into patches, or values that cannot be.
-        EnvironmentMissing: nothing there; see `find_vit`.
+        JobError: the network does not cut frames into patches, or a value is not possible.
+        EnvironmentMissing: the checkpoint was not found; see `find_vit`.
     """
     files = find_vit(name)
     outer = files.config()
@@ -134,7 +134,7 @@ def _whole(name: str, config: dict[str, Any], key: str, default: int) -> int:
 
 
 def _trained_size(name: str, pixels: dict[str, Any], image_size: int) -> int:
-    """Side of the square that reaches the network: the crop where there is one."""
+    """Return the side of the square that reaches the network: the crop if there is one."""
     cropped = pixels.get("do_center_crop") and pixels.get("crop_size")
     size = cropped or pixels.get("size") or image_size
     if isinstance(size, dict):
@@ -149,7 +149,7 @@ def _trained_size(name: str, pixels: dict[str, Any], image_size: int) -> int:
 
 
 def _normalisation(name: str, pixels: dict[str, Any]) -> tuple[Triple, Triple]:
-    """Mean and deviation on values in [0, 1], whatever range the checkpoint scales to."""
+    """Return mean and deviation on values in [0, 1], whatever range the checkpoint scales to."""
     mean: Any = (0.0, 0.0, 0.0)
     std: Any = (1.0, 1.0, 1.0)
     if pixels.get("do_normalize", True):

@@ -1,7 +1,7 @@
-"""What a vision transformer's class token looks at.
+"""Attention of a vision transformer's class token to the patches.
 
-Shape legend: F frames, C colours, S side in pixels, M tokens of a frame, P its patches, D width,
-A heads.
+Shape legend: F frames, C colours, S side in pixels, M tokens of a frame, P its patches, D width, A
+heads.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class ClassAttention:
     """Tokens of the last layer with the attention that led to its class token.
 
     Args:
-        model: its attention is switched to the library's plain implementation, which alone
-            keeps the weights.
+        model: the network; its attention is switched to the library's plain implementation, the
+            only one that returns the weights.
 
     Raises:
-        JobError: a network without class token, or one that does not give its attention.
+        JobError: the network has no class token, or does not return its attention.
     """
 
     def __init__(self, model: FrameTransformer, size: int) -> None:
@@ -43,7 +43,9 @@ class ClassAttention:
             )
 
     def __call__(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor]:
-        """Every token (F, M, D), and the mean over heads of the attention to patches (F, P)."""
+        """Return every token (F, M, D), and the mean over heads of the attention to patches
+        (F, P).
+        """
         output = self._run(frames_FCSS)
         attention_FAMM: Tensor = output.attentions[-1]
         return output[0], attention_FAMM.mean(1)[:, 0, self.model.info.leading :]

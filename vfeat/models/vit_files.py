@@ -1,4 +1,4 @@
-"""Where a checkpoint of the transformers library lies: a folder, or the hub; without torch."""
+"""Files of a checkpoint of the transformers library, in a folder or on the hub; without torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vfeat.models.weights import CONFIG_FILE, READ_BYTES, TENSORS_FILE, parse_co
 
 HUB_NAME = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?:@([\w./-]+))?")
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-# What the library loads, in its order of preference; an index names the parts of large weights.
+# Files that the library loads, in its order of preference; an index lists parts of large weights.
 TENSOR_FILES = (
     TENSORS_FILE,
     f"{TENSORS_FILE}.index.json",
@@ -30,11 +30,11 @@ class VitFiles:
 
     Attributes:
         name: as the user gave it, for messages.
-        source: what `from_pretrained` is told: an absolute folder, or owner/repo.
+        source: argument of `from_pretrained`: an absolute folder, or owner/repo.
         revision: the commit on the hub; None for a folder.
-        names: the files that are there.
-        hashes: (file, SHA-256) of those that the hub hashed itself.
-        fetch: the local path of a file; on the hub it is downloaded.
+        names: names of the files that exist.
+        hashes: (file, SHA-256) of those whose hash the hub provides.
+        fetch: returns the local path of a file; downloads it from the hub if needed.
     """
 
     name: str
@@ -50,20 +50,20 @@ class VitFiles:
         return self.source if self.revision is None else f"{self.source}@{self.revision}"
 
     def read(self, file: str) -> dict[str, Any]:
-        """The object in a JSON file."""
+        """Read the object in a JSON file."""
         path = self._path(file)
         with open(path, "rb") as opened:
             return parse_config(path, opened.read())
 
     def config(self) -> dict[str, Any]:
-        """`config.json`."""
+        """Read `config.json`."""
         return self.read(CONFIG_FILE)
 
     def preprocessor(self) -> dict[str, Any]:
-        """How pixels were prepared in training.
+        """Read the preparation of pixels in training.
 
         Raises:
-            EnvironmentMissing: the checkpoint does not say.
+            EnvironmentMissing: the checkpoint has no preprocessor file.
         """
         for file in PREPROCESSOR_FILES:
             if file in self.names:
@@ -71,12 +71,16 @@ class VitFiles:
                 inner = found.get("image_processor", found)
                 return inner if isinstance(inner, dict) else found
         raise EnvironmentMissing(
-            f"vit:{self.name} has no {PREPROCESSOR_FILES[0]}, which says the mean, the standard "
+            f"vit:{self.name} has no {PREPROCESSOR_FILES[0]}, which holds the mean, the standard "
             "deviation and the size of its pictures; put the one it was trained with beside it"
         )
 
     def tensors(self) -> tuple[str, ...]:
-        """The files with the weights, an index first."""
+        """List the files with the weights, an index first.
+
+        Raises:
+            EnvironmentMissing: there are none.
+        """
         for file in TENSOR_FILES:
             if file in self.names:
                 parts = self._parts(file) if file.endswith(".index.json") else []
@@ -86,7 +90,9 @@ class VitFiles:
         )
 
     def digest(self) -> str:
-        """`sha256:<hex>` over configuration and weights, the same for a folder and the hub."""
+        """Compute `sha256:<hex>` over configuration and weights, the same for a folder and
+        the hub.
+        """
         total = hashlib.sha256()
         for file in (CONFIG_FILE, *self.tensors()):
             total.update(f"{file} {self._sha256(file)}\n".encode())
@@ -115,10 +121,11 @@ class VitFiles:
 
 
 def find_vit(name: str) -> VitFiles:
-    """The files of `vit:<name>`: a folder that exists, or a repository of the hub.
+    """Find the files of `vit:<name>`: a folder that exists, or a repository of the hub.
 
     Raises:
-        EnvironmentMissing: neither, the hub cannot be reached, or huggingface_hub is missing.
+        EnvironmentMissing: neither exists, the hub cannot be reached, or huggingface_hub is
+            missing.
     """
     folder = os.path.abspath(os.path.expanduser(name))
     if os.path.isdir(folder):
@@ -138,7 +145,7 @@ def _in_folder(name: str, folder: str) -> VitFiles:
 
 @lru_cache(maxsize=8)  # planning asks several times; a command asks the hub once
 def _on_hub(name: str) -> VitFiles:
-    """What the hub says of a repository, or what its local cache holds."""
+    """List a repository's files from the hub, or from its local cache."""
     try:
         from huggingface_hub import HfApi, hf_hub_download
     except ImportError as error:
@@ -165,7 +172,7 @@ def _on_hub(name: str) -> VitFiles:
 
 
 def _in_cache(name: str, problem: Exception) -> VitFiles:
-    """A snapshot that was downloaded before, when the hub does not answer."""
+    """Use a snapshot that was downloaded before, if the hub does not answer."""
     from huggingface_hub import snapshot_download
 
     repo, _, revision = name.partition("@")

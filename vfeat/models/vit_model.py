@@ -18,11 +18,11 @@ from vfeat.models.vit import VitInfo, read_vit
 
 
 class FrameTransformer(nn.Module):
-    """The library's network, whichever it is, as tokens and class scores.
+    """Any supported network of the library, as a function from frames to tokens and class scores.
 
     Args:
-        info: what its files say.
-        network: the library's model, with its head where it has one.
+        info: description of its checkpoint.
+        network: the library's model, with its head if it has one.
         size: side of the frames, pixels.
     """
 
@@ -43,7 +43,9 @@ class FrameTransformer(nn.Module):
         return tuple(str(names[index]) for index in sorted(names))
 
     def forward(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Every token of the last layer, FND, and logits FK where there is a head."""
+        """Return every token of the last layer (F, N, D), and logits (F, K) or None without a
+        head.
+        """
         if not self.info.has_head:
             return self.network(pixel_values=frames_FCSS, **self.options)[0], None
         seen: list[Tensor] = []
@@ -57,14 +59,15 @@ class FrameTransformer(nn.Module):
 
 
 def load_vit(name: str, size: int | None = None) -> FrameTransformer:
-    """The network of `vit:<name>` in evaluation mode, on the CPU, in float32.
+    """Load the network of `vit:<name>` in evaluation mode, on the CPU, in float32.
 
     Args:
+        name: a folder, or owner/repo on the hub.
         size: side of the frames, pixels; None for the checkpoint's own.
 
     Raises:
-        EnvironmentMissing: transformers is not installed, or the weights cannot be had.
-        JobError: weights that are not whole, or a size that the network cannot take.
+        EnvironmentMissing: transformers is not installed, or the weights cannot be found.
+        JobError: the weights are incomplete, or the network cannot take frames of that size.
     """
     info = read_vit(name)
     side = info.size if size is None else size
@@ -74,7 +77,7 @@ def load_vit(name: str, size: int | None = None) -> FrameTransformer:
 
 
 def _pretrained(info: VitInfo) -> nn.Module:
-    """The library's network with its weights, or a sentence."""
+    """Load the library's network with its weights; turn failures into vfeat's errors."""
     name = info.files.name
     try:
         network, report = _from_library(info)
@@ -96,7 +99,7 @@ def _pretrained(info: VitInfo) -> nn.Module:
 
 
 def _from_library(info: VitInfo) -> tuple[nn.Module, dict[str, Any]]:
-    """The library's loader without its progress bars, and its report of what was missing."""
+    """Run the library's loader without progress bars; return its report of missing keys too."""
     import transformers
     from transformers.utils import logging
 
@@ -119,7 +122,7 @@ def _from_library(info: VitInfo) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _check_whole(info: VitInfo, report: dict[str, Any]) -> None:
-    """Nothing that decides a token may be left at random values; the pooler decides none."""
+    """Raise if a tensor that affects the tokens would stay random; the pooler affects none."""
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     missing += [str(key) for key in report.get("mismatched_keys", ())]
     if missing:
@@ -130,21 +133,23 @@ def _check_whole(info: VitInfo, report: dict[str, Any]) -> None:
 
 
 def _trunk(network: Any, has_head: bool) -> nn.Module:
-    """The part whose output begins with the tokens of the last layer."""
+    """Return the part whose output begins with the tokens of the last layer."""
     base = network.base_model if has_head else network
     trunk: nn.Module = base if base is not network else getattr(network, "vision_model", network)
     return trunk
 
 
 def _position_options(network: nn.Module, info: VitInfo, size: int) -> dict[str, bool]:
-    """Frames of another size need the position embeddings resized; some do so unasked."""
+    """Request resized position embeddings for frames of another size, if the network has the
+    option.
+    """
     takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
     return {"interpolate_pos_encoding": True} if takes and size != info.image_size else {}
 
 
 @torch.inference_mode()
 def _check_tokens(model: FrameTransformer, size: int) -> None:
-    """One frame, so that planning's count of tokens and the network's agree."""
+    """Run one frame, so that planning's count of tokens and the network's are sure to agree."""
     name, expected = model.info.files.name, (model.info.tokens(size), model.info.width)
     try:
         tokens_FND, _ = model(torch.zeros(1, 3, size, size))

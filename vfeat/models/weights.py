@@ -32,19 +32,19 @@ LABELS_FILE = "labels.json"
 TRAIN_FILE = "train.json"
 HUB = "hf://"
 READ_BYTES = 1 << 20
-# What training scripts put around a state dict and before its names.
+# Wrappers that training scripts put around a state dict, and prefixes before its names.
 WRAPPERS = ("model", "module", "state_dict")
 PREFIXES = ("module.", "backbone.", "encoder.")
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """What lies at a weights URI, read whole.
+    """The files at a weights URI, read whole.
 
     Attributes:
         uri: as the user gave it, for messages.
-        content: the tensors' file.
-        config: `config.json` of a folder of ours; None for a single file.
+        content: content of the tensors' file.
+        config: `config.json` of a vfeat model folder; None for a single file.
     """
 
     uri: str
@@ -53,17 +53,16 @@ class StoredWeights:
 
     @property
     def is_safetensors(self) -> bool:
-        """By content, so that a wrong suffix does no harm: a length, then JSON."""
+        """True if the content is safetensors: a length, then JSON; the suffix may be wrong."""
         return self.content[8:9] == b"{"
 
 
 def weights_digest(uri: str) -> str:
-    """What identifies the weights in a recipe: `sha256:<hex>` or `random:<seed>`.
+    """Return what identifies the weights in a recipe: `sha256:<hex>` or `random:<seed>`.
 
     Raises:
-        EnvironmentMissing: nothing there, or a package to reach it is not installed.
-        StorageError: it is there and cannot be read.
-        JobError: the URI cannot be understood.
+        EnvironmentMissing: the weights do not exist, or the hub cannot be reached.
+        StorageError: the weights cannot be read.
     """
     if uri == RANDOM:
         return f"{RANDOM}:{RANDOM_SEED}"
@@ -76,7 +75,7 @@ def weights_digest(uri: str) -> str:
 
 
 def read_weights(uri: str) -> StoredWeights:
-    """Everything at a URI; raises as `weights_digest` does."""
+    """Read everything at a URI; raises as `weights_digest`."""
     *configs, tensors = _files(uri)
     config = None
     for path in configs:
@@ -88,7 +87,7 @@ def read_weights(uri: str) -> StoredWeights:
 
 @contextmanager
 def open_tensors(uri: str) -> Iterator[BinaryIO]:
-    """The file of the tensors, to seek in; raises as `weights_digest` does."""
+    """Open the file of the tensors for seeking; raises as `weights_digest`."""
     with _open(uri, _files(uri)[-1]) as file:
         yield file
 
@@ -108,7 +107,15 @@ def find_weights(uri: str | None) -> None:
 
 
 def parse_config(path: str, content: bytes) -> dict[str, Any]:
-    """The object in a `config.json`."""
+    """Parse the JSON object in a `config.json`.
+
+    Args:
+        path: for messages.
+        content: the file's bytes.
+
+    Raises:
+        JobError: not JSON, or not an object.
+    """
     try:
         config = json.loads(content)
     except ValueError as error:
@@ -119,7 +126,7 @@ def parse_config(path: str, content: bytes) -> dict[str, Any]:
 
 
 def _files(uri: str) -> list[str]:
-    """The files that make up the weights, the tensors last."""
+    """List the files that make up the weights, the tensors last."""
     if uri.startswith(HUB):
         return [_from_hub(uri)]
     place = open_box(uri)
@@ -130,7 +137,7 @@ def _files(uri: str) -> list[str]:
 
 
 def _is_folder(uri: str) -> bool:
-    """A local folder, or a remote prefix without a suffix under which a model lies."""
+    """Return whether it is a local folder, or a remote prefix without suffix that holds a model."""
     if is_local(uri):
         return os.path.isdir(local_path(uri))
     if "." in uri.rstrip("/").rpartition("/")[2]:
@@ -144,7 +151,7 @@ def _is_folder(uri: str) -> bool:
 
 @contextmanager
 def _open(uri: str, path: str) -> Iterator[BinaryIO]:
-    """A file of the weights; a missing one is told in the user's words."""
+    """Open a file of the weights; report a missing one with the URI that the user gave."""
     try:
         with open_source(path) as file:
             yield file
@@ -179,7 +186,7 @@ def _from_hub(uri: str) -> str:
 
 
 def stored_config(uri: str) -> dict[str, Any] | None:
-    """The `config.json` beside the weights in a folder of ours; None for anything else."""
+    """Read the `config.json` of a vfeat model folder; None for anything else."""
     if uri == RANDOM or uri.startswith(HUB):
         return None
     *configs, _ = _files(uri)
@@ -190,7 +197,7 @@ def stored_config(uri: str) -> dict[str, Any] | None:
 
 
 def read_beside(uri: str, name: str) -> bytes | None:
-    """A further file of a folder of ours; None where it has none, and for anything else."""
+    """Read a further file of a vfeat model folder; None if it has none, and for anything else."""
     if uri == RANDOM or uri.startswith(HUB):
         return None
     folder = open_box(uri)

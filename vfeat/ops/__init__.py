@@ -1,4 +1,4 @@
-"""The only door to the kernels; which back-end runs is decided here."""
+"""The only entry to the kernels; the back-end is chosen here."""
 
 from vfeat.kernels.weights import DirectionWeights
 from vfeat.ops.backend import Backend

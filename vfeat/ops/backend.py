@@ -1,4 +1,4 @@
-"""What a kernel back-end provides, and the one that always runs."""
+"""Interface of a kernel back-end, and the one that always runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """What `VFEAT_KERNEL` calls it."""
+        """Value of `VFEAT_KERNEL` that selects it."""
         ...
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """A sentence on what keeps it from running there; None when it runs."""
+        """Return a sentence on why it cannot run there; None when it can."""
         ...
 
     def selective_scan(
@@ -41,29 +41,29 @@ class Backend(Protocol):
         delta_softplus: bool,
         reverse: bool,
     ) -> tuple[Tensor, Tensor]:
-        """y_BEL in the dtype of u, and the last state (B, E, N)."""
+        """Return y_BEL in the dtype of u, and the last state (B, E, N)."""
         ...
 
     def causal_conv1d(
         self, x_BEL: Tensor, weight_EW: Tensor, bias_E: Tensor | None, silu: bool, reverse: bool
     ) -> Tensor:
-        """y_BEL in the dtype of x."""
+        """Return y_BEL in the dtype of x."""
         ...
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """x W^T + b over the last dimension, in the dtype of x."""
+        """Return x W^T + b over the last dimension, in the dtype of x."""
         ...
 
     def bidirectional_mamba(
         self, xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
     ) -> Tensor:
-        """y_BLE in the dtype of xz, before out_proj."""
+        """Return y_BLE in the dtype of xz, before out_proj."""
         ...
 
     def add_rms_norm(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
     ) -> tuple[Tensor, Tensor]:
-        """The normalised sum in the dtype of the weight, and the sum, float32 or float64."""
+        """Return the normalised sum in the dtype of the weight, and the sum, float32 or float64."""
         ...
 
 
@@ -78,5 +78,5 @@ class TorchBackend:
     add_rms_norm = staticmethod(reference.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """Nothing can keep it from running."""
+        """Return None: it runs everywhere."""
         return None

@@ -1,4 +1,4 @@
-"""The C++ back-end of CPU tensors."""
+"""The C++ back-end for CPU tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class CpuBackend:
     add_rms_norm = staticmethod(cpu_norm.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """The device, the dtype, or the library that is not there."""
+        """Return a sentence on the wrong device or dtype, or on the missing library; None if it
+        runs.
+        """
         if device_type != "cpu":
             return "it runs on CPU tensors only."
         if dtype not in DTYPES:

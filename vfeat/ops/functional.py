@@ -1,4 +1,4 @@
-"""The operations models call: arguments checked, back-end chosen, then its result.
+"""The operations that models call: check the arguments, choose the back-end, call it.
 
 Shape suffixes: B batch, L tokens, E channels, N states, W conv taps, G groups.
 """
@@ -58,10 +58,10 @@ def selective_scan(
     *,
     reverse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Mamba's selective scan, with the semantics of mamba-ssm's `selective_scan_fn`.
+    """Run Mamba's selective scan, with the semantics of mamba-ssm's `selective_scan_fn`.
 
-    h[l] = exp(dt[l] A) h[l-1] + dt[l] B[l] u[l],  y[l] = C[l]·h[l] + D u[l], times
-    SiLU(z[l]) where z is given. The state is float32, or float64 for float64 inputs.
+    h[l] = exp(dt[l] A) h[l-1] + dt[l] B[l] u[l],  y[l] = C[l]·h[l] + D u[l], times SiLU(z[l]) where
+    z is given. The state is float32, or float64 for float64 inputs.
 
     Args:
         u, delta: (B, E, L); z the same. delta is in units of the time step.
@@ -70,8 +70,8 @@ def selective_scan(
         D, delta_bias: (E,).
         delta_softplus: dt = softplus(delta + delta_bias).
         return_last_state: also return the state (B, E, N) after the last step.
-        reverse: run from the last token to the first; the last state is then that of
-            the first token.
+        reverse: run from the last token to the first; the last state is then that of the first
+            token.
 
     Returns:
         y (B, E, L) in the dtype of u, and the last state when asked for.
@@ -93,14 +93,14 @@ def causal_conv1d(
     *,
     reverse: bool = False,
 ) -> Tensor:
-    """Depthwise causal convolution, with the semantics of `causal_conv1d_fn`.
+    """Convolve depthwise and causally, with the semantics of `causal_conv1d_fn`.
 
     Args:
         x: (B, E, L).
-        weight: (E, W); the last tap meets the current token.
+        weight: (E, W); the last tap multiplies the current token.
         bias: (E,).
         activation: `silu` (also spelled `swish`) or None.
-        reverse: see later tokens instead of earlier ones.
+        reverse: depend on later tokens instead of earlier ones.
 
     Returns:
         (B, E, L) in the dtype of x.
@@ -119,10 +119,12 @@ def causal_conv1d(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b over the last dimension, as `torch.nn.functional.linear`, in x's dtype.
+    """Compute x W^T + b over the last dimension, as `torch.nn.functional.linear`, in x's dtype.
 
     Args:
-        weight: outputs x inputs.
+        x: (..., inputs).
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
     """
     return choose(x.device.type, x.dtype).linear(x, weight, bias)
 
@@ -130,11 +132,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def bidirectional_mamba(
     xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
 ) -> Tensor:
-    """Everything between in_proj and out_proj of VideoMamba's block.
+    """Compute everything between in_proj and out_proj of VideoMamba's block.
 
-    x is convolved, projected and scanned once in each direction with that direction's
-    weights; the sum, not halved, is gated by SiLU(z). Token-major, as the two GEMMs
-    around it have it, so no back-end needs a transpose.
+    x is convolved, projected and scanned once in each direction with that direction's weights; the
+    sum, not halved, is gated by SiLU(z). The layout is token-major, as in the two GEMMs around it,
+    so that no back-end needs a transpose.
 
     Args:
         xz_BL2E: output of in_proj, x before z along the last dimension.
@@ -184,7 +186,7 @@ def _check_scan(
     z: Tensor | None,
     delta_bias: Tensor | None,
 ) -> None:
-    """The shapes of one scan, each against those before it."""
+    """Check the shapes of one scan, each against those before it."""
     _check("u", u, (None, None, None))
     batch, channels, length = u.shape
     _check("A", A, (channels, None))
@@ -216,7 +218,7 @@ def _check_input(name: str, tensor: Tensor, u: Tensor, A: Tensor) -> int:
 
 
 def _check_direction(direction: str, weights: DirectionWeights, channels: int) -> None:
-    """The shapes of one direction's weights."""
+    """Check the shapes of one direction's weights."""
     rank, states = weights.rank, weights.states
     expected: dict[str, tuple[int | None, ...]] = {
         "conv_weight_EW": (channels, None),

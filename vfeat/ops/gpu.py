@@ -1,4 +1,4 @@
-"""The back-ends of NVIDIA GPUs: our own kernels in Triton, and the package mamba-ssm."""
+"""The back-ends for NVIDIA GPUs: our own kernels in Triton, and the package mamba-ssm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TritonBackend:
     linear = staticmethod(F.linear)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """No GPU, no triton, or another dtype."""
+        """Return a sentence if there is no GPU, no triton, or another dtype; None if it runs."""
         return availability.why_not(device_type, dtype)
 
     def selective_scan(
@@ -36,7 +36,7 @@ class TritonBackend:
         delta_softplus: bool,
         reverse: bool,
     ) -> tuple[Tensor, Tensor]:
-        """See `Backend`."""
+        """Run the fused scan; see `Backend`."""
         from vfeat.kernels.gpu import block
 
         return block.selective_scan(
@@ -46,7 +46,7 @@ class TritonBackend:
     def bidirectional_mamba(
         self, xz_BL2E: Tensor, forward: DirectionWeights, backward: DirectionWeights
     ) -> Tensor:
-        """See `Backend`."""
+        """Run the fused block; see `Backend`."""
         from vfeat.kernels.gpu import block
 
         return block.bidirectional_mamba(xz_BL2E, forward, backward)
@@ -54,7 +54,7 @@ class TritonBackend:
     def add_rms_norm(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None, weight_D: Tensor, epsilon: float
     ) -> tuple[Tensor, Tensor]:
-        """See `Backend`."""
+        """Run the fused norm; see `Backend`."""
         from vfeat.kernels.gpu import norm
 
         return norm.add_rms_norm(hidden_BLD, residual_BLD, weight_D, epsilon)
@@ -71,5 +71,5 @@ class MambaSsmBackend:
     add_rms_norm = staticmethod(reference.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """The missing package, or another device or dtype."""
+        """Return a sentence on the missing package, device or dtype; None if it runs."""
         return mamba_ssm_ops.why_not(device_type, dtype)

@@ -1,4 +1,4 @@
-"""CUDA graphs of a whole pass, behind the same door as the kernels in it."""
+"""CUDA graphs of a whole forward pass, exported beside the kernels that it contains."""
 
 from vfeat.kernels.gpu.graphs import Graphed, GraphWarning, wanted
 

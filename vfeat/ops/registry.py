@@ -1,4 +1,4 @@
-"""Which back-end runs: the best that can, or the one that VFEAT_KERNEL names."""
+"""Choice of the back-end: the best that can run, or the one that VFEAT_KERNEL names."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class BackendStatus(NamedTuple):
     """One line of `vfeat doctor`.
 
     Attributes:
-        name: what `VFEAT_KERNEL` calls it.
-        runs: whether it can run on this machine's best device, in float32.
-        reason: why it cannot; empty when it runs.
-        chosen: whether a model on that device would use it now.
+        name: value of `VFEAT_KERNEL` that selects it.
+        runs: it can run on this machine's best device, in float32.
+        reason: why it cannot run; empty when it can.
+        chosen: a model on that device would use it now.
     """
 
     name: str
@@ -40,7 +40,7 @@ def register(backend: Backend) -> None:
 
 
 def choose(device_type: str, dtype: torch.dtype = torch.float32) -> Backend:
-    """The back-end for tensors of this device and dtype.
+    """Return the back-end for tensors of this device and dtype.
 
     Raises:
         EnvironmentMissing: `VFEAT_KERNEL` names one that does not exist or cannot run.
@@ -52,7 +52,7 @@ def choose(device_type: str, dtype: torch.dtype = torch.float32) -> Backend:
 
 
 def _forced(wanted: str, device_type: str, dtype: torch.dtype) -> Backend:
-    """The back-end of that name, and no other."""
+    """Return the back-end of that name; raise if it does not exist or cannot run."""
     backend = next((b for b in _backends if b.name == wanted), None)
     if backend is None:
         raise EnvironmentMissing(
@@ -68,14 +68,14 @@ def _forced(wanted: str, device_type: str, dtype: torch.dtype) -> Backend:
 
 
 def _listing(device_type: str, dtype: torch.dtype) -> str:
-    """What the user may write instead."""
+    """List the back-ends and why each can or cannot run here."""
     reasons = {b.name: b.why_not(device_type, dtype) for b in _backends}
     lines = [f"{name} ({reason or 'runs'})" for name, reason in reasons.items()]
     return f"Back-ends here: {', '.join(lines)}. Unset {VARIABLE} to take the best that runs."
 
 
 def describe_backends() -> list[BackendStatus]:
-    """Every back-end, best first; never raises, even where VFEAT_KERNEL is wrong."""
+    """Describe every back-end, best first; never raises, even if VFEAT_KERNEL is wrong."""
     device_type = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = choose(device_type).name

@@ -1,8 +1,8 @@
-"""A trained head: what it tells apart, and which features it may read.
+"""A trained head: its classes, and the features that it may read.
 
-A head is a folder: `head.json` (this file's dataclass), `config.json` and `model.safetensors`
-(the network), `metrics.json` and `curves.png`. A folder of several heads holds `heads.json`,
-which names its sub-folders.
+A head is a folder: `head.json` (this file's dataclass), `config.json` and `model.safetensors` (the
+network), `metrics.json` and `curves.png`. A folder of several heads holds `heads.json`, which names
+its sub-folders.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Head:
         task: name given at training, for people and for the output.
         kind: classification (softmax), multilabel (a sigmoid for each class) or regression.
         classes: name of each logit; empty for regression.
-        recipe: of the features it was trained on.
-        width: D of those features.
+        recipe: recipe of the features it was trained on.
+        width: width D of those features.
         level: clip embeddings, or frame or patch tokens.
-        window_s, hop_s: it was trained on windows of this length, seconds, and is tested on
-            windows at every hop; None for whole videos.
+        window_s, hop_s: length and spacing of the windows it was trained on, seconds; None for
+            whole videos.
         centre, scale: regression only: value = logit * scale + centre.
     """
 
@@ -71,8 +71,8 @@ class Head:
         """Refuse features that this head was not made for.
 
         Raises:
-            JobError: another recipe, level or width, said field by field. What does not change
-                the vectors (labels and how they are found, further tokens kept) may differ.
+            JobError: another recipe, level or width, listed field by field. Fields that do not
+                change the vectors (labels and how they are found, further tokens kept) may differ.
         """
         mine, theirs = _vectors_only(self.recipe), _vectors_only(dataset.recipe)
         if mine.fingerprint != theirs.fingerprint:
@@ -91,7 +91,7 @@ class Head:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of `head.json`."""
+        """Return the fields of `head.json`."""
         return {
             "version": HEAD_VERSION,
             "task": self.task,
@@ -109,7 +109,7 @@ class Head:
 
 
 def load_head(uri: str) -> Head:
-    """Read a head's folder (local, any fsspec URI or `box:NAME`); the network is left where it is.
+    """Read a head's folder (local, any fsspec URI or `box:NAME`), without its network.
 
     Raises:
         JobError: there is no head at `uri`, or one of a later version.
@@ -144,22 +144,25 @@ def load_head(uri: str) -> Head:
 
 
 def load_heads(uri: str) -> tuple[Head, ...]:
-    """The head at `uri`, or all heads of a folder of several."""
+    """Load the head at `uri`, or all heads of a folder of several.
+
+    Raises:
+        JobError: as `load_head`, or the folder lists no heads.
+    """
     root = Root(open_box(uri))
     if root.exists(HEAD_FILE) or not root.exists(HEADS_FILE):
         return (load_head(uri),)
     names = _read_json(uri, HEADS_FILE).get("heads")
     if not names:
-        raise JobError(f"{root.url(HEADS_FILE)} names no heads; train them again")
+        raise JobError(f"{root.url(HEADS_FILE)} lists no heads; train them again")
     return tuple(load_head(f"{uri.rstrip('/')}/{name}") for name in names)
 
 
 def load_head_model(head: Head) -> ViS4mer:
-    """The network, in evaluation mode, float32, on the CPU.
+    """Load the network in evaluation mode, float32, on the CPU.
 
     Raises:
-        JobError: the tensors do not fit, or have another width or number of outputs than
-            `head.json` says.
+        JobError: the tensors do not fit, or width or number of outputs differ from `head.json`.
     """
     from vfeat.models import create_model
 
@@ -167,14 +170,14 @@ def load_head_model(head: Head) -> ViS4mer:
     found = (model.config.d_input, model.config.d_output)
     if found != (head.width, head.outputs):
         raise JobError(
-            f"Head {head.uri}: {HEAD_FILE} speaks of width {head.width} and {head.outputs} "
+            f"Head {head.uri}: {HEAD_FILE} has width {head.width} and {head.outputs} "
             f"outputs, the network beside it has {found[0]} and {found[1]}"
         )
     return model.eval()
 
 
 def _vectors_only(recipe: Recipe) -> Recipe:
-    """The recipe without what leaves the vectors as they are."""
+    """Return the recipe without the fields that do not change the vectors."""
     output = replace(recipe.output, tokens="none", top_k=0)
     return replace(recipe, output=output, labels=None, flips=())
 

@@ -1,7 +1,7 @@
-"""Reading one video's features back in order, as one array and a mask.
+"""Reader of one video's features, in order, as one array and a mask.
 
-Shape legend: L steps of the sequence, D width. A step is a clip, a frame step of a clip or a
-patch token, as asked.
+Shape legend: L steps of the sequence, D width. A step is a clip, a frame step of a clip or a patch
+token, depending on the level.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class FeatureSequence:
     """Features of a clip range of one video.
 
     Attributes:
-        values_LD: float32; zeros where nothing is.
-        mask_L: True where a step is there.
+        values_LD: float32; zeros at missing steps.
+        mask_L: True where a step is present.
         first_clip: clip of step 0.
-        steps_per_clip: steps of one clip; all of them are there or none.
+        steps_per_clip: steps of one clip; either all of them are present or none.
     """
 
     values_LD: npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ class SequenceReader:
     """Sequences of a features dataset at one level.
 
     Args:
-        dataset: what `vfeat.open` gives.
+        dataset: dataset that `vfeat.open` returned.
         level: `clip` embeddings, or the `frame` or `patch` tokens kept by `--tokens`.
 
     Raises:
@@ -78,17 +78,17 @@ class SequenceReader:
         self._held: tuple[str, int, pa.Table] | None = None
 
     def refs(self, *, with_damaged: bool = False) -> Iterator[SequenceRef]:
-        """Videos that have rows and wait for none, in plan order.
+        """Yield videos that have rows and wait for none, in plan order.
 
         Args:
-            with_damaged: a video whose file cannot be read is named too; `read` says then what
-                is wrong. Otherwise such a file is a StorageError.
+            with_damaged: also yield videos whose file cannot be read; `read` then raises the
+                reason. Otherwise such a file is a StorageError.
         """
         for state in plan_states(self._root, pass_damaged=with_damaged):
             yield from _settled(state)
 
     def width(self) -> int:
-        """D of the stored vectors.
+        """Return the width D of the stored vectors.
 
         Raises:
             JobError: nothing is committed yet.
@@ -96,7 +96,7 @@ class SequenceReader:
         return self._shape[1]
 
     def steps_per_clip(self) -> int:
-        """L of one clip: 1, its frame steps, or all its patch tokens."""
+        """Return the steps of one clip: 1, its frame steps, or all its patch tokens."""
         return self._shape[0]
 
     def read(
@@ -106,8 +106,12 @@ class SequenceReader:
 
         A step is a clip; in a video with long gaps, clips behind a fold have earlier steps.
 
+        Args:
+            ref: the video.
+            first_clip, last_clip: range of steps; `last_clip` None for the last one.
+
         Raises:
-            StorageError: a file is not there, or its bytes are not what was written.
+            StorageError: a file is missing, or its bytes are not those that were written.
         """
         last = ref.clips - 1 if last_clip is None else last_clip
         count, steps, width = last - first_clip + 1, self.steps_per_clip(), self.width()
@@ -131,7 +135,7 @@ class SequenceReader:
         )
 
     def _rows(self, ref: SequenceRef, key: str, first: int, rows: int) -> Iterator[pa.Table]:
-        """The video's rows of one file, one row group at a time."""
+        """Yield the video's rows of one file, one row group at a time."""
         file = self._file(key)
         if self._spans.get(ref.video_id) != (first, rows):
             raise StorageError(
@@ -148,7 +152,7 @@ class SequenceReader:
             start += size
 
     def _row_group(self, key: str, group: int) -> pa.Table:
-        """The last one is kept: neighbours in a file are read one after the other."""
+        """Read a row group; keep the last one, since neighbours in a file are read in sequence."""
         if self._held is None or self._held[:2] != (key, group):
             columns = ["clip_index", COLUMNS[self.level]]
             file = self._file(key)
@@ -173,7 +177,7 @@ class SequenceReader:
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
-        """What pyarrow says of damaged bytes, as a sentence."""
+        """Turn pyarrow's errors on damaged bytes into one sentence."""
         try:
             yield
         except (OSError, ValueError, KeyError) as error:
@@ -189,13 +193,13 @@ class SequenceReader:
         if self._open_file is not None:
             return self._open_file.schema
         for key in keys[:-1]:
-            with suppress(StorageError):  # all files have one schema: any readable one tells it
+            with suppress(StorageError):  # all files have one schema: any readable one will do
                 return self._file(key).schema
         return self._file(keys[-1]).schema
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
-        """Steps of a clip and their width: one for the dataset, so it is looked up once."""
+        """Steps of a clip and their width; one for the whole dataset, so it is looked up once."""
         kind = self._schema().field(COLUMNS[self.level]).type
         if self.level == "clip":
             return 1, int(kind.list_size)
@@ -211,7 +215,7 @@ def steps_of(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray
 
 
 def _settled(state: PlanState) -> Iterator[SequenceRef]:
-    """Videos of one plan whose every clip is a row, empty or failed, or in a damaged file."""
+    """Yield videos of one plan whose every clip is a row, empty or failed, or in a damaged file."""
     columns = state.units.select(["video_id", "uri", "probe"]).to_pylist()
     shown: set[str] = set()
     for unit in columns:

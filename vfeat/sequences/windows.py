@@ -10,9 +10,10 @@ from math import ceil
 
 @dataclass(frozen=True)
 class SequenceWindow:
-    """A stretch of one video: clips first..last, inclusive.
+    """A window of one video: clips first..last, inclusive.
 
     Attributes:
+        first_clip, last_clip: range of clip indices, inclusive.
         start_s, end_s: seconds from the first presented frame.
     """
 
@@ -23,17 +24,27 @@ class SequenceWindow:
 
 
 def whole(clips: int, stride_s: float, clip_s: float) -> SequenceWindow:
-    """The whole video as one window."""
+    """Return the whole video as one window.
+
+    Args:
+        clips: number of clips of the video.
+        stride_s, clip_s: clip grid of the recipe, seconds.
+    """
     return SequenceWindow(0, clips - 1, 0.0, (clips - 1) * stride_s + clip_s)
 
 
 def sliding(
     clips: int, stride_s: float, clip_s: float, window_s: float, hop_s: float
 ) -> Iterator[SequenceWindow]:
-    """Windows every `hop_s`; a window holds the clips that begin in it.
+    """Yield windows every `hop_s`; a window holds the clips that begin in it.
 
     The last one is the first that reaches the end of the video; a video shorter than a window
-    gives one window.
+    yields one window.
+
+    Args:
+        clips: number of clips of the video.
+        stride_s, clip_s: clip grid of the recipe, seconds.
+        window_s, hop_s: length and spacing of the windows, seconds.
     """
     stride, clip = Fraction(repr(stride_s)), Fraction(repr(clip_s))
     window, hop = Fraction(repr(window_s)), Fraction(repr(hop_s))

@@ -1,7 +1,7 @@
-"""Where bytes are: local disks, S3 and whatever else fsspec reaches; its only owner.
+"""Access to bytes on local disks, S3 and whatever else fsspec reaches; the only user of fsspec.
 
-Nothing here knows about videos. Importing it costs nothing: fsspec and s3fs are
-loaded at the first remote URI.
+Nothing here depends on videos. Importing it costs nothing: fsspec and s3fs are loaded at the first
+remote URI.
 """
 
 from vfeat.storage.failures import MissingObject

@@ -1,7 +1,7 @@
-"""What went wrong in a store: is it worth another try, and how to say it.
+"""Classification of store failures: whether to retry, and the message for the user.
 
-A failure is read from the HTTP answer behind it where there is one; the class of the
-exception alone says little (s3fs turns a refused condition into "invalid argument").
+A failure is read from the HTTP answer behind it if there is one; the class of the exception alone
+carries little (s3fs turns a refused condition into "invalid argument").
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class MissingObject(StorageError):
-    """The object asked for is not there; the store itself answered."""
+    """The object asked for does not exist; the store itself answered."""
 
 
 class FolderFound(StorageError):
@@ -71,11 +71,11 @@ class FolderFound(StorageError):
 
 
 class Unreachable(StorageError):
-    """The store itself did not answer; whether the object is there is open."""
+    """The store itself did not answer; whether the object exists is unknown."""
 
 
 class Answer(NamedTuple):
-    """What an S3 store answered: `status` as in HTTP, `code` as in its documents."""
+    """Answer of an S3 store: `status` as in HTTP, `code` as in its documents."""
 
     status: int
     code: str
@@ -83,7 +83,7 @@ class Answer(NamedTuple):
 
 
 def answer_of(error: BaseException) -> Answer | None:
-    """The HTTP answer behind an exception, None when no answer came."""
+    """Return the HTTP answer behind an exception, None when no answer came."""
     seen: BaseException | None = error
     while seen is not None:
         response = getattr(seen, "response", None)
@@ -96,18 +96,18 @@ def answer_of(error: BaseException) -> Answer | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """True when the same call may work a little later."""
+    """Return whether the same call may succeed a little later."""
     answer = answer_of(error)
     if answer is not None:
         return answer.status in _TRANSIENT_STATUS or answer.code in _TRANSIENT_CODES
     if isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO:
         return True
-    # ssl and DNS trouble arrives as botocore's ConnectionError, too
+    # SSL and DNS failures are botocore's ConnectionError, too.
     return any(c.__name__ in _TRANSIENT_CLASSES for c in type(error).__mro__)
 
 
 def is_bucket_missing(error: BaseException) -> bool:
-    """True when a store says that there is no such bucket."""
+    """Return whether a store answered that there is no such bucket."""
     answer = answer_of(error)
     if answer is not None:
         return answer.code == "NoSuchBucket"
@@ -115,12 +115,12 @@ def is_bucket_missing(error: BaseException) -> bool:
 
 
 def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> StorageError:
-    """One sentence for the person who must act.
+    """Turn a failure into one sentence for the person who must act.
 
     Args:
-        error: what a store, disk or client library raised.
-        uri: what was being read or written.
-        needed_bytes: size of what was being written, for a full disk.
+        error: exception of a store, disk or client library.
+        uri: object that was being read or written.
+        needed_bytes: size of the object being written, for the message of a full disk.
     """
     if isinstance(error, StorageError):
         return error
@@ -155,7 +155,7 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
 
 
 def _web_cause(error: BaseException, uri: str) -> BaseException:
-    """Return what happened on the way to a web server: fsspec hides it in FileNotFoundError."""
+    """Return the cause of a web server's failure, which fsspec hides in FileNotFoundError."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and cause is not None:
         modules = {c.__module__.partition(".")[0] for c in type(cause).__mro__}
@@ -165,7 +165,7 @@ def _web_cause(error: BaseException, uri: str) -> BaseException:
 
 
 def _unreached(error: BaseException) -> str | None:
-    """Return what kept a server from answering, in words, if it is one of the usual causes."""
+    """Return in words why a server did not answer, if it is one of the usual causes."""
     cause: BaseException | None = error
     while cause is not None:
         for kind, words in _UNREACHED.items():
@@ -176,7 +176,7 @@ def _unreached(error: BaseException) -> str | None:
 
 
 def endpoint() -> str:
-    """The S3 store that the environment names, as a person would write it."""
+    """Return the S3 store that the environment names, as a person would write it."""
     named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return named or "AWS S3 (no AWS_ENDPOINT_URL_S3 is set)"
 
@@ -225,7 +225,7 @@ def _line(error: BaseException) -> str:
 
 
 def is_expected(error: BaseException) -> bool:
-    """True for what stores and disks raise; the rest is a bug and must not be hidden."""
+    """Return whether it is an error that stores and disks raise; any other is a bug."""
     if isinstance(error, VfeatError):
         return False
     modules = {c.__module__.partition(".")[0] for c in type(error).__mro__}

@@ -1,7 +1,7 @@
 """Shell patterns over paths: `*`, `**`, `?` and `[...]`, part by part.
 
-A pattern that matches a folder takes everything below it, as the shell's expansion
-would. Names that begin with a dot match only a part that begins with one.
+A pattern that matches a folder matches everything below it, as the shell's expansion would. Names
+that begin with a dot match only a part that begins with one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _MAGIC = frozenset("*?[")
 
 
 def has_magic(text: str) -> bool:
-    """True when the text holds a character that means something in a pattern."""
+    """Return whether the text holds a character with a meaning in patterns."""
     return not _MAGIC.isdisjoint(text)
 
 
 def literal_parts(parts: Sequence[str]) -> int:
-    """How many leading parts are plain names; the last part never counts."""
+    """Count the leading parts that are plain names; the last part never counts."""
     plain = 0
     for part in parts[:-1]:
         if has_magic(part):
@@ -28,18 +28,18 @@ def literal_parts(parts: Sequence[str]) -> int:
 
 
 def literal_prefix(text: str) -> str:
-    """The text before its first magic character."""
+    """Return the text before its first magic character."""
     ends = [text.index(c) for c in _MAGIC if c in text]
     return text[: min(ends)] if ends else text
 
 
 def is_hidden(name: str) -> bool:
-    """True for dot-names."""
+    """Return whether the name begins with a dot."""
     return name.startswith(".")
 
 
 def matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """True when the path, or a folder above it, matches the whole pattern."""
+    """Return whether the path, or a folder above it, matches the whole pattern."""
     if not pattern:
         return not any(map(is_hidden, path))
     if pattern[0] == "**":
@@ -50,7 +50,7 @@ def matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
 
 
 def may_hold(pattern: Sequence[str], folder: Sequence[str]) -> bool:
-    """False when nothing below the folder can match: no need to look into it."""
+    """Return whether anything below the folder can match; if not, it need not be listed."""
     if not pattern or not folder or pattern[0] == "**":
         return True
     return _part(pattern[0], folder[0]) and may_hold(pattern[1:], folder[1:])

@@ -1,4 +1,4 @@
-"""What objects a source holds, one after the other, never all at once."""
+"""Listing of the objects of a source, streamed and never held at once."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from vfeat.storage.remote import connect, s3_pages
 from vfeat.storage.retry import patiently
 from vfeat.storage.uris import is_local, is_s3, is_web, local_path, local_uri, split_s3
 
-# a wrong address should be told soon; an outage in the middle may last longer
+# A wrong address should be reported soon; an outage in the middle may last longer.
 _FIRST_ANSWER_S = 15.0
-_WEB_ANSWER_S = 8.0  # a server that takes the connection may still say nothing
+_WEB_ANSWER_S = 8.0  # a server that accepts the connection may still not answer
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object as its listing shows it.
+    """An object as its listing describes it.
 
     Attributes:
         uri: absolute local path, or the full remote URI.
-        size_bytes: its size.
+        size_bytes: size of the object.
         etag: changes when the content does; size and mtime for a local file.
-        mtime_s: last change, seconds since 1970, where the store tells.
+        mtime_s: last change, seconds since 1970; None if the store does not give it.
     """
 
     uri: str
@@ -45,15 +45,15 @@ class Listed:
 
 
 def list_objects(src: str) -> Iterator[Listed]:
-    """Objects of a folder (with all below it), an object, a glob, a bucket or a prefix.
+    """List the objects of a folder (with all below it), an object, a glob, a bucket or a prefix.
 
-    Sorted within a folder, so the same objects come in the same order. A path that
-    exists is taken literally even if its name looks like a glob. Dot-names below `src`
-    and S3's folder placeholders are left out; symbolic links are followed, loops not.
-    Whether anything is there is found out at once, the rest while iterating.
+    Objects are sorted within a folder, so the same objects come in the same order. A path that
+    exists is taken literally even if its name looks like a glob. Dot-names below `src` and S3's
+    folder placeholders are left out; symbolic links are followed, loops are not. A missing source
+    raises at once, everything else while iterating.
 
     Raises:
-        JobError: there is nothing of that name.
+        JobError: nothing has that name.
         StorageError: a folder, bucket or store cannot be read.
     """
     if is_local(src):
@@ -119,7 +119,7 @@ def _find_other(uri: str) -> Listed:
 
 
 def local_etag(uri: str) -> str | None:
-    """The etag that a listing would give a local file now; None where no file can be read."""
+    """Return the etag that a listing would give a local file now; None if it cannot be read."""
     try:
         return _etag(os.stat(local_path(uri)))
     except OSError:
@@ -145,7 +145,7 @@ def _list_local(path: str, src: str) -> Iterator[Listed]:
 
 
 def _walk(folder: str, base: str, pattern: tuple[str, ...]) -> Iterator[Listed]:
-    """Files below `folder` whose path from `base` matches; all when there is no pattern."""
+    """Yield files below `folder` whose path from `base` matches; all when there is no pattern."""
     yield from _walk_below(folder, (), pattern, frozenset({_identity(os.stat(folder))}))
 
 
@@ -182,7 +182,7 @@ def _listed_local(path: str, status: os.stat_result) -> Listed:
 
 
 def _etag(status: os.stat_result) -> str:
-    """Size and time of the last change: a file that was only touched counts as changed."""
+    """Build the etag from size and mtime: a file that was only touched counts as changed."""
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
@@ -216,7 +216,7 @@ def _first_s3(fs: Any, bucket: str, prefix: str) -> dict[str, Any] | None:
 def _s3_below(
     fs: Any, bucket: str, prefix: str, skip: int, pattern: tuple[str, ...]
 ) -> Iterator[Listed]:
-    """Objects of a prefix; `pattern` is held against their keys from character `skip` on."""
+    """Yield objects of a prefix whose keys, from character `skip` on, match `pattern`."""
     for page in s3_pages(fs, bucket, prefix):
         for entry in page.get("Contents", []):
             key = entry["Key"]

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from vfeat.storage.failures import MissingObject, explain
 
-# what a file system without hard links answers: FAT, exFAT, some FUSE and network disks
+# errors of file systems without hard links: FAT, exFAT, some FUSE and network disks
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 )
@@ -59,7 +59,7 @@ class LocalRoot:
         return dict(sorted(found.items()))
 
     def create(self, key: str, write: Callable[[BinaryIO], object], size_bytes: int) -> bool:
-        """Put a new file in place; False when one is there already."""
+        """Put a new file in place; return False when one is there already."""
         target = self.path(key)
         with self._written(key, write, size_bytes) as temporary:
             try:
@@ -91,7 +91,9 @@ class LocalRoot:
     def _written(
         self, key: str, write: Callable[[BinaryIO], object], size_bytes: int
     ) -> Iterator[Path]:
-        """A finished temporary file beside its target: same disk, hidden, gone afterwards."""
+        """Write a hidden temporary file beside its target, on the same disk; remove it
+        afterwards.
+        """
         target = self.path(key)
         temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
@@ -109,10 +111,10 @@ class LocalRoot:
 
 
 def _rename_new(temporary: Path, target: Path) -> bool:
-    """Create-only rename for disks without hard links, under a lock on the folder.
+    """Rename create-only under a lock on the folder, for disks without hard links.
 
-    The kernel drops the lock of a process that dies. Where locks do not reach other
-    hosts, a second writer may replace the file, whole, by one with the same rows.
+    The kernel drops the lock of a process that dies. If locks do not reach other hosts, a second
+    writer may replace the file, whole, by one with the same rows.
     """
     with (target.parent / _LOCK).open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -123,7 +125,7 @@ def _rename_new(temporary: Path, target: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut; some disks cannot, and need not."""
+    """Make the new name survive a power cut, on disks that support it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -133,7 +135,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def copy_from(path: Path) -> Callable[[BinaryIO], object]:
-    """A writer that copies a finished local file."""
+    """Return a writer that copies a finished local file.
+
+    Raises:
+        MissingObject: the local file does not exist.
+    """
     if not path.is_file():
         raise MissingObject(f"{path} does not exist")
 

@@ -15,7 +15,7 @@ from vfeat.storage.uris import is_s3, split_s3
 PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this fits one PUT
 _PARTS_AT_ONCE = 4
 _BLOCK_BYTES = 1 << 20
-_WRITER = "vfeat-writer"  # user metadata: which attempt an object comes from
+_WRITER = "vfeat-writer"  # user metadata: the attempt that wrote the object
 
 # uploads to `path`, with what else the store's call takes
 Upload = Callable[[Any, str, dict[str, object]], object]
@@ -55,10 +55,10 @@ class ObjectRoot:
         return {name: size for name, size in sorted(found.items()) if not name.startswith(".")}
 
     def create(self, key: str, upload: Upload, size_bytes: int) -> bool:
-        """Put a new object in place; False when one is there already.
+        """Put a new object in place; return False when one is there already.
 
-        A create whose answer was lost is refused when it is tried again. The object
-        therefore carries the name of its writer, and a refusal is judged by looking.
+        A create whose answer was lost is refused when it is tried again. The object therefore
+        carries the name of its writer, which is read after a refusal.
         """
         writer = uuid.uuid4().hex
         extra: dict[str, object] = {"mode": "create"}
@@ -107,7 +107,7 @@ class ObjectRoot:
         return cast(dict[str, Any], head)
 
     def _writer(self, key: str) -> str | None:
-        """Who wrote the object; empty when it does not say, None when there is no object."""
+        """Return the writer of the object; empty if unknown, None when there is no object."""
         try:
             return str(self._head(key).get("Metadata", {}).get(_WRITER, ""))
         except MissingObject:
@@ -143,7 +143,7 @@ class ObjectRoot:
 
 
 def _is_denied(error: BaseException) -> bool:
-    """No right, no bucket: nothing of ours can have arrived."""
+    """Return whether access or bucket is missing, so that nothing of ours can have arrived."""
     answer = answer_of(error)
     if answer is None:
         return isinstance(error, PermissionError)
@@ -158,7 +158,7 @@ def _is_unsupported(error: BaseException) -> bool:
 
 
 def bytes_upload(data: bytes) -> Upload:
-    """An upload of bytes in memory."""
+    """Return an upload of bytes in memory."""
 
     def upload(fs: Any, path: str, extra: dict[str, object]) -> object:
         return fs.pipe_file(path, data, **_parts(path, fs), **extra)
@@ -167,7 +167,7 @@ def bytes_upload(data: bytes) -> Upload:
 
 
 def file_upload(local: str) -> Upload:
-    """An upload of a finished local file."""
+    """Return an upload of a finished local file."""
 
     def upload(fs: Any, path: str, extra: dict[str, object]) -> object:
         return fs.put_file(local, path, **_parts(path, fs), **extra)

@@ -24,7 +24,7 @@ _lock = threading.Lock()
 
 
 def connect(uri: str) -> tuple[Any, str]:
-    """`(file system, path within it)` of a remote URI.
+    """Return `(file system, path within it)` of a remote URI.
 
     Raises:
         EnvironmentMissing: no installed package reads addresses of this scheme.
@@ -129,13 +129,13 @@ def s3_pages(
     page_keys: int = 1000,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[dict[str, Any]]:
-    """Answers of ListObjectsV2, page after page, always asked afresh.
+    """Yield the answers of ListObjectsV2 page by page, always requested afresh.
 
     Args:
-        fs: from `connect`.
+        fs: file system from `connect`.
         bucket, prefix, delimiter: as in S3.
         page_keys: keys in a page; stores give at most 1000.
-        patience_s: seconds that one page may take to come.
+        patience_s: seconds of outage that a page's request waits through.
     """
     uri = f"s3://{bucket}/{prefix}"
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": page_keys}
@@ -150,7 +150,7 @@ def s3_pages(
 
 
 class RemoteFile(io.BufferedIOBase):
-    """A remote object to read and seek in; short outages are waited for."""
+    """A remote object for reading and seeking; short outages are waited for."""
 
     _file: Any = None  # stays so when opening fails
 
@@ -169,28 +169,28 @@ class RemoteFile(io.BufferedIOBase):
         )
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to `size` bytes from here; all that is left when negative."""
+        """Read up to `size` bytes from here; all that is left when negative."""
         length = -1 if size is None else size
         data: bytes = patiently(lambda: self._file.read(length), self._uri, self._patience_s)
         return data
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill `buffer`; how many bytes there were."""
+        """Fill `buffer`; return the number of bytes read."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move; nothing is fetched before the next read."""
+        """Move the position; nothing is fetched before the next read."""
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
-        """Bytes from the start."""
+        """Return the position in bytes from the start."""
         return int(self._file.tell())
 
     def size(self) -> int:
-        """Bytes of the whole object."""
+        """Return the size of the whole object in bytes."""
         return int(self._file.size)
 
     def readable(self) -> bool:

@@ -1,4 +1,4 @@
-"""Patience: the same call again while the failure may pass."""
+"""Retries: repeat a call while its failure may be transient."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 PATIENCE_S = 120.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
-# Buckets that answered this process. A store that is half up again says of one of them that it
-# does not exist (seen with Swift, whose proxy listens before its container server): wait for it.
+# Buckets that answered this process. A store that is half up again reports one of them as missing
+# (seen with Swift, whose proxy listens before its container server): wait for it.
 _answered: set[str] = set()
 
 
@@ -25,16 +25,16 @@ def patiently(
     patience_s: float = PATIENCE_S,
     needed_bytes: int | None = None,
 ) -> T:
-    """`call()`, again and again while it fails in a way that may pass.
+    """Return `call()`, repeating it while it fails in a way that may pass.
 
     Args:
-        call: safe to repeat.
-        uri: what the call is about, for the message.
+        call: function that is safe to repeat.
+        uri: object of the call, for the message.
         patience_s: seconds after the first failure until it counts as permanent.
-        needed_bytes: size of what is being written, for the message of a full disk.
+        needed_bytes: size of the object being written, for the message of a full disk.
 
     Raises:
-        StorageError: with one sentence, at once when waiting would not help.
+        StorageError: with one sentence; at once when waiting would not help.
     """
     bucket = "/".join(uri.split("/", 3)[:3]) if "://" in uri else ""
     deadline_s: float | None = None

@@ -17,11 +17,11 @@ _BLOCK_BYTES = 256 << 10
 def open_source(
     uri: str, size_bytes: int | None = None, *, patience_s: float = PATIENCE_S
 ) -> BinaryIO:
-    """A seekable file over any URI; remote ones are read by ranges.
+    """Open a seekable file over any URI; remote ones are read by ranges.
 
     Args:
-        uri: a path or any URI that fsspec knows.
-        size_bytes: the size, if known: spares S3 one request.
+        uri: a path or any URI that fsspec supports.
+        size_bytes: the size, if known: saves one request to S3.
         patience_s: seconds of outage that a read waits through.
 
     Raises:

@@ -11,7 +11,7 @@ from vfeat.errors import EnvironmentMissing
 def check_temporary_folder() -> None:
     """Write a temporary file where TMPDIR points.
 
-    Python itself takes another folder without a word, and other libraries fail in their own way.
+    Python itself silently takes another folder, and other libraries fail in their own way.
 
     Raises:
         EnvironmentMissing: TMPDIR is set, and nothing can be written there.

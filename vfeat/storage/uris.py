@@ -1,4 +1,4 @@
-"""What a URI says by itself, before anything is opened."""
+"""Facts about a URI that need no access to the object."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _S3 = ("s3://", "s3a://")
 
 
 def is_local(uri: str) -> bool:
-    """True for a path of this machine, with or without `file://`."""
+    """Return whether it is a path of this machine, with or without `file://`."""
     return uri.startswith(_FILE) or _SCHEME.match(uri) is None
 
 
 def is_s3(uri: str) -> bool:
-    """True for an object, prefix or bucket of an S3 store."""
+    """Return whether it is an object, prefix or bucket of an S3 store."""
     return uri.startswith(_S3)
 
 
 def local_path(uri: str) -> str:
-    """Absolute path of a local URI; symbolic links stay as they are."""
+    """Return the absolute path of a local URI; symbolic links stay as they are."""
     if not uri.startswith(_FILE):
         return os.path.abspath(os.path.expanduser(uri))
     path = uri.removeprefix(_FILE)
@@ -33,7 +33,7 @@ def local_path(uri: str) -> str:
 
 
 def local_uri(path: str) -> str:
-    """The path itself; a name that is not UTF-8 becomes a percent-encoded `file://` URI.
+    """Return the path itself, or a percent-encoded `file://` URI if the name is not UTF-8.
 
     Such names are legal on Linux, and no text column could hold them.
     """
@@ -45,19 +45,21 @@ def local_uri(path: str) -> str:
 
 
 def split_s3(uri: str) -> tuple[str, str]:
-    """`(bucket, key)`; the key may be empty."""
+    """Split an S3 URI into `(bucket, key)`; the key may be empty."""
     _, _, path = uri.partition("://")
     bucket, _, key = path.partition("/")
     return bucket, key
 
 
 def is_web(uri: str) -> bool:
-    """True for an address of a web server, in which `?` begins the query."""
+    """Return whether it is an address of a web server, in which `?` begins the query."""
     return uri.startswith(("http://", "https://"))
 
 
 def server_of(uri: str) -> str:
-    """`scheme://host` of a remote URI without its user and password; of a chain its last link."""
+    """Return `scheme://host` of a remote URI, without user and password; of a chain, its last
+    link's.
+    """
     scheme, _, rest = uri.rpartition("::")[2].partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return f"{scheme}://{host}"

@@ -1,4 +1,4 @@
-"""The protocol between a decoder and the assembler of clips, and who implements it."""
+"""Protocol between a decoder and the clip assembler, and the table of decoders."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Frame:
     """One decoded picture, not yet converted.
 
     Attributes:
-        tick: when it is shown, on the video's continued timeline.
-        to_rgb: gives the displayed (rotated) picture, uint8 HWC; costs time.
+        tick: display time on the video's continued timeline.
+        to_rgb: returns the displayed (rotated) picture, uint8 HWC; costs time.
         sar: shape of a displayed pixel, width to height.
     """
 
@@ -37,16 +37,16 @@ class Frame:
 
 @dataclass
 class DecodeStats:
-    """What a decoder did; read when the unit is done."""
+    """Statistics of a decoder; read when the unit is done."""
 
     frames_decoded: int = 0
     bad_packets: int = 0
     warnings: list[str] = field(default_factory=list)
-    complaint: str = ""  # the decoder's last words about a bad packet
+    complaint: str = ""  # the decoder library's last message about a bad packet
 
 
 def complaint_of(stats: DecodeStats) -> str:
-    """The end of a message: what the decoder library said, if anything."""
+    """Return the end of a message: the decoder library's complaint, if there is one."""
     return f"; FFmpeg says: {stats.complaint}" if stats.complaint else ""
 
 
@@ -56,39 +56,44 @@ class Decoder(Protocol):
     stats: DecodeStats
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end.
+        """Return the next frame, or None at the end.
 
         Raises:
             UnitError: the video cannot be decoded or read on.
         """
 
     def skip_to(self, tick: int) -> None:
-        """No frame before the one on display at `tick` is needed any more: skip forward
-        if that is cheaper than decoding on. A hint."""
+        """Skip forward to the frame on display at `tick` if that is cheaper than decoding on.
+
+        This is a hint: no frame before that one is needed any more.
+        """
 
     def promised(self, after: int, until: int) -> int:
-        """Packets seen so far that begin in (after, until]: frames that should exist."""
+        """Count the packets read so far that begin in (after, until]: frames that should exist."""
 
     def end_tick(self) -> int:
-        """At the end of the stream: where the last packet's display ends."""
+        """Return the end of the last packet's display; valid at the end of the stream."""
 
     def interval(self) -> int:
-        """Ticks between two frames, typically; at least 1."""
+        """Return the typical number of ticks between two frames; at least 1."""
 
     def rest(self) -> None:
-        """Nothing will be asked for a while: stop working ahead, if you do."""
+        """Stop decoding ahead, if it does: no frame will be requested for a while."""
 
     def close(self) -> None:
-        """Give back everything."""
+        """Release all resources."""
 
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What a decoder is built from.
+    """Arguments that a decoder is built from.
 
     Attributes:
-        progress: gets the byte of the file that reading has come to, at least once a second.
-            Only a new high counts, so a decoder that turns in circles is ended by its parent.
+        source: the video.
+        timeline: its times.
+        limits: budgets of decoding.
+        progress: called with the byte of the file that reading has reached, at least once a second.
+            Only a new high counts, so that the parent ends a decoder that runs in circles.
     """
 
     source: Source
@@ -136,7 +141,12 @@ def check_decoder(name: str) -> None:
 
 
 def load_decoder(name: str) -> DecoderFactory:
-    """The factory behind a name: built in, or a user's own `module:object`."""
+    """Load the factory behind a name: built in, or a user's own `module:object`.
+
+    Raises:
+        JobError: no such decoder, or the module lacks the object.
+        EnvironmentMissing: its package is not installed.
+    """
     check_decoder(name)
     target = _BUILT_IN[name][1] if name in _BUILT_IN else name
     module, _, attribute = target.partition(":")

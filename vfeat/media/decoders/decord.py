@@ -1,8 +1,8 @@
-"""decord, on the files that it decodes right; PyAV takes the others.
+"""decord, for the files that it decodes correctly; PyAV takes the others.
 
-Measured on 0.6.0: silently shifted frames with edit lists, first group lost in MPEG-TS,
-garbage times in AVI, no AV1, other frames than asked for after a seek in HEVC, and
-colours up to 70 levels off in pictures of odd size or 10 bits.
+Measured on 0.6.0: silently shifted frames with edit lists, first group lost in MPEG-TS, garbage
+times in AVI, no AV1, other frames than asked for after a seek in HEVC, and colours up to 70 levels
+off in pictures of odd size or 10 bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 
 
 def open_decord(request: DecodeRequest) -> Decoder:
-    """Factory of the decoder named `decord`."""
+    """Open the decoder named `decord`."""
     return open_indexed(request, "decord", _open, _CODECS, _PIXEL_FORMATS)
 
 

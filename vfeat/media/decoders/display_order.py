@@ -1,9 +1,9 @@
-"""Frames in the order of their times, whatever order a decoder gives them in.
+"""Frames in the order of their times, whatever order a decoder returns them in.
 
-A decoder gives pictures in the order in which they are shown. So a time that breaks the
-order belongs to a picture with a wrong time: one that is late is followed by two or more
-earlier ones, one that is early (or was given out too late) by a later one. Either way one
-picture is left out, and no other.
+A decoder returns pictures in the order in which they are shown. So a time that breaks the order
+belongs to a picture with a wrong time: a picture that is late is followed by two or more earlier
+ones, one that is early (or was returned too late) by a later one. Either way one picture is left
+out, and no other.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ MAX_STALLED = 4096
 
 
 class StalledDecoder(Exception):
-    """The decoder gives frame after frame and never a later one."""
+    """The decoder returns frame after frame and never a later one."""
 
 
 def in_display_order(read: Callable[[], Frame | None]) -> Iterator[Frame]:
     """Yield frames whose ticks never decrease.
 
     Args:
-        read: gives the next frame, or None at the end.
+        read: returns the next frame, or None at the end.
 
     Raises:
         StalledDecoder: MAX_STALLED frames in a row were no later than the latest before.
     """
-    held: Frame | None = None  # not yet given out: the next frame may prove it late
+    held: Frame | None = None  # not yet yielded: the next frame may prove it late
     doubt: Frame | None = None  # earlier than `held`: one of the two has a wrong time
     top: int | None = None
     latest: int | None = None
@@ -43,7 +43,7 @@ def in_display_order(read: Callable[[], Frame | None]) -> Iterator[Frame]:
             continue  # early: its place has passed
         if doubt is not None and held is not None:
             if doubt.tick <= frame.tick < held.tick:
-                held = doubt  # two frames speak against it
+                held = doubt  # two frames contradict it
             doubt = None
         if held is not None and frame.tick < held.tick:
             doubt = frame

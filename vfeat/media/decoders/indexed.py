@@ -1,8 +1,8 @@
-"""Decoders that give a frame by its number, where that is safe.
+"""Decoders that return a frame by its number, for files where that is safe.
 
-Such libraries hide what they could not decode: they shift numbers, repeat the last frame
-or start late. So the packets' own times come from a scan, and a file that does not look
-plain goes to PyAV, with a warning.
+Such libraries hide what they could not decode: they shift numbers, repeat the last frame or start
+late. So the packets' own times come from a scan, and a file that does not look plain goes to PyAV,
+with a warning.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Reader:
     """A random-access library, with one file open.
 
     Attributes:
-        n_frames: as the library counts them.
-        fetch: number to displayed picture, uint8 HWC.
-        rest: stop decoding ahead.
+        n_frames: number of frames by the library's count.
+        fetch: returns the displayed picture of a number, uint8 HWC.
+        rest: stops decoding ahead.
     """
 
     n_frames: int
@@ -44,10 +44,13 @@ def open_indexed(
     codecs: frozenset[str],
     pixel_formats: frozenset[str],
 ) -> Decoder:
-    """The library's decoder for a plain file, PyAV with a warning for any other.
+    """Open the library's decoder for a plain file, PyAV with a warning for any other.
 
     Args:
-        codecs, pixel_formats: FFmpeg's names of those that the library decodes right.
+        request: the video and its limits.
+        name: name of the decoder, for messages.
+        open_reader: opens the library on a local path.
+        codecs, pixel_formats: FFmpeg's names of those that the library decodes correctly.
     """
     seen, sar, unfit = _look(request, codecs, pixel_formats)
     if unfit is None and request.source.path is not None:
@@ -92,7 +95,7 @@ def _look(
 
 
 class LibraryFailed(UnitError):
-    """The library gave up on a frame; PyAV may pass over what stopped it."""
+    """The library gave up on a frame; PyAV may get past what stopped it."""
 
 
 class IndexedDecoder:
@@ -111,7 +114,7 @@ class IndexedDecoder:
         self._next = 0
 
     def read(self) -> Frame | None:
-        """The next frame; nothing is decoded until its picture is asked for."""
+        """Return the next frame; nothing is decoded until its picture is asked for."""
         self._request.progress(self._next + 1)
         if self._next >= len(self._ticks):
             return None
@@ -134,19 +137,19 @@ class IndexedDecoder:
         return picture
 
     def skip_to(self, tick: int) -> None:
-        """Go to the frame on display at `tick`, never back."""
+        """Move to the frame on display at `tick`, never back."""
         self._next = max(self._next, bisect_right(self._ticks, tick) - 1)
 
     def promised(self, after: int, until: int) -> int:
-        """Packets that begin in (after, until]; all of them are known."""
+        """Count the packets that begin in (after, until]; all of them are scanned."""
         return max(0, bisect_right(self._ticks, until) - bisect_right(self._ticks, after))
 
     def end_tick(self) -> int:
-        """Where the last packet's display ends."""
+        """Return the end of the last packet's display."""
         return self._seen.end_tick
 
     def interval(self) -> int:
-        """Ticks between two frames, typically."""
+        """Return the typical number of ticks between two frames."""
         return self._seen.interval
 
     def rest(self) -> None:
@@ -154,5 +157,5 @@ class IndexedDecoder:
         self._reader.rest()
 
     def close(self) -> None:
-        """The library closes the file when it is collected."""
+        """Drop the library's reader; it closes the file when it is collected."""
         del self._reader

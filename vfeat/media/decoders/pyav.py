@@ -1,9 +1,9 @@
 """The default decoder: PyAV, one thread, packet by packet past the bad ones.
 
-What need not be decoded is skipped: by a seek where the container has an index, else by
-reading packets on and decoding from the last keyframe that came. One law keeps every way
-from turning in circles: a skip that fails leads back at most to ever earlier keyframes,
-and then, once, to the last place that proved right; from there on all packets are decoded.
+Parts that need not be decoded are skipped: by a seek if the container has an index, else by reading
+packets on and decoding from the last keyframe that came. One law keeps every way from running in
+circles: a skip that fails leads back at most to ever earlier keyframes, and then, once, to the last
+place that proved right; from there on all packets are decoded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Nearer targets are reached by decoding on: a seek costs a group of pictures or so.
 _NEAR_S = Fraction(1)
-# Where landings are not on keyframes, a look costs packets: only for targets this far away.
+# Where landings are not on keyframes, a search costs packets: only for targets this far away.
 _FAR_S = Fraction(10)
 _STEP_BACK_S = 2
 _MARGIN_S = Fraction(1, 10)
@@ -43,7 +43,7 @@ _HELD_BYTES = 64 << 20
 # Containers that store decoding times only: frames come in order, their times do not.
 _DECODE_TIMES_ONLY = {"avi"}
 _RECENT = 64
-# Stands for a time that cannot be right, on its way through the decoder.
+# Marker of a time that cannot be right, on its way through the decoder.
 _WILD = -(1 << 60)
 
 
@@ -70,13 +70,13 @@ class PyavDecoder:
         self._patience = ceil(_NEAR_S / self._opened.tick_s) + 2 * MAX_REORDER * self._interval
         self._seeks = not request.timeline.restarts
         self._skips = True
-        self._position: int | None = None  # of the last frame that was given out
-        self._floor: int | None = None  # frames up to here were given out before a seek
+        self._position: int | None = None  # tick of the last frame that was returned
+        self._floor: int | None = None  # frames up to here were returned before a seek
         self._proved: int | None = None  # seek target that led to the right frames; None: start
-        self._target: int | None = None  # of the seek that is being tried
+        self._target: int | None = None  # target of the seek that is being tried
         self._landing: int | None = None  # tick that the seek or skip must not miss
         self._skip_until: int | None = None
-        self._asked = request.timeline.origin_tick  # latest tick that was looked for
+        self._asked = request.timeline.origin_tick  # latest tick that was requested
         self._step_back = 0
         self._gave_up = False
         self._start_reading()
@@ -87,7 +87,7 @@ class PyavDecoder:
         self._frames: Iterator[Frame] = self._timed(self._decode())
 
     def read(self) -> Frame | None:
-        """The next frame, or None at the end."""
+        """Return the next frame, or None at the end."""
         while True:
             frame = self._ahead.popleft() if self._ahead else next(self._frames, None)
             if self._landing is not None:
@@ -103,13 +103,13 @@ class PyavDecoder:
             return frame
 
     def read_raw(self) -> tuple[VideoFrame, int] | None:
-        """The first picture as PyAV has it, with its tick; for probing."""
+        """Return the first picture as PyAV has it, with its tick; for probing."""
         for frame in self._sorted(self._decode()):
             return frame, frame.pts or 0
         return None
 
     def skip_to(self, tick: int) -> None:
-        """Leave out what need not be decoded to show the frame on display at `tick`."""
+        """Skip what need not be decoded to show the frame on display at `tick`."""
         if self._position is None:
             # Some streams (old x264 4:4:4) need frame 0 decoded before any seek.
             first = self.read()
@@ -147,7 +147,7 @@ class PyavDecoder:
         return True
 
     def _retreat(self, tick: int) -> None:
-        """After a landing that was too late: damaged, or not where the index has it."""
+        """Go back after a landing that was too late: damaged, or not where the index has it."""
         self._landing = self._skip_until = None
         position = self._position if self._position is not None else tick
         while self._seeks and self._skips:
@@ -166,13 +166,13 @@ class PyavDecoder:
         self._start_reading()
 
     def promised(self, after: int, until: int) -> int:
-        """Packets that begin in (after, until], among those read so far."""
+        """Count the packets that begin in (after, until], among those read so far."""
         if until <= after:
             return 0
         return bisect_right(self._promised, until) - bisect_right(self._promised, after)
 
     def end_tick(self) -> int:
-        """Where the last packet's display ends."""
+        """Return the end of the last packet's display."""
         return self._last_end
 
     def interval(self) -> int:
@@ -186,7 +186,7 @@ class PyavDecoder:
         return max(int(np.median(steps)), 1) if len(steps) else self._interval
 
     def rest(self) -> None:
-        """Nothing to do: no thread works ahead."""
+        """Do nothing: no thread decodes ahead."""
 
     def close(self) -> None:
         """Close the container and the scout."""
@@ -200,7 +200,9 @@ class PyavDecoder:
             self._scout.close()
 
     def _needed(self) -> Iterator[tuple[Timed[Read], bool]]:
-        """Packets that must be decoded; True with the first one after others were left out."""
+        """Yield packets that must be decoded; True with the first one after others were left
+        out.
+        """
         held: list[Timed[Read]] = []
         held_bytes, gap = 0, False
         for timed in self._reader.packets():
@@ -227,13 +229,13 @@ class PyavDecoder:
             yield from self._release(held, gap, self._skip_until)
 
     def _is_missed(self, moment: int | None) -> bool:
-        """Whether a landing has come too far behind its tick to bring the frame there."""
+        """Return whether a landing is too far behind its tick to bring the frame there."""
         if self._landing is None or moment is None:
             return False
         return moment > self._landing + self._patience
 
     def _starts_group(self, timed: Timed[Read], until: int) -> bool:
-        """Whether decoding can begin here and still show the frame on display at `until`."""
+        """Return whether decoding can begin here and still show the frame on display at `until`."""
         if not timed.packet.packet.is_keyframe or timed.pts is None:
             return False
         return timed.pts <= until - self._margin
@@ -247,7 +249,7 @@ class PyavDecoder:
             yield timed, gap and place == 0
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Frames as the decoder gives them; bad packets are counted and passed over."""
+        """Yield frames as the decoder returns them; count bad packets and pass over them."""
         part: Opened | None = None
         self._gave_up = False
         for timed, gap in self._needed():
@@ -286,7 +288,7 @@ class PyavDecoder:
             return []
 
     def _drained(self, opened: Opened) -> Iterator[VideoFrame]:
-        """The frames that a decoder still holds when its packets have ended."""
+        """Yield the frames that a decoder still holds when its packets have ended."""
         try:
             yield from opened.stream.codec_context.decode(None)
         except av.error.EOFError:
@@ -300,7 +302,7 @@ class PyavDecoder:
             self.stats.complaint = str(error.log[-1]).strip()
 
     def _note(self, timed: Timed[Read]) -> None:
-        """Remember what a packet promises."""
+        """Record the display time that a packet promises."""
         packet = timed.packet.packet
         if packet.is_discard or packet.is_corrupt or timed.wild:
             return
@@ -315,7 +317,7 @@ class PyavDecoder:
             insort(self._promised, pts)
 
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
-        """Frames with their ticks; a picture without a time follows the one before it."""
+        """Yield frames with their ticks; a picture without a time follows the one before it."""
         counted = 0
         for frame in self._sorted(frames):
             self.stats.frames_decoded += 1
@@ -326,7 +328,9 @@ class PyavDecoder:
             yield self._frame(frame, tick)
 
     def _sorted(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames whose time can be right; in order, where a container keeps decoding times."""
+        """Yield the frames whose time can be right; sort them if a container keeps decoding
+        times.
+        """
         sane = (frame for frame in frames if frame.pts != _WILD)
         if self._opened.container.format.name not in _DECODE_TIMES_ONLY:
             yield from sane

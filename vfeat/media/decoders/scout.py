@@ -1,4 +1,4 @@
-"""A second look at a video that finds where a seek would land."""
+"""A second reader of a video that finds where a seek would land."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _STEP_S = 2
 
 
 class Scout:
-    """Finds keyframes by the container's own seeking, without moving the decoder.
+    """Finder of keyframes by the container's own seeking, without moving the decoder.
 
-    Containers with an index land on a keyframe: one packet is read. In the others (transport
-    and program streams) the packets from the landing on are looked through, and no packet
-    twice: each look further back ends where the one before it began.
+    Containers with an index land on a keyframe: one packet is read. In the others (transport and
+    program streams) the packets from the landing on are searched, and no packet twice: each search
+    further back ends where the one before it began.
     """
 
     def __init__(self, source: Source, max_pixels: int, progress: Progress) -> None:
@@ -31,25 +31,27 @@ class Scout:
         self.lands_on_keyframes = True
 
     def find(self, tick: int, position: int) -> int | None:
-        """Look for a seek target behind `position` from which a keyframe at or before `tick` comes.
+        """Find a seek target behind `position` from which a keyframe at or before `tick` comes.
 
         Args:
             tick, position: in ticks; `position` is where the decoder stands.
 
         Returns:
-            The target, or None where no keyframe lies between: then decoding on is cheaper.
+            The target, or None if no keyframe lies between: then decoding on is cheaper.
         """
         target, until, step = tick, tick, self._step
         while target > position:
             keyframe = self._keyframe(target, until)
             if keyframe is not None and keyframe <= tick:
                 return target if keyframe > position else None
-            # Landed between keyframes: look through what lies before the landing.
+            # Landed between keyframes: search the packets before the landing.
             until, target, step = target, target - step, step * 3 // 2
         return None
 
     def _keyframe(self, target: int, until: int) -> int | None:
-        """Presentation tick of the first keyframe from a landing on; None if none by `until`."""
+        """Return the tick of the first keyframe from a landing on; None if none comes by
+        `until`.
+        """
         if not self._reader.seek(target):
             return None
         candidate: int | None = None

@@ -12,7 +12,7 @@ _PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 
 
 def open_torchcodec(request: DecodeRequest) -> Decoder:
-    """Factory of the decoder named `torchcodec`."""
+    """Open the decoder named `torchcodec`."""
     return open_indexed(request, "torchcodec", _open, _CODECS, _PIXEL_FORMATS)
 
 

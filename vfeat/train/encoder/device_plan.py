@@ -1,4 +1,4 @@
-"""Where the processes of a training run: device, threads and decoder children of each."""
+"""Resources of a training's processes: device, threads and decoder children of each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from vfeat.models.device import choose_device
 
 @dataclass(frozen=True)
 class Place:
-    """Of one process.
+    """Device, threads and decoder count of one training process.
 
     Attributes:
-        decoders: children that decode.
-        threads: of torch; None leaves them as they are.
+        device: device of the network.
+        decoders: number of decoder children.
+        threads: torch's threads; None leaves them as they are.
     """
 
     device: torch.device
@@ -29,10 +30,12 @@ class Place:
 def find_place(
     job: TrainEncoderJob, rank: int = 0, here: int = 1, given: torch.device | None = None
 ) -> Place:
-    """For process `rank` of the `here` ones on this machine.
+    """Choose the resources of process `rank` of the `here` processes on this machine.
 
     Args:
-        given: the device that somebody has chosen for the process already.
+        job: settings of the training.
+        rank, here: number of the process on this machine, from 0, and how many there are.
+        given: device that has already been chosen for the process; None to choose one.
 
     Raises:
         EnvironmentMissing: there is no GPU, or not one for each process.

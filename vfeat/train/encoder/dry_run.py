@@ -1,4 +1,4 @@
-"""What a training would do, found without doing it."""
+"""Outline of a training, computed without training."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ class Outline:
     """The answer to `--dry-run`.
 
     Attributes:
-        videos: of each class, of each split; None where they are yet to be made.
-        steps: of the optimizer, all epochs.
-        gflops: of one clip's forward pass, 10^9 operations.
-        petaflops: of the whole training, validation left out, 10^15 operations.
+        videos: number of each class in each split; None if they are yet to be made.
+        parameters: parameters of the network.
+        gflops: forward pass of one clip, 10^9 operations.
+        steps: steps of the optimizer, all epochs.
+        petaflops: the whole training without validation, 10^15 operations.
     """
 
     videos: dict[str, dict[str, int]] | None
@@ -42,7 +43,7 @@ class Outline:
 
 
 def outline(job: TrainEncoderJob) -> Outline:
-    """Read the list and nothing else.
+    """Compute the outline; reads the list and nothing else.
 
     Raises:
         JobError, EnvironmentMissing: as `train_encoder` would.
@@ -69,18 +70,18 @@ def _work(
 
 
 def model_fields(job: TrainEncoderJob, classes: int) -> dict[str, int]:
-    """What the job says of the network; without a head where nothing is classified."""
+    """Return the network options that the job sets; without a head if nothing is classified."""
     outputs = 0 if job.objective == "masked" else classes
     fields = {"num_frames": job.num_frames, "img_size": job.size, "num_classes": outputs}
     return {**fields, **job.model_options}
 
 
 def check_shape(job: TrainEncoderJob, classes: int) -> VideoMambaConfig:
-    """The network's configuration.
+    """Return the network's configuration.
 
     Raises:
         JobError: an unknown model or option, a size that its patches do not divide, or new blocks
-            that cannot be.
+            that are not possible.
     """
     stored = stored_config(job.weights) if job.weights not in (None, RANDOM) else None
     config = resolve_config(job.model, model_fields(job, classes), stored)

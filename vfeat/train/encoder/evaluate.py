@@ -1,4 +1,4 @@
-"""Measuring the network on a split: all clips and crops of a video, their probabilities averaged.
+"""Evaluation of the network on a split: all clips and crops of a video, probabilities averaged.
 
 Shape legend: B clips, V crops, T frames, S side in pixels, K classes, N videos.
 """
@@ -32,7 +32,7 @@ from vfeat.train.seeds import draw, seeded
 
 @dataclass
 class _Scores:
-    """Of one video: its class, and the sum of the probabilities K of `count` clips."""
+    """Scores of one video: its class, and the sum of the probabilities K of `count` clips."""
 
     label: int
     sum_K: npt.NDArray[np.float64] | float = 0.0
@@ -44,10 +44,11 @@ class _Scores:
 
 
 class Evaluator:
-    """Runs networks over splits.
+    """Evaluator of networks over splits.
 
     Args:
-        classes: names, K.
+        job: settings of the training.
+        classes: names of the K classes.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Evaluator:
         self, model: torch.nn.Module, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> Metrics | None:  # fmt: skip
-        """Of a network that classifies; None when no video gives a clip."""
+        """Compute metrics of a network that classifies; None when no video yields a clip."""
 
         def score(video_BCTSS: Tensor) -> Tensor:
             logits_BK: Tensor = model(video_BCTSS)
@@ -86,7 +87,7 @@ class Evaluator:
         self, objective: Objective, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> dict[str, float]:  # fmt: skip
-        """Means of an objective's own losses; empty when no video gives a clip."""
+        """Average an objective's own losses; empty when no video yields a clip."""
         objective.eval()
         total = Progress()
         for raw, video_BCTSS in self._batches(footage, phase, epoch, watch):
@@ -109,7 +110,7 @@ class Evaluator:
     def _batches(
         self, footage: Sequence[Footage], phase: Phase, epoch: int, watch: EncoderWatch
     ) -> Iterator[tuple[RawBatch, Tensor]]:
-        """Batches that hold a clip, and their pixels as the network takes them."""
+        """Yield non-empty batches, and their pixels as the network takes them."""
         groups = evaluation_groups(footage, self._job)
         total, done = sum(map(len, groups)), 0
         mine = [self._peers.share(group) for group in groups]
@@ -125,7 +126,7 @@ class Evaluator:
 
 
 def _measured(parts: Sequence[dict[int, _Scores]]) -> Metrics | None:
-    """Of the videos of all peers; one whose clips went to several counts once."""
+    """Compute metrics of all peers' videos; a video whose clips went to several counts once."""
     videos: dict[int, list[_Scores]] = {}
     for part in parts:
         for row, scores in part.items():

@@ -16,14 +16,14 @@ class EpochLine:
     """One line of the history.
 
     Attributes:
-        epoch: from 1.
+        epoch: number of the epoch, from 1.
         losses: means over the epoch's clips, by name.
-        lr: of the last step.
-        clips: that were learned from.
-        seconds: of learning, in this epoch.
-        waited_share: of these, spent waiting for clips.
-        val: of the validation split; None where the epoch was not validated.
-        val_losses: of an objective that does not classify.
+        lr: learning rate of the last step.
+        clips: number of clips that were learned from.
+        seconds: time of learning in this epoch.
+        waited_share: share of that time spent waiting for clips, in [0, 1].
+        val: metrics of the validation split; None if the epoch was not validated.
+        val_losses: validation losses of an objective that does not classify.
         best: no earlier epoch was better.
     """
 
@@ -38,7 +38,7 @@ class EpochLine:
     best: bool = False
 
     def rank(self, keep: Keep) -> tuple[float, float] | None:
-        """Higher is better; None where nothing was measured that counts."""
+        """Return the epoch's rank, higher is better; None if no measurement counts."""
         if keep == "last":
             return (self.epoch, 0.0)
         if self.val is None:
@@ -47,7 +47,7 @@ class EpochLine:
         return (score, -loss) if keep == "score" else (-loss, score)
 
     def to_json(self) -> dict[str, Any]:
-        """For `metrics.json` and the checkpoint."""
+        """Return the line for `metrics.json` and the checkpoint."""
         val = None if self.val is None else self.val.to_json()
         return {**asdict(self), "val": val}
 
@@ -60,16 +60,17 @@ class EpochLine:
 
 @dataclass
 class Progress:
-    """Where a training stands: what a checkpoint holds beside the trainer's state.
+    """Position of a training: the part of a checkpoint beside the trainer's state.
 
     Attributes:
-        epoch: the one that runs, from 1.
-        step: steps of it that are done.
-        sums: of losses times clips, over these steps.
-        given: by row, the probability that a video's label was given in these steps.
-        known: the same from the epochs before, each video's last.
-        seconds, waited_s: spent on these steps.
-        history: of the epochs before.
+        epoch: the current epoch, from 1.
+        step: number of its finished steps.
+        clips: clips of these steps.
+        sums: losses times clips, summed over these steps.
+        given: predicted probability of each video's label in these steps, by row.
+        known: the same from earlier epochs, the last value of each video.
+        seconds, waited_s: time spent on these steps, and waiting for clips in it.
+        history: lines of the earlier epochs.
     """
 
     epoch: int = 1
@@ -83,18 +84,18 @@ class Progress:
     history: list[EpochLine] = field(default_factory=list)
 
     def add(self, losses: Mapping[str, float], clips: int) -> None:
-        """A step was taken."""
+        """Record a finished step."""
         self.step += 1
         self.clips += clips
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * clips
 
     def means(self) -> dict[str, float]:
-        """Losses of the epoch so far."""
+        """Return the mean losses of the epoch so far."""
         return {name: value / max(1, self.clips) for name, value in self.sums.items()}
 
     def next_epoch(self, line: EpochLine) -> None:
-        """Write the epoch down and begin the next."""
+        """Append the epoch's line and begin the next epoch."""
         self.history.append(line)
         self.epoch, self.step, self.clips, self.sums = self.epoch + 1, 0, 0, {}
         self.known, self.given = self.known | self.given, {}
@@ -102,11 +103,11 @@ class Progress:
 
     @property
     def best(self) -> EpochLine | None:
-        """The epoch whose weights are kept."""
+        """The epoch whose weights are kept, or None."""
         return max((line for line in self.history if line.best), key=_number, default=None)
 
     def is_best(self, line: EpochLine, keep: Keep) -> bool:
-        """Whether this epoch would be the best so far."""
+        """Return whether this epoch would be the best so far."""
         rank = line.rank(keep)
         others = [other.rank(keep) for other in self.history]
         return rank is not None and all(other is None or rank > other for other in others)
@@ -122,7 +123,7 @@ class Progress:
 
 
 def _by_row(content: Mapping[str, float]) -> dict[int, float]:
-    """JSON knows no numbers as keys."""
+    """Convert the keys to numbers: JSON has no numeric keys."""
     return {int(row): value for row, value in content.items()}
 
 

@@ -1,4 +1,4 @@
-"""Epochs: learn, validate, keep the best, write it down; and stop where somebody asks."""
+"""Epoch loop: learn, validate, keep the best weights, record; and stop on request."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from vfeat.train.encoder.watch import EncoderWatch
 
 @dataclass(frozen=True)
 class Keepers:
-    """Where the loop hands over what must last.
+    """Callbacks with which the loop saves its results.
 
     Attributes:
-        checkpoint: the trainer's state and where it stands.
+        checkpoint: saves the trainer's state and the progress.
         best: called when the trainer's model is the best so far.
-        written: called after each epoch, with all that is known.
+        written: called after each epoch, with the complete progress.
     """
 
     checkpoint: Callable[[Progress], None]
@@ -36,12 +36,12 @@ class Keepers:
 
 
 class Loop:
-    """A training from where `progress` stands to its last epoch.
+    """A training from the position of `progress` to its last epoch.
 
     Args:
         train: samples of the training split, in the list's order.
         val: footage of the validation split.
-        footage: of all samples that can be read, by row.
+        footage: footage of all samples that can be read, by row.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class Loop:
         self.peers = trainer.peers
 
     def run(self, progress: Progress, keep: Keepers) -> None:
-        """Learn all epochs that are left.
+        """Learn all remaining epochs.
 
         Raises:
             Interrupted: the watch asked to stop; a checkpoint is kept.
-            JobError: the loss is no number any more, or too many videos are broken.
+            JobError: the loss is not finite any more, or too many videos are broken.
         """
         while progress.epoch <= self.job.epochs:
             self._learn(progress, keep)
@@ -81,7 +81,7 @@ class Loop:
             keep.written(progress)
 
     def _learn(self, progress: Progress, keep: Keepers) -> None:
-        """The rest of an epoch."""
+        """Learn the rest of an epoch."""
         groups = train_groups(self.train, self.footage, self.job, progress.epoch, progress.known)
         total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))
         began_s = saved_s = time.monotonic()
@@ -113,14 +113,14 @@ class Loop:
                     saved_s = now_s
 
     def _given(self, group: Group, taken: Taken) -> dict[int, float]:
-        """What the labels of a batch were given, in whichever process."""
+        """Gather the predicted probability of each label of a batch from all processes."""
         rows = [pick.row for pick in group]
         return dict(
             zip(rows, self.peers.total([taken.given.get(r, 0.0) for r in rows]), strict=True)
         )
 
     def _line(self, progress: Progress) -> EpochLine:
-        """Validate, where it is time to."""
+        """Build the epoch's line; validate if the epoch is due for it."""
         job, epoch = self.job, progress.epoch
         val, val_losses = None, None
         if self.val and (epoch % job.eval_every == 0 or epoch == job.epochs):
@@ -141,5 +141,5 @@ class Loop:
             val,
             val_losses,
         )
-        keep = job.keep if self.val else "last"  # nothing else is known of an epoch
+        keep = job.keep if self.val else "last"  # without validation epochs have no score
         return replace(line, best=progress.is_best(line, keep))

@@ -19,14 +19,16 @@ INPUT = (*EMBEDDINGS, "patch_embed.")
 
 
 def parameter_groups(model: nn.Module, job: TrainEncoderJob, depth: int) -> list[dict[str, Any]]:
-    """Groups for AdamW, each with its `scale` of the learning rate.
+    """Build the groups for AdamW, each with its `scale` of the learning rate.
 
-    No decay for embeddings, for A_log, and for whatever is a vector: norms, biases (that of
-    the time step among them) and D. With `layer_decay`, the head and what stands beside the
-    blocks learn at the full rate, block i at layer_decay^(depth - i), the embeddings slowest.
+    Embeddings, A_log and vectors (norms, biases, among them that of the time step, and D) are not
+    decayed. With `layer_decay`, the head and the parts beside the blocks learn at the full rate,
+    block i at layer_decay^(depth - i), the embeddings slowest.
 
     Args:
-        depth: blocks of the model.
+        model: the network.
+        job: holds weight decay and layer decay.
+        depth: number of blocks of the model.
     """
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
@@ -46,7 +48,7 @@ def parameter_groups(model: nn.Module, job: TrainEncoderJob, depth: int) -> list
 
 
 def layer_of(name: str, depth: int) -> int:
-    """0 for the embeddings, i + 1 for block i, depth + 1 for what comes after or beside."""
+    """Return 0 for the embeddings, i + 1 for block i, depth + 1 for parts after or beside them."""
     if any(part in name for part in INPUT):
         return 0
     block = BLOCK.search(name)
@@ -54,13 +56,17 @@ def layer_of(name: str, depth: int) -> int:
 
 
 def is_decayed(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay may pull at it."""
+    """Return whether weight decay applies to a parameter."""
     last = name.rpartition(".")[2]
     return parameter.dim() > 1 and last not in EMBEDDINGS and not last.endswith("_log")
 
 
 def learning_rate(job: TrainEncoderJob, step: float, steps_per_epoch: int) -> float:
-    """Of a step, counted from 0 over all epochs: linear rise, then a cosine to `min_lr`."""
+    """Compute the learning rate: linear rise, then a cosine to `min_lr`.
+
+    Args:
+        step: number of the step, counted from 0 over all epochs.
+    """
     warmup, total = job.warmup_epochs * steps_per_epoch, job.epochs * steps_per_epoch
     if step < warmup:
         return job.lr * (step + 1) / (warmup + 1)
@@ -69,14 +75,16 @@ def learning_rate(job: TrainEncoderJob, step: float, steps_per_epoch: int) -> fl
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """To each group by its scale."""
+    """Set each group's rate by its scale."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
-    """Exponentially averaged weights; the first steps weigh more, so that a short training
-    does not average its beginning."""
+    """Average weights exponentially.
+
+    The first steps weigh more, so that a short training does not average its beginning.
+    """
 
     @torch.no_grad()
     def blend(mean: Iterable[Tensor], current: Iterable[Tensor], count: Tensor | int) -> None:

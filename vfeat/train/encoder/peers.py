@@ -1,6 +1,6 @@
-"""The processes of one training: each takes its part of every batch, and all learn the same.
+"""Processes of one training: each takes its part of every batch, and all learn the same.
 
-Rank 0 alone writes files and talks to a person. All collective calls must be made by every
+Only rank 0 writes files and reports to the user. All collective calls must be made by every
 process, in the same order.
 """
 
@@ -24,8 +24,8 @@ class Peers:
     """A training in one process.
 
     Attributes:
-        rank: which of the processes this one is, from 0.
-        count: how many there are.
+        rank: number of this process, from 0.
+        count: number of processes.
     """
 
     rank = 0
@@ -33,35 +33,35 @@ class Peers:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files."""
+        """True for the process that writes the files."""
         return self.rank == 0
 
     def share(self, group: Group) -> Group:
-        """This process's part of a batch."""
+        """Return this process's part of a batch."""
         return shares(group, self.count)[self.rank]
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Sums over the processes."""
+        """Sum the values over the processes."""
         return list(values)
 
     def every(self, item: Item) -> list[Item]:
-        """Each process's item, by rank. The items are pickled."""
+        """Gather each process's item, by rank. The items are pickled."""
         return [item]
 
     def wrap(self, objective: Objective) -> nn.Module:
-        """The objective, its gradients averaged over the processes."""
+        """Wrap the objective so that its gradients are averaged over the processes."""
         return objective
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in some process."""
+        """Return whether the flag is set in any process."""
         return self.total([float(flag)])[0] > 0
 
 
 class Distributed(Peers):
-    """One of several processes; torch's process group has been set up.
+    """One of several processes, after torch's process group has been set up.
 
     Args:
-        device: of this process.
+        device: device of this process.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -88,10 +88,10 @@ class Distributed(Peers):
 
 
 def shares(group: Group, count: int) -> list[Group]:
-    """A batch dealt out to processes in equal parts.
+    """Split a batch among the processes in equal parts.
 
-    A video goes to the same process in each epoch, where its clips are kept, as far as the
-    parts stay equal.
+    As far as the parts stay equal, a video goes to the same process in each epoch, where its clips
+    are cached.
     """
     most = -(-len(group) // count)
     parts: list[list[Pick]] = [[] for _ in range(count)]

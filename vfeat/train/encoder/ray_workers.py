@@ -1,8 +1,8 @@
-"""Training an encoder with Ray Train: the workers of a cluster are the peers of a training.
+"""Training of an encoder with Ray Train: the workers of a cluster are the peers of a training.
 
-A worker that dies costs nothing but time:
-Ray Train starts all of them again, and they go on from the last checkpoint, exactly. So the
-encoder's folder must be one that every node reaches: s3://, or a shared disk.
+A worker that dies costs only time: Ray Train starts all of them again, and they go on from the last
+checkpoint, exactly. So the encoder's folder must be one that every node reaches: s3://, or a shared
+disk.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEATHS = 3  # of workers, before the training is given up
 
 
 def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
-    """`train_encoder`, by `job.workers` workers of Ray Train.
+    """Run `train_encoder` with `job.workers` workers of Ray Train.
 
     Raises:
         EnvironmentMissing: no cluster, or workers that died again and again.
@@ -47,7 +47,7 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
     connection = Connection(job.address)
     try:
         board = ray.remote(_Board).options(num_cpus=0).remote()
-        # Ray prints what it has to say of workers that die to stdout, where the result belongs.
+        # Ray reports workers that die on stdout, where the result belongs.
         with (
             redirect_stdout(sys.stderr),
             tempfile.TemporaryDirectory(prefix="vfeat-ray-") as storage,
@@ -78,7 +78,7 @@ def _trainer(job: TrainEncoderJob, listing: Listing, board: Any, storage: str) -
 
 
 class _Board:
-    """An actor between the leading worker and the driver: news one way, a wish to stop back."""
+    """Actor between the leading worker and the driver: passes on news and the request to stop."""
 
     def __init__(self) -> None:
         self.news: list[tuple[str, tuple[Any, ...]]] = []
@@ -86,24 +86,24 @@ class _Board:
         self.over = False
 
     def tell(self, what: str, *content: Any) -> bool:
-        """News; the answer is whether to stop."""
+        """Add news; return whether to stop."""
         self.news.append((what, content))
         self.over = self.over or what == "failed"
         return self.wish
 
     def is_over(self) -> bool:
-        """Whether a worker has ended the training by an error of ours."""
+        """Return whether an error of ours in a worker has ended the training."""
         return self.over
 
     def take(self, stop: bool) -> list[tuple[str, tuple[Any, ...]]]:
-        """All news since the last call."""
+        """Return all news since the last call."""
         self.wish = self.wish or stop
         news, self.news = self.news, []
         return news
 
 
 class _Far(EncoderWatch):
-    """The watch of a leading worker."""
+    """Watch of a leading worker; it forwards to the message board."""
 
     def __init__(self, board: Any) -> None:
         self._board, self._told_s, self._stop = board, 0.0, False
@@ -128,7 +128,7 @@ class _Far(EncoderWatch):
 
 
 def _work(config: dict[str, Any]) -> None:
-    """One worker; Ray Train has set up torch's process group."""
+    """Run one worker; Ray Train has set up torch's process group."""
     job, board = config["job"], config["board"]
     if ray.get(board.is_over.remote()):  # started again, and the same would come again
         return
@@ -147,7 +147,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str, Any]:
-    """Run the trainer in a thread, and pass the news on from here."""
+    """Run the trainer in a thread, and forward the news from here."""
     failures: list[Exception] = []
 
     def fit() -> None:

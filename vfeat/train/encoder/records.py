@@ -27,7 +27,7 @@ class Records:
     """`metrics.json`, `errors.csv`, `curves.png` and TensorBoard's events.
 
     Args:
-        first_epoch: that will be written.
+        first_epoch: first epoch that will be written.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class Records:
             watch.note(self._events.missing)
 
     def epoch(self, progress: Progress) -> None:
-        """An epoch is over; a picture, which takes a second, is not drawn after every one."""
+        """Write an epoch; the picture, which takes a second, is not drawn after every one."""
         self._events.write(progress.history[-1])
         if time.monotonic() - self._drawn_s > DRAW_EVERY_S:
             self._draw(progress)
         self._write(progress, {}, finished=False)
 
     def end(self, progress: Progress, metrics: Mapping[Split, Metrics]) -> dict[str, Any]:
-        """All epochs are over; what `metrics.json` holds from now on."""
+        """Write the final records; return the final content of `metrics.json`."""
         self._draw(progress)
         return self._write(progress, metrics, finished=True)
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the event file."""
         self._events.close()
 
     def _write(

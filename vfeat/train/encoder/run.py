@@ -20,10 +20,10 @@ from vfeat.train.encoder.watch import EncoderWatch
 
 
 def train_encoder(job: TrainEncoderJob, watch: EncoderWatch | None = None) -> dict[str, Any]:
-    """Train, measure and write an encoder; the same call again goes on or is done.
+    """Train, measure and write an encoder; the same call again goes on or returns at once.
 
     Returns:
-        What `metrics.json` holds.
+        The content of `metrics.json`.
 
     Raises:
         JobError: settings, a list or videos that cannot be used, in a sentence.
@@ -43,7 +43,8 @@ class Prepared:
     """A training that may begin.
 
     Attributes:
-        done: what `metrics.json` holds where nothing is left to do.
+        listing: samples of the list.
+        done: content of `metrics.json` if nothing is left to do, else None.
     """
 
     listing: Listing
@@ -51,7 +52,7 @@ class Prepared:
 
 
 def prepare(job: TrainEncoderJob, watch: EncoderWatch) -> Prepared:
-    """Make the videos and read the list; refuse what cannot be.
+    """Make the videos and read the list; refuse settings that are not possible.
 
     Raises:
         JobError, EnvironmentMissing: as `train_encoder`.
@@ -68,7 +69,7 @@ def prepare(job: TrainEncoderJob, watch: EncoderWatch) -> Prepared:
 
 
 def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
-    """The list, made with its videos where the job says so."""
+    """Return the list; make it with its videos if the job has a generator."""
     if job.generate is None:
         assert job.source is not None  # the job has checked it
         return job.source

@@ -22,14 +22,14 @@ from vfeat.train.encoder.peers import Distributed
 from vfeat.train.encoder.training import Training
 from vfeat.train.encoder.watch import EncoderWatch
 
-LAST_WORDS_S = 5.0  # what a child that died had to say is waited for so long
+LAST_WORDS_S = 5.0  # how long the error of a child that died is waited for
 
 
 def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict[str, Any]:
-    """A training by `job.workers` processes; what `metrics.json` holds.
+    """Train with `job.workers` processes; return the content of `metrics.json`.
 
     Raises:
-        VfeatError: whatever ended one of them.
+        VfeatError: the error that ended one of them.
     """
     find_place(job, 0, job.workers)  # refused here, before anything starts
     context = multiprocessing.get_context("spawn")
@@ -70,7 +70,7 @@ def _child(
     job: TrainEncoderJob, listing: Listing, rank: int, meeting: str,
     errors: SimpleQueue[VfeatError],
 ) -> None:  # fmt: skip
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all; the leader decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal signals all; the leader decides
     try:
         _take_part(job, listing, rank, meeting, EncoderWatch())
     except VfeatError as error:
@@ -83,7 +83,7 @@ def _child(
 def _last_words(
     children: Sequence[BaseProcess], errors: SimpleQueue[VfeatError]
 ) -> VfeatError | None:
-    """What ended the first child that died; None when all live."""
+    """Return the error of the first child that died; None when all live."""
     for child in children:
         child.join(LAST_WORDS_S / len(children))
     if not errors.empty():

@@ -1,8 +1,8 @@
-"""What a training of an encoder leaves in its folder.
+"""The folder of an encoder's training.
 
 ENCODER/config.json, model.safetensors   the best weights so far: usable at any moment
 ENCODER/labels.json       class names, in the order of the network's outputs
-ENCODER/train.json        the job, the grid of clips, what a frame went through, the identity
+ENCODER/train.json        the job, the grid of clips, the preparation of frames, the identity
 ENCODER/metrics.json      every epoch; at the end val and test, by class, and `finished: true`
 ENCODER/errors.csv        videos that could not be read
 ENCODER/curves.png, events.out.tfevents.*     for people
@@ -42,13 +42,15 @@ ERRORS_FILE = "errors.csv"
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides a training's numbers: settings, and every sample of the list."""
+    """Everything that decides a training's numbers: settings, and every sample of the list."""
 
     fields: dict[str, Any]
 
     @classmethod
     def of(cls, job: TrainEncoderJob, listing: Listing) -> Identity:
-        """Videos count by their name and size, so that a folder that moved is the same."""
+        """Build from job and list; videos count by name and size, so that a moved folder is the
+        same.
+        """
         digest = blake2b(repr(listing.classes).encode(), digest_size=16)
         for split in SPLITS:
             for s in listing.splits[split]:
@@ -65,7 +67,7 @@ class EncoderStore:
         self.root, self._identity = Root(out), identity.fields
 
     def finished(self) -> dict[str, Any] | None:
-        """`metrics.json` of an earlier run that came to its end.
+        """Return `metrics.json` of an earlier run that has finished, else None.
 
         Raises:
             JobError: the folder holds a training with other settings or data.
@@ -73,7 +75,7 @@ class EncoderStore:
         if not self.root.exists(TRAIN_FILE):
             return None
         there = json.loads(self.root.read_bytes(TRAIN_FILE))
-        # A field that vfeat has learnt since then was at what is its default now.
+        # A field that was added to vfeat since then counts with its default.
         check_identity(self.root.uri, {**default_numbers(), **there["identity"]}, self._identity)
         if not self.root.exists(METRICS_FILE):
             return None
@@ -81,7 +83,7 @@ class EncoderStore:
         return metrics if metrics["finished"] else None
 
     def begin(self, job: TrainEncoderJob, classes: Sequence[str], kernel: str) -> None:
-        """Say what is trained here; `classes` is empty where nothing is classified."""
+        """Write what is trained here; `classes` is empty if nothing is classified."""
         if classes:
             self.root.replace_bytes(LABELS_FILE, _json(list(classes)))
         flips = read_flips(job, classes) if job.test_flips else ()
@@ -102,7 +104,7 @@ class EncoderStore:
         self.root.replace_bytes(CHECKPOINT, buffer.getvalue())
 
     def load_checkpoint(self, trainer: EncoderTrainer) -> Progress | None:
-        """Put the trainer where the checkpoint was taken; None without one."""
+        """Restore the trainer from the checkpoint; return its progress, None without one."""
         if not self.root.exists(CHECKPOINT):
             return None
         data = io.BytesIO(self.root.read_bytes(CHECKPOINT))
@@ -118,7 +120,7 @@ class EncoderStore:
                 self.root.replace_file(path.name, path)
 
     def load_best(self) -> VideoMamba:
-        """The published weights."""
+        """Load the published weights."""
         return create_model("videomamba", weights=self.root.uri)
 
     def write_metrics(self, content: dict[str, Any]) -> None:
@@ -130,7 +132,7 @@ class EncoderStore:
         self.root.replace_bytes(name, content)
 
     def end(self) -> None:
-        """Nothing will go on from here."""
+        """Remove the checkpoint: the training has finished."""
         self.root.delete(CHECKPOINT)
 
 

@@ -30,13 +30,13 @@ from vfeat.train.seeds import draw, seeded
 
 @dataclass(frozen=True)
 class Taken:
-    """A step that was taken.
+    """Result of one step.
 
     Attributes:
-        losses: by name; means over the whole batch.
-        clips: of the whole batch; 0 where none could be had, and nothing was done.
-        given: by row of the list, the probability that the label of each clip in this process
-            was given; nothing where the objective does not classify.
+        losses: means over the whole batch, by name.
+        clips: number of clips of the whole batch; 0 if none could be read and nothing was done.
+        given: predicted probability of the label of each clip in this process, by row of the list;
+            empty if the objective does not classify.
     """
 
     losses: dict[str, float]
@@ -45,13 +45,13 @@ class Taken:
 
 
 class EncoderTrainer:
-    """Takes steps.
+    """Trainer of an encoder, one step at a time.
 
     Args:
         objective: on its device.
-        steps_per_epoch: of the schedule.
+        steps_per_epoch: steps of an epoch in the schedule.
         peers: the processes that take each step together.
-        flow: where the objective learns how the picture moves.
+        flow: table of optical flow, if the objective learns it.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class EncoderTrainer:
 
     @property
     def model(self) -> Trunk:
-        """What is measured and saved: the averaged weights where they are kept."""
+        """The network that is measured and saved: the averaged weights if they are kept."""
         if self.average is None:
             return self.objective.model
         return cast(Trunk, self.average.module)
@@ -83,18 +83,19 @@ class EncoderTrainer:
         self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], epoch: int, step: int,
         steps: int | None = None,
     ) -> Taken:  # fmt: skip
-        """One step of all peers together.
+        """Take one step, together with all peers.
 
-        Its randomness and its learning rate depend on its place only.
+        Its randomness and its learning rate depend on its position only.
 
         Args:
-            frames_BTSSC: uint8; this process's part of the batch, perhaps none.
+            frames_BTSSC: uint8; this process's part of the batch, perhaps empty.
+            picks: the clips of the frames.
             epoch, step: from 1, and from 0 within the epoch.
-            steps: of this epoch; fewer than those of the schedule where videos rest.
+            steps: steps of this epoch; fewer than the schedule's if videos are skipped.
 
         Raises:
-            JobError: the loss or the gradient is not a finite number; the weights are as they
-                were before the step.
+            JobError: the loss or the gradient is not a finite number; the weights are as they were
+                before the step.
         """
         clips = round(self.peers.total([len(picks)])[0])
         if not clips:
@@ -120,10 +121,11 @@ class EncoderTrainer:
     def _backward(
         self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], share: float
     ) -> tuple[dict[str, float], list[float]]:
-        """The batch's gradients; its losses by name, and what each clip's label was given.
+        """Compute the batch's gradients; return its losses and the probability of each clip's
+        label.
 
         Args:
-            share: of the batch's clips that are in this process.
+            share: share of the batch's clips that are in this process.
         """
         labels, seeds = [pick.label for pick in picks], [pick.seed for pick in picks]
         if not picks:  # the others wait for this one's gradients: of a black clip, times zero
@@ -153,7 +155,7 @@ class EncoderTrainer:
                 )
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on: tensors and plain data."""
+        """Return everything that the next step depends on: tensors and plain data."""
         return {
             "model": self.objective.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -161,7 +163,7 @@ class EncoderTrainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the trainer from `state`."""
         self.objective.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
@@ -169,7 +171,9 @@ class EncoderTrainer:
 
 
 def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
-    """Set drop path, growing with depth, and activation checkpoints; the number of blocks."""
+    """Set drop path, growing with depth, and activation checkpoints; return the number of
+    blocks.
+    """
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     for place, block in enumerate(blocks):
         block.drop_path = job.drop_path * place / max(1, len(blocks) - 1)
@@ -179,9 +183,11 @@ def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
 
 @contextmanager
 def products(job: TrainEncoderJob, device: torch.device) -> Iterator[None]:
-    """Where the job says so, oneDNN may multiply float32 matrices as bfloat16, forward and
-    backward, on a CPU that has instructions for it. Without AMX it multiplies float32, and is
-    still faster than the library that torch takes otherwise."""
+    """Let oneDNN multiply float32 matrices as bfloat16, forward and backward, if the job allows it.
+
+    This applies to a CPU that has instructions for it. Without AMX it multiplies in float32, and is
+    still faster than the library that torch uses otherwise.
+    """
     wanted = job.bf16_products and device.type == "cpu" and has_bf16()
     backends: list[Any] = []
     if wanted:  # a torch that is older than these settings has none of them
@@ -198,11 +204,11 @@ def products(job: TrainEncoderJob, device: torch.device) -> Iterator[None]:
 
 
 def has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 (AVX512_BF16 or AMX), not by emulation."""
+    """Return whether this CPU multiplies bfloat16 natively (AVX512_BF16 or AMX)."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def autocast(job: TrainEncoderJob, device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU, where the job allows it; float32 on a CPU."""
+    """Use bfloat16 on a GPU if the job allows it; float32 on a CPU."""
     on = job.bf16 and device.type == "cuda"
     return torch.autocast(device.type, torch.bfloat16, enabled=on)

@@ -35,10 +35,10 @@ from vfeat.train.task import SPLITS, Split
 
 
 class Training:
-    """Made in every process of a training, with the same job and list.
+    """Training in one process; made in every process, with the same job and list.
 
     Args:
-        watch: of the process that leads; the others say nothing.
+        watch: watch of the process that leads; the others do not report.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class Training:
             keep_freed_memory()
 
     def run(self) -> dict[str, Any]:
-        """From the checkpoint, or the start, to the end; what `metrics.json` holds.
+        """Train from the checkpoint, or the start, to the end; return the content of
+        `metrics.json`.
 
         Raises:
-            JobError: the list or its videos cannot be used, or the loss is no number any more.
+            JobError: the list or its videos cannot be used, or the loss is not finite any more.
             Interrupted: the watch asked to stop; a checkpoint is kept.
         """
         if why_not := check_parts(self.job.clip_spec, self.samples):
@@ -119,7 +120,7 @@ class Training:
         )
 
     def _progress(self, trainer: EncoderTrainer) -> Progress:
-        """Where the checkpoint was taken, or the start; the same for all peers."""
+        """Return the checkpoint's progress, or a fresh one; the same for all peers."""
         progress = self.store.load_checkpoint(trainer) or Progress()
         if len(set(self.peers.every((progress.epoch, progress.step)))) > 1:
             raise JobError(
@@ -133,7 +134,7 @@ class Training:
         return several + self.place.device.type
 
     def _probe(self, feed: ClipFeed) -> dict[int, Footage]:
-        """Footage of all samples by row; each process looks at its part of them."""
+        """Probe the samples; return footage by row. Each process probes its part of them."""
         mine = self.samples[self.peers.rank :: self.peers.count]
         found, broken = probe_samples(
             feed.pool(1), mine, self.job.clip_spec, self.place.decoders,
@@ -159,7 +160,7 @@ class Training:
         return [footage[row] for row in rows if row in footage]
 
     def _keepers(self, trainer: EncoderTrainer, records: Records) -> Keepers:
-        """The leader writes; the others take part in what must be gathered."""
+        """Build the callbacks: the leader writes; the others only take part in gathering."""
 
         def epoch(progress: Progress) -> None:
             self.broken.everyone(self.peers.every(self.broken))
@@ -180,7 +181,7 @@ class Training:
     def _measure(
         self, evaluator: Evaluator, footage: Mapping[int, Footage]
     ) -> dict[Split, Metrics]:
-        """The published weights on what they were not trained with."""
+        """Measure the published weights on the splits that they were not trained on."""
         self.peers.any(False)  # nobody reads them before the leader has written them
         model = self.store.load_best().to(self.place.device)
         found: dict[Split, Metrics] = {}

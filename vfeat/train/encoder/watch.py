@@ -1,4 +1,4 @@
-"""What a training of an encoder tells while it runs; the command line shows it."""
+"""Reports of a running training of an encoder; the command line shows them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ Phase = Literal["generate", "probe", "train", "val", "test"]
 
 
 class EncoderWatch:
-    """Says nothing and never stops; subclasses do."""
+    """Watch that reports nothing and never stops; subclasses override it."""
 
     def advanced(self, phase: Phase, epoch: int, done: int, total: int, loss: float) -> None:
-        """Videos, or clips in the phases that run the network; `loss` is 0 elsewhere."""
+        """Report progress in videos, or in clips if the phase runs the network.
+
+        Args:
+            phase, epoch: position of the training.
+            done, total: counts of videos or clips.
+            loss: mean loss so far; 0 in phases without one.
+        """
 
     def epoch_ended(self, line: EpochLine) -> None:
-        """An epoch is written down."""
+        """Report an epoch that has been recorded."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Report something that a person should read."""
 
     def stopping(self) -> bool:
-        """Whether somebody asked to stop: the training then keeps a checkpoint and ends."""
+        """Return whether to stop: the training then keeps a checkpoint and ends."""
         return False

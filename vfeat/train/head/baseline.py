@@ -1,4 +1,4 @@
-"""What the features give without any order: the mean over each video, and a linear model.
+"""Baseline without temporal order: the mean over each video, and a linear model.
 
 Shape legend: N videos, D width, K outputs.
 """
@@ -17,17 +17,19 @@ from vfeat.train.head.spec import ClassWeights
 from vfeat.train.metrics import Metrics, measure
 from vfeat.train.task import Example, Split, Task
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # of the squared weights; the validation split chooses
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)  # on the squared weights; chosen on the validation split
 ITERATIONS = 100
 
 
 def linear_baseline(
     task: Task, means_ND: npt.NDArray[np.float32], weights: ClassWeights
 ) -> dict[Split, Metrics]:
-    """Mean pooling and a linear model, on the very splits of the task; no random numbers.
+    """Fit mean pooling and a linear model on the same splits; uses no random numbers.
 
     Args:
+        task: examples of each split.
         means_ND: mean feature of each video, by place.
+        weights: class weighting of the loss.
     """
     device = torch.device("cpu")
     objective = Objective(task, weights, device)
@@ -61,7 +63,7 @@ def _rows(means_ND: npt.NDArray[np.float32], examples: Sequence[Example]) -> Ten
 
 
 def _fit(objective: Objective, task: Task, x_ND: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weights [K, D] and bias [K] by L-BFGS from zero: the loss is convex."""
+    """Fit weights [K, D] and bias [K] by L-BFGS from zero: the loss is convex."""
     weight_KD = torch.zeros(task.outputs, x_ND.shape[1], requires_grad=True)
     bias_K = torch.zeros(task.outputs, requires_grad=True)
     targets = [e.target for e in task.train]

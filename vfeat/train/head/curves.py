@@ -1,4 +1,4 @@
-"""A picture of a training: losses, and the validation score beside the baseline's."""
+"""Picture of a training: losses, and the validation score beside the baseline's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vfeat.train.picture import to_png, two_diagrams
 def draw_curves(
     task: str, history: Sequence[Epoch], val: Metrics, baseline: Metrics | None
 ) -> bytes:
-    """A PNG.
+    """Draw the curves as a PNG.
 
     Raises:
         EnvironmentMissing: matplotlib is not installed.

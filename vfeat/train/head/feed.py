@@ -1,4 +1,4 @@
-"""Features on their way to a model: looked over once, kept in memory up to a budget.
+"""Feed of features for a head: scanned once, kept in memory up to a budget.
 
 Shape legend: B sequences, L steps, D width, N videos.
 """
@@ -41,13 +41,13 @@ class Steps:
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded stretches; the mask is None when every step of every one is there."""
+    """Padded windows; the mask is None when every step of every one is present."""
 
     values_BLD: Tensor
     mask_BL: Tensor | None
 
     def rows(self, rows: Sequence[int]) -> Batch:
-        """Some of the stretches."""
+        """Select some of the windows."""
         index = torch.tensor(rows, device=self.values_BLD.device)
         mask = None if self.mask_BL is None else self.mask_BL[index]
         return Batch(self.values_BLD[index], mask)
@@ -57,12 +57,12 @@ class Feed:
     """Windows of videos, read from the dataset or from memory.
 
     Args:
-        reader: at the level that is learned from.
-        videos: what may be asked for, by place.
+        reader: reader at the level that is learned from.
+        videos: the videos that may be asked for, by place.
         window_s, hop_s: seconds; None for whole videos.
-        memory_bytes, scratch_bytes: features kept between epochs; what does not fit is read
+        memory_bytes, scratch_bytes: budgets of features kept between epochs; all others are read
             from the dataset again.
-        skip_broken: take steps that are not finite numbers as missing.
+        skip_broken: treat steps with values that are not finite as missing.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Feed:
         self.width = reader.width()
         self.means_ND = np.zeros((len(videos), self.width), np.float32)
         self.spans = [np.zeros((0, 2), np.int64) for _ in videos]
-        self._every: dict[int, npt.NDArray[np.int64]] = {}  # by clips of a video
+        self._every: dict[int, npt.NDArray[np.int64]] = {}  # windows, by the number of clips
         self._reader = reader
         self._steps = reader.steps_per_clip()
         self._window_s, self._hop_s = window_s, hop_s
@@ -98,10 +98,14 @@ class Feed:
         return clips * self._steps
 
     def scan(self, advanced: Callable[[int, int], None]) -> str | None:
-        """Read every video once: its mean, its windows, and whether its numbers are numbers.
+        """Read every video once: compute its mean and its windows, check that its values are
+        finite.
+
+        Args:
+            advanced: called with (done, total) videos.
 
         Returns:
-            What is broken and was left out, as a sentence; None when nothing is.
+            A sentence on what is broken and was left out; None when nothing is.
 
         Raises:
             JobError: NaN or infinite values, unless `skip_broken`.
@@ -123,18 +127,18 @@ class Feed:
         return sentence
 
     def window(self, place: int, number: int) -> Steps:
-        """The window of a video at `number`, counted around."""
+        """Return window `number` of a video, modulo their count."""
         spans = self.spans[place]
         first, last = spans[number % len(spans)]
         return self.read(place, int(first), int(last))
 
     def windows(self, place: int) -> Iterator[Steps]:
-        """All windows of a video that have a step."""
+        """Yield all windows of a video that have a step."""
         for first, last in self.spans[place]:
             yield self.read(place, int(first), int(last))
 
     def read(self, place: int, first: int, last: int) -> Steps:
-        """Clips first..last of a video, inclusive."""
+        """Read clips first..last of a video, inclusive."""
         kept_LD = self._cache.get(place)
         if kept_LD is not None:
             part = slice(first * self._steps, (last + 1) * self._steps)
@@ -144,7 +148,7 @@ class Feed:
         return _finite_only(steps, self._steps) if place in self._broken else steps
 
     def _look_at(self, place: int) -> int:
-        """One video of the scan. Returns its broken clips."""
+        """Scan one video; return the number of its broken clips."""
         ref = self.videos[place]
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
         keep = self._cache.has_room(ref.clips * self._steps * self.width * self._stored.itemsize)
@@ -172,7 +176,7 @@ class Feed:
         return broken
 
     def _spans(self, clips: int, present: Bools) -> npt.NDArray[np.int64]:
-        """First and last clip of each window with a clip that is there, [windows, 2]."""
+        """Return first and last clip of each window with a present clip, [windows, 2]."""
         if clips not in self._every:
             stride_s, clip_s = self._clip.stride_s, self._clip.clip_s
             windows: Iterable[SequenceWindow] = [whole(clips, stride_s, clip_s)]
@@ -187,7 +191,7 @@ class Feed:
 
 
 def collate(stretches: Sequence[Steps], device: torch.device) -> Batch:
-    """Stretches of any lengths as one float32 batch."""
+    """Pad windows of any lengths into one float32 batch."""
     longest = max(len(s.mask_L) for s in stretches)
     values_BLD = np.zeros((len(stretches), longest, stretches[0].values_LD.shape[1]), np.float32)
     mask_BL = np.zeros((len(stretches), longest), np.bool_)
@@ -199,7 +203,7 @@ def collate(stretches: Sequence[Steps], device: torch.device) -> Batch:
 
 
 def _finite_only(steps: Steps, per_clip: int) -> Steps:
-    """Clips with a value that is no number become missing, whole."""
+    """Mark clips with a non-finite value as missing, whole."""
     fine = np.isfinite(steps.values_LD).all(1).reshape(-1, per_clip).all(1).repeat(per_clip)
     values_LD = np.where(fine[:, None], steps.values_LD, 0)
     return Steps(values_LD, steps.mask_L & fine)

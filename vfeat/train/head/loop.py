@@ -1,8 +1,8 @@
-"""Epochs: one pass over the videos for all heads at once.
+"""Epoch loop: one pass over the videos for all heads at once.
 
-The order of the videos and the window of each depend on the seed, the epoch and the video
-alone, and every head gathers its own batches from the pass. So a head learns the same beside
-others as by itself, and a run that goes on after a checkpoint learns what it would have.
+The order of the videos and the window of each depend on the seed, the epoch and the video alone,
+and every head gathers its own batches from the pass. So a head learns the same beside others as by
+itself, and a resumed run learns the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVAL_BYTES = 256 << 20
 def train_epoch(
     trainers: Sequence[HeadTrainer], feed: Feed, epoch: int, device: torch.device, watch: TrainWatch
 ) -> None:
-    """Every training video of these heads once, by one window drawn for the epoch."""
+    """Train all heads on every training video once, by one window drawn for the epoch."""
     answers = [{e.video: e.target for e in trainer.task.train} for trainer in trainers]
     seed = trainers[0].spec.seed
     ids = [video.video_id for video in feed.videos]
@@ -60,9 +60,10 @@ def evaluate(
     device: torch.device,
     watch: TrainWatch,
 ) -> list[Metrics | None]:
-    """Metrics of each head: all windows of a video, their predictions averaged.
+    """Compute metrics of each head over all windows of a video, their predictions averaged.
 
-    None for a head that has no video in the split.
+    Returns:
+        One entry for each head; None for a head that has no video in the split.
     """
     wanted = [{e.video for e in trainer.task.split(split)} for trainer in trainers]
     sums: list[dict[int, Tensor]] = [{} for _ in trainers]
@@ -88,7 +89,7 @@ def evaluate(
 
 
 def _chunks(feed: Feed, order: Sequence[int], batch_size: int) -> Iterator[list[tuple[int, Steps]]]:
-    """Windows of the videos in order, so many or so large at a time."""
+    """Yield windows of the videos in order, in groups of limited count and bytes."""
     chunk: list[tuple[int, Steps]] = []
     longest = 0
     for place in order:

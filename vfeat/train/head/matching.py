@@ -1,4 +1,4 @@
-"""From labels to videos that are there, or a sentence that says what is not."""
+"""Matching of labels with videos; a mismatch becomes a sentence."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class Matched:
     """Tasks over videos.
 
     Attributes:
-        videos: those that any task uses; an example's `video` is a place here.
-        notes: what was left out or looks odd, one sentence each.
+        tasks: the tasks with their examples.
+        videos: videos that any task uses; an example's `video` is a place here.
+        notes: one sentence for each thing that was left out or looks odd.
     """
 
     tasks: tuple[Task, ...]
@@ -29,7 +30,7 @@ class Matched:
 
 
 class _Videos:
-    """Videos by every name that a label may use."""
+    """Index of videos by every name that a label may use."""
 
     def __init__(self, refs: Iterable[SequenceRef]) -> None:
         self.refs: list[SequenceRef] = list(refs)
@@ -42,7 +43,7 @@ class _Videos:
                 self._short[short].add(place)
 
     def find(self, key: str) -> tuple[int, ...]:
-        """Places of the videos of this name: one, none, or several of one base name."""
+        """Return places of the videos of this name: one, none, or several of one base name."""
         if key in self._exact:
             return (self._exact[key],)
         return tuple(sorted(self._short.get(key, ()))) if key else ()
@@ -51,11 +52,17 @@ class _Videos:
 def match(
     tables: Sequence[TaskLabels], refs: Iterable[SequenceRef], seed: int, allow_missing: bool
 ) -> Matched:
-    """Find the labelled videos and give each a split.
+    """Find the labelled videos and assign each to a split.
+
+    Args:
+        tables: labels of each task.
+        refs: videos of the features.
+        seed: seed that draws the splits that are not given.
+        allow_missing: turn mismatches into notes where possible.
 
     Raises:
-        JobError: unknown, doubly labelled or (with one's own labels) unlabelled videos, a
-            class that a split lacks; all but the second may be allowed.
+        JobError: unknown, doubly labelled or (with one's own labels) unlabelled videos, a class
+            that a split lacks; all but the second may be allowed.
     """
     videos = _Videos(refs)
     if not videos.refs:
@@ -79,7 +86,7 @@ def match(
 def _find(
     table: TaskLabels, videos: _Videos, notes: list[str], allow_missing: bool
 ) -> dict[int, LabelRow]:
-    """The label of each video, by its place."""
+    """Find the label of each video, by its place."""
     unknown: list[str] = []
     rows: dict[int, LabelRow] = {}
     twice: list[str] = []
@@ -124,7 +131,7 @@ def _check_unlabelled(
 def _task(
     table: TaskLabels, rows: dict[int, LabelRow], ids: Sequence[str], seed: int, notes: list[str]
 ) -> Task:
-    """The task over the videos that are there."""
+    """Build the task over the videos that are in the features."""
     splits, held_out = drawn_splits(table, rows, ids, seed)
     if held_out:
         notes.append(
@@ -143,7 +150,7 @@ def _task(
 
 
 def _check_splits(table: TaskLabels, task: Task, notes: list[str], allow_missing: bool) -> None:
-    """Every split has videos, and every class that occurs occurs in every split."""
+    """Check that every split has videos, and every class that occurs occurs in every split."""
     for name in ("train", "val"):
         if not task.split(name):
             raise JobError(f"{table.source}: task {task.name} has no video in the {name} split")

@@ -1,4 +1,4 @@
-"""What a task wants of logits: its loss, and what logits mean.
+"""Loss of a task, and the meaning of its logits.
 
 Shape legend: B sequences, K outputs.
 """
@@ -24,7 +24,7 @@ class Objective:
         self._weight_K = _class_weights(task).to(device) if weights == "balanced" else None
 
     def loss(self, logits_BK: Tensor, targets: Sequence[Target]) -> Tensor:
-        """Mean loss, in float32."""
+        """Compute the mean loss, in float32."""
         wanted = self.encode(targets).to(self._device)
         logits_BK = logits_BK.float()
         if self._task.kind == "classification":
@@ -34,7 +34,7 @@ class Objective:
         return F.mse_loss(logits_BK[:, 0], wanted)
 
     def activate(self, logits_BK: Tensor) -> Tensor:
-        """Probabilities, or values in the labels' own units; float64."""
+        """Return probabilities, or values in the labels' own units; float64."""
         logits_BK = logits_BK.double()
         if self._task.kind == "classification":
             return logits_BK.softmax(1)
@@ -43,7 +43,7 @@ class Objective:
         return logits_BK * self._task.scale + self._task.centre
 
     def encode(self, targets: Sequence[Target]) -> Tensor:
-        """Class numbers [B], several-hot [B, K], or centred and scaled values [B]."""
+        """Encode as class numbers [B], multi-hot [B, K], or centred and scaled values [B]."""
         if self._task.kind == "classification":
             return torch.tensor(targets, dtype=torch.int64)
         if self._task.kind == "multilabel":
@@ -56,7 +56,8 @@ class Objective:
 
 
 def _class_weights(task: Task) -> Tensor:
-    """By the training split: inverse shares of mean 1, or negatives over positives.
+    """Compute class weights of the training split: inverse shares of mean 1, or negatives over
+    positives.
 
     A class without a training video has weight 1: it never enters a loss.
     """

@@ -37,16 +37,19 @@ BREAKFAST_SKIPPED = frozenset(
 
 
 def protocol_names() -> list[str]:
-    """Every name `--protocol` takes."""
+    """List every name that `--protocol` takes."""
     return ["lvu/all", *(f"lvu/{task}" for task in LVU_TASKS), "breakfast", "coin"]
 
 
 def read_protocols(names: tuple[str, ...], folder: str) -> list[TaskLabels]:
-    """The tasks of the named protocols, each once.
+    """Read the tasks of the named protocols, each once.
 
     Args:
-        names: of `protocol_names`.
+        names: names from `protocol_names`.
         folder: holds `lvu_1.0/`, `breakfast/` or `COIN.json`, or is one of them.
+
+    Raises:
+        JobError: an unknown name, or files that are missing or cannot be parsed.
     """
     wanted: list[str] = []
     for name in names:
@@ -58,7 +61,7 @@ def read_protocols(names: tuple[str, ...], folder: str) -> list[TaskLabels]:
 
 
 def like_ratio(likes: float, dislikes: float) -> float:
-    """Ten times the share of likes."""
+    """Return ten times the share of likes, in [0, 10]."""
     return 10 * likes / (likes + dislikes)
 
 
@@ -129,7 +132,7 @@ def _breakfast(folder: str) -> TaskLabels:
 
 def _coin(folder: str) -> TaskLabels:
     source = f"{folder}/COIN.json"
-    # The file says `testing`; the published description of its format calls that `validation`.
+    # The file has `testing`; the published description of its format calls that `validation`.
     splits: dict[str, Split] = {"training": "train", "testing": "test", "validation": "test"}
     rows: list[LabelRow] = []
     try:
@@ -144,7 +147,7 @@ def _coin(folder: str) -> TaskLabels:
 
 
 def _whole(name: str, names: dict[int, str], rows: list[LabelRow], source: str) -> TaskLabels:
-    """A classification of whole videos."""
+    """Build a classification of whole videos."""
     name_of: Callable[[int], str] = lambda number: names.get(number, f"class {number}")  # noqa: E731
     classes = tuple(name_of(number) for number in range(max(names, default=-1) + 1))
     return TaskLabels(name, "classification", classes, tuple(rows), source, published=True)

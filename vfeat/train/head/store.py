@@ -1,8 +1,8 @@
-"""What a training leaves behind: the checkpoint while it runs, the head's folder at its end.
+"""Files of a head's training: the checkpoint while it runs, the head's folder at its end.
 
 OUT/checkpoint.pt       everything the next epoch depends on; replaced after each epoch,
-                        removed when the heads are there
-OUT/head.json, ...      one head; written last, its existence says that the head is done
+                        removed when the heads are written
+OUT/head.json, ...      one head; written last, its existence marks the head as done
 OUT/<task>/head.json    several heads, and OUT/heads.json naming them, written last
 """
 
@@ -35,14 +35,16 @@ CURVES_FILE = "curves.png"
 
 @dataclass(frozen=True)
 class HeadResult:
-    """A finished head and how good it is.
+    """A finished head and its metrics.
 
     Attributes:
+        task, kind, classes: as in `Head`.
         uri: its folder.
-        videos: of each split.
-        best_epoch: the epoch whose weights were kept; `epochs` were trained.
-        metrics, baseline: by split, `val` and `test`; the baseline is mean pooling and a
-            linear model.
+        videos: number of videos of each split.
+        epochs: number of epochs that were trained.
+        best_epoch: the epoch whose weights were kept.
+        metrics, baseline: by split, `val` and `test`; the baseline is mean pooling and a linear
+            model.
     """
 
     task: str
@@ -56,7 +58,7 @@ class HeadResult:
     baseline: Mapping[Split, Metrics]
 
     def to_json(self) -> dict[str, Any]:
-        """For `metrics.json` and `--json`."""
+        """Return the result for `metrics.json` and `--json`."""
         return {
             **asdict(self),
             "classes": list(self.classes),
@@ -74,7 +76,7 @@ class HeadResult:
 
 
 def head_uri(out: str, task: str, heads: int) -> str:
-    """Folder of a task's head."""
+    """Return the folder of a task's head."""
     return out.rstrip("/") if heads == 1 else f"{out.rstrip('/')}/{task}"
 
 
@@ -93,7 +95,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(root: Root, identity: dict[str, Any], trainers: Sequence[HeadTrainer]) -> int:
-    """Put the trainers where the checkpoint was taken. Returns its epoch, 0 without one.
+    """Restore the trainers from the checkpoint; return its epoch, 0 without one.
 
     Raises:
         JobError: the checkpoint is of other settings, labels or features.
@@ -145,14 +147,14 @@ def write_head(
 
 
 def finish(root: Root, tasks: Sequence[str]) -> None:
-    """Say that all heads are there."""
+    """Mark all heads as done, and remove the checkpoint."""
     if len(tasks) > 1:
         root.replace_bytes(HEADS_FILE, _json({"heads": list(tasks)}))
     root.delete(CHECKPOINT)
 
 
 def finished(root: Root, tasks: Sequence[str], identity: dict[str, Any]) -> list[HeadResult] | None:
-    """Results of an earlier run that came to its end, None when there is none.
+    """Return the results of an earlier run that has finished, None when there is none.
 
     Raises:
         JobError: it had other settings or data.

@@ -25,9 +25,9 @@ class Epoch:
     """One line of the history.
 
     Attributes:
-        epoch: from 1.
+        epoch: number of the epoch, from 1.
         train_loss: mean over the epoch's steps, weighted by their windows.
-        val_loss, val_score: of the validation split; the score is higher when better.
+        val_loss, val_score: results on the validation split; a higher score is better.
         lr, s4_lr: learning rates that the epoch was trained with.
         best: no earlier epoch had a better score.
         seconds: since the last epoch ended, all heads together.
@@ -44,7 +44,7 @@ class Epoch:
 
 
 class HeadTrainer:
-    """A task's network on its way.
+    """Training of one task's network.
 
     Args:
         l_max: steps that the S4 kernels are made for.
@@ -85,12 +85,12 @@ class HeadTrainer:
 
     @property
     def stopped(self) -> bool:
-        """Nothing got better for `patience` epochs."""
+        """True if nothing got better for `patience` epochs."""
         done = self.history[-1].epoch if self.history else 0
         return done - self.best_epoch >= self.spec.patience
 
     def step(self, batch: Batch, targets: Sequence[Target], epoch: int) -> None:
-        """One step of the optimizer. Its randomness depends on its place only."""
+        """Take one step of the optimizer. Its randomness depends on its position only."""
         self.model.train()
         self._steps += 1
         name = (self.spec.seed, self.task.name, "step", epoch, self._steps)
@@ -112,14 +112,14 @@ class HeadTrainer:
         self._windows += len(targets)
 
     def predict(self, batch: Batch) -> Tensor:
-        """Probabilities or values of each sequence, float64 [B, K] on the CPU."""
+        """Predict probabilities or values of each sequence, float64 [B, K] on the CPU."""
         self.model.eval()
         with torch.inference_mode(), self._autocast():
             logits_BK = self.model(batch.values_BLD, batch.mask_BL)
         return self.objective.activate(logits_BK).cpu()
 
     def end_epoch(self, epoch: int, val: Metrics) -> Epoch:
-        """Write the epoch down, keep the weights if they are the best, move the rates."""
+        """Record the epoch, keep the weights if they are the best, update the learning rates."""
         best = max(((h.val_score, -h.val_loss) for h in self.history), default=None)
         is_best = best is None or (val.score, -val.loss) > best
         if is_best:
@@ -144,11 +144,11 @@ class HeadTrainer:
         return line
 
     def keep_best(self) -> None:
-        """Take back the weights of the best epoch."""
+        """Restore the weights of the best epoch."""
         self.model.load_state_dict(self.best_state)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on: tensors and plain data."""
+        """Return everything that the next epoch depends on: tensors and plain data."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -158,7 +158,7 @@ class HeadTrainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
+        """Restore the trainer from `state`."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

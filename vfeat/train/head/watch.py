@@ -1,4 +1,4 @@
-"""What a training tells while it runs; the command line shows it."""
+"""Reports of a running training of heads; the command line shows them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class TrainWatch:
-    """Says nothing; subclasses do."""
+    """Watch that reports nothing; subclasses override it."""
 
     def advanced(self, phase: str, epoch: int, done: int, total: int) -> None:
-        """Videos of a phase: `scan`, `train`, `val` or `test`."""
+        """Report videos done in a phase: `scan`, `train`, `val` or `test`."""
 
     def epoch_ended(self, lines: dict[str, Epoch], best: dict[str, int]) -> None:
-        """One epoch of each head that is still learning, and its best epoch so far."""
+        """Report one epoch of each head that is still learning, and its best epoch so far."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Report something that a person should read."""

@@ -1,10 +1,9 @@
-"""From uint8 clips to what the network sees: flips, crops, colours, normalisation.
+"""Augmentation of uint8 clips to the network's input: flips, crops, colours, normalisation.
 
-Flips, crops and colours are drawn clip by clip from the clip's own seed, hold for all its
-frames, and so do not depend on the batch it lies in. Brightness, contrast, saturation, gray and
-the normalisation are one affine map of a pixel's colour: one small matrix for each clip, and one
-pass over the pixels (32 clips of 16x112x112 take 0.1 s on two cores; kornia's ColorJiggle
-alone 0.5 s).
+Flips, crops and colours are drawn clip by clip from the clip's own seed, hold for all its frames,
+and so do not depend on the clip's batch. Brightness, contrast, saturation, gray and the
+normalisation are one affine map of a pixel's colour: one small matrix for each clip, and one pass
+over the pixels (32 clips of 16x112x112 take 0.1 s on two cores; kornia's ColorJiggle alone 0.5 s).
 
 Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 """
@@ -28,7 +27,7 @@ from vfeat.train.labels import listed
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as gray pictures are made
 
-# What becomes of a motion (x, y). Played backwards it is the opposite one, from where it ended:
+# Effect on a motion (x, y). Played backwards it is the opposite one, from where it ended:
 # the difference is a share of the displacement within one tubelet.
 TURNED: Mapping[Flip, tuple[float, float]] = {
     "horizontal": (-1.0, 1.0), "vertical": (1.0, -1.0), "reverse": (-1.0, -1.0),
@@ -36,7 +35,7 @@ TURNED: Mapping[Flip, tuple[float, float]] = {
 
 
 def read_flips(job: TrainEncoderJob, classes: Sequence[str]) -> tuple[FlipSpec, ...]:
-    """The flips of a job.
+    """Return the flips of a job, with the class permutation of each.
 
     Raises:
         JobError: a label that the list does not have, or that is exchanged with two others.
@@ -67,9 +66,10 @@ def _permutation(flip: Flip, pairs: Mapping[str, str], classes: Sequence[str]) -
 
 
 class Augment:
-    """Batches for training.
+    """Augmentation of batches for training.
 
     Args:
+        job: settings of the training.
         classes: names, in the order of the network's outputs.
     """
 
@@ -83,14 +83,14 @@ class Augment:
         self, frames_BTSSC: Tensor, labels: Sequence[int], seeds: Sequence[int],
         flow: Tensor | None = None,
     ) -> TrainBatch:  # fmt: skip
-        """Augmented and normalised.
+        """Augment and normalise a batch.
 
-        What concerns several clips (mixup) comes from torch's generator, all else from `seeds`.
+        Operations on several clips (mixup) draw from torch's generator, all others from `seeds`.
 
         Args:
             frames_BTSSC: uint8 on the network's device; overwritten.
-            labels, seeds: of each clip.
-            flow: of each clip's tokens, BTSS2 (x, y) on the CPU; overwritten.
+            labels, seeds: class and random seed of each clip.
+            flow: flow of each clip's tokens, BTSS2 (x, y) on the CPU; overwritten.
         """
         generators = [np.random.default_rng(seed) for seed in seeds]
         labels = self._flip(frames_BTSSC, labels, generators, flow)
@@ -113,7 +113,7 @@ class Augment:
         self, frames_BTSSC: Tensor, labels: Sequence[int],
         generators: Sequence[np.random.Generator], flow: Tensor | None,
     ) -> list[int]:  # fmt: skip
-        """Flip half of the clips by each flip, in place; the labels that they have now."""
+        """Flip half of the clips by each flip, in place; return the labels that they have now."""
         found = list(labels)
         for place, generator in enumerate(generators):
             flips = [spec for spec in self._flips if generator.random() < 0.5]
@@ -131,7 +131,7 @@ class Augment:
     def _colours(
         self, video_BCTSS: Tensor, generators: Sequence[np.random.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """The matrix BCC and the offset BC of each clip, before normalisation."""
+        """Draw the matrix BCC and the offset BC of each clip, before normalisation."""
         drawn = np.array([[*g.uniform(-1, 1, 3), g.random()] for g in generators], np.float32)
         drawn_4B11 = torch.from_numpy(drawn).to(video_BCTSS.device).T[:, :, None, None]
         brightness, contrast, saturation = 1 + self._jitter * drawn_4B11[:3]
@@ -146,14 +146,14 @@ class Augment:
 
 
 def channels_first(frames_BTSSC: Tensor) -> Tensor:
-    """uint8 with channels last to float32 BCTSS in [0, 1], contiguous."""
+    """Convert uint8 with channels last to float32 BCTSS in [0, 1], contiguous."""
     B, T, H, W, C = frames_BTSSC.shape
     video = torch.empty(B, C, T, H, W, device=frames_BTSSC.device)
     return video.copy_(frames_BTSSC.permute(0, 4, 1, 2, 3)).div_(255)
 
 
 def normalised(video_BCTSS: Tensor) -> Tensor:
-    """As extraction does it; in place."""
+    """Normalise in place, as extraction does."""
     mean, std = (
         torch.tensor(v, device=video_BCTSS.device).view(3, 1, 1, 1)
         for v in (IMAGENET_MEAN, IMAGENET_STD)
@@ -162,7 +162,7 @@ def normalised(video_BCTSS: Tensor) -> Tensor:
 
 
 def _mapped(video_BCTSS: Tensor, matrix_BCC: Tensor, offset_BC: Tensor) -> Tensor:
-    """The colour maps and the normalisation in one pass, then the limits of [0, 1]."""
+    """Apply the colour maps and the normalisation in one pass, then the limits of [0, 1]."""
     device = video_BCTSS.device
     mean_C, std_C = (torch.tensor(v, device=device) for v in (IMAGENET_MEAN, IMAGENET_STD))
     offset_BC1 = ((offset_BC - mean_C) / std_C)[:, :, None]

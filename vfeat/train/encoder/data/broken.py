@@ -16,7 +16,7 @@ COLUMNS = ("uri", "row", "error_class", "message")
 
 @dataclass(frozen=True)
 class Broken:
-    """One sample that gives no clip, and why; `error_class` as in the errors table."""
+    """One sample that yields no clip, and why; `error_class` as in the errors table."""
 
     sample: Sample
     error_class: str
@@ -24,11 +24,11 @@ class Broken:
 
 
 class BrokenSamples:
-    """What was found broken so far.
+    """The samples found broken so far.
 
     Args:
-        samples: in the list.
-        max_share: of them that may be broken.
+        samples: number of samples in the list.
+        max_share: largest share of them that may be broken, in [0, 1].
     """
 
     def __init__(self, samples: int, max_share: float) -> None:
@@ -39,7 +39,7 @@ class BrokenSamples:
         return len(self._found)
 
     def add(self, broken: Iterable[Broken]) -> None:
-        """Note them.
+        """Record broken samples.
 
         Raises:
             JobError: they are too many.
@@ -56,12 +56,12 @@ class BrokenSamples:
             )
 
     def everyone(self, parts: Iterable[BrokenSamples]) -> None:
-        """Note what the peers have found; raises as `add` does."""
+        """Record the broken samples of the peers; raises as `add`."""
         for part in parts:
             self.add(part._found.values())
 
     def to_csv(self) -> bytes:
-        """For `errors.csv`, by row of the list."""
+        """Return the content of `errors.csv`, by row of the list."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)

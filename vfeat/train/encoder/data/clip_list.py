@@ -1,4 +1,4 @@
-"""The list of clips that an encoder learns from: who, what, which part, which split."""
+"""List of clips that an encoder learns from: video, class, part and split of each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Sample:
     """One line of the list.
 
     Attributes:
-        row: its number in the list, from 0; its random numbers are drawn by it, so that a list
-            that moved with its videos trains the same.
+        row: row number in the list, from 0; random numbers are drawn by it, so that a list that
+            moved with its videos trains the same.
+        video: the video.
         label: index of its class.
-        start_s, end_s: the part of the video that is meant, seconds from the first presented
-            frame; None to its beginning or end.
+        start_s, end_s: part of the video, seconds from the first presented frame; None for its
+            beginning or end.
     """
 
     row: int
@@ -42,7 +43,8 @@ class Listing:
 
     Attributes:
         classes: names in the order of the network's outputs.
-        notes: what a person should know of it.
+        splits: samples of each split.
+        notes: remarks for the user.
     """
 
     classes: tuple[str, ...]
@@ -50,7 +52,7 @@ class Listing:
     notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Samples of each class in each split."""
+        """Count the samples of each class in each split."""
         found = {split: Counter(s.label for s in self.splits[split]) for split in SPLITS}
         return {
             name: {split: found[split][place] for split in SPLITS}
@@ -62,8 +64,10 @@ def read_listing(source: str, seed: int, *, labelled: bool = True) -> Listing:
     """Read a CSV or Parquet list; relative URIs count from its folder.
 
     Args:
+        source: path or URI of the list.
+        seed: seed that draws the splits that are not given.
         labelled: every row must have a label, and every class a clip to learn from; otherwise
-            those without are a class of their own.
+            samples without a label are a class of their own.
 
     Raises:
         JobError: not a list, or lines that cannot be used, by their numbers.
@@ -95,7 +99,7 @@ def _text(value: Any) -> str:
 
 
 def _ordered(names: Iterable[str]) -> tuple[str, ...]:
-    """By number where all are numbers, else by name."""
+    """Sort by number if all names are numbers, else by name."""
     unique = set(names)
     if all(name.lstrip("-").isdecimal() for name in unique):
         return tuple(sorted(unique, key=int))
@@ -121,7 +125,7 @@ def _sample(source: str, number: int, video: Video, label: int) -> Sample:
 def _split(
     source: str, classes: tuple[str, ...], samples: list[Sample], seed: int
 ) -> tuple[dict[Split, list[int]], int]:
-    """Places of each split, and how many were held out of training for validation."""
+    """Return the samples of each split, and how many were held out of training for validation."""
     named = [_text(sample.video.extra.get("split")).lower() for sample in samples]
     known = {str(split): split for split in SPLITS}
     wrong = [n for n, name in enumerate(named) if name and name not in known]
@@ -141,7 +145,7 @@ def _refuse(source: str, what: str, rows: list[int]) -> None:
 
 
 def _check_train(source: str, classes: tuple[str, ...], train: tuple[Sample, ...]) -> None:
-    """Every class has something to learn from."""
+    """Check that every class has a training sample."""
     there = {sample.label for sample in train}
     missing = [name for place, name in enumerate(classes) if place not in there]
     if missing:

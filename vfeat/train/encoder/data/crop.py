@@ -1,7 +1,7 @@
-"""Random crops: each clip seen from a little nearer and off its middle, as is how it moves.
+"""Random crops of a clip and of its flow: a little nearer, and off its middle.
 
-The official recipe's random resized crop, with the sides' proportion kept: one box for all frames
-of a clip, so that its motion stays. Patches then begin at other pixels of the same clip.
+This is the official recipe's random resized crop with the sides' proportion kept: one box for all
+frames of a clip, so that its motion stays. Patches then begin at other pixels of the same clip.
 
 Shape legend: B clips, C colours, T frames, S side in pixels, T' tubelets, S' patches along a side.
 """
@@ -22,8 +22,8 @@ class Box:
     """A square of whole pixels in a picture.
 
     Attributes:
-        top, left: of its first pixel.
-        side: in pixels.
+        top, left: position of its first pixel.
+        side: length of its side, pixels.
     """
 
     top: int
@@ -32,14 +32,14 @@ class Box:
 
 
 def draw_box(generator: np.random.Generator, size: int, share: float) -> Box:
-    """Somewhere in a picture of `size` pixels; its side is shorter by up to `share`."""
+    """Draw a box in a picture of `size` pixels; its side is shorter by up to `share`."""
     side = round(size * (1 - share * generator.random()))
     top, left = generator.integers(0, size - side, 2, endpoint=True)
     return Box(int(top), int(left), side)
 
 
 def crop_video(video_BCTSS: Tensor, boxes: Sequence[Box]) -> None:
-    """Each clip's box, as large as the whole was, bilinear; in place."""
+    """Cut each clip's box and resize it to the whole's size, bilinearly; in place."""
     size = video_BCTSS.shape[-1]
     for video_CTSS, box in zip(video_BCTSS, boxes, strict=True):
         if box.side < size:
@@ -49,14 +49,15 @@ def crop_video(video_BCTSS: Tensor, boxes: Sequence[Box]) -> None:
 
 
 def crop_flow(flow: Tensor, boxes: Sequence[Box], size: int) -> None:
-    """How the picture moves in each clip's box, in shares of the box; in place.
+    """Crop the flow to each clip's box, in shares of the box; in place.
 
-    The picture of a tubelet moves by an affine map (`FlowTable`), so three of its tokens tell what
-    the others do, between them and past them.
+    The picture of a tubelet moves by an affine map (`FlowTable`), so three of its tokens determine
+    the others, between them and past them.
 
     Args:
         flow: BT'S'S'2, x and y, inverse hyperbolic sines of displacements; NaN where unknown.
-        size: of the pictures that the boxes are in, pixels.
+        boxes: box of each clip.
+        size: side of the pictures that the boxes are in, pixels.
     """
     patches = flow.shape[2]
     places = (torch.arange(patches) + 0.5) / patches  # of tokens, in shares of the side

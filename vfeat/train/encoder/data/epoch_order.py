@@ -1,8 +1,8 @@
-"""Which clips make up an epoch, an evaluation and each of their batches.
+"""The clips of an epoch or an evaluation, and of each of their batches.
 
-Everything here depends on the seed, the epoch and the row in the list and, where videos rest, on
-how well they were learnt: not on what was broken, on the workers, or on where a run was cut and
-resumed.
+Everything here depends on the seed, the epoch and the row in the list and, if learned videos are
+skipped, on how well they were learned: not on what was broken, on the workers, or on where a run
+was cut and resumed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Pick:
-    """One clip that is wanted.
+    """One clip to be decoded.
 
     Attributes:
-        clip_index: of the video's grid.
-        seed: of the clip's own augmentations.
+        footage: its sample and video.
+        clip_index: index in the video's grid.
+        seed: seed of the clip's own augmentations.
     """
 
     footage: Footage
@@ -34,7 +35,7 @@ class Pick:
 
     @property
     def row(self) -> int:
-        """Of the list."""
+        """Row number in the clip list, from 0."""
         return self.footage.sample.row
 
     @property
@@ -53,16 +54,18 @@ def train_groups(
     samples: Sequence[Sample], footage: Mapping[int, Footage], job: TrainEncoderJob, epoch: int,
     known: Mapping[int, float] | None = None,
 ) -> list[Group]:  # fmt: skip
-    """Every video `repeats` times, each time by a clip and augmentations drawn for it.
+    """Draw the batches of an epoch: every video `repeats` times, each time with a clip of its own.
 
     The repeats of a video stand beside each other, so in the same batch or the next one.
 
     Args:
-        samples: of the training split, in the list's order.
-        footage: of those that can be read, by row.
-        known: by row, the probability that a video's label was given the last time; who is sure
-            of it skips the share `rest` of the epochs, so that most time goes where something is
-            left to learn (online batch selection: Loshchilov and Hutter, 2015).
+        samples: samples of the training split, in the list's order.
+        footage: footage of the samples that can be read, by row.
+        job: settings of the training.
+        epoch: number of the epoch, from 1.
+        known: last predicted probability of each video's label, by row. A video above the threshold
+            is skipped in the share `rest` of the epochs, so that most time goes to videos that are
+            not learned yet (online batch selection: Loshchilov and Hutter, 2015).
     """
     sure = {row for row, given in (known or {}).items() if given >= SURE}
     awake = [s for s in samples if s.row not in sure or not _rests(s, job, epoch)] or samples
@@ -85,7 +88,7 @@ def _drawn(footage: Footage, job: TrainEncoderJob, epoch: int, repeat: int) -> P
 
 
 def evaluation_groups(footage: Sequence[Footage], job: TrainEncoderJob) -> list[Group]:
-    """`test_clips` clips of every video, evenly spread; fewer where it has fewer."""
+    """Group `test_clips` clips of every video, evenly spread; fewer if it has fewer."""
     picks = [
         Pick(f, f.first_clip + clip) for f in footage for clip in spread(f.clips, job.test_clips)
     ]
@@ -93,7 +96,7 @@ def evaluation_groups(footage: Sequence[Footage], job: TrainEncoderJob) -> list[
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """`wanted` of `count` places, at the middles of equal parts; all where there are fewer."""
+    """Return `wanted` of `count` places, at the middles of equal parts; all if there are fewer."""
     if wanted >= count:
         return list(range(count))
     return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]

@@ -1,4 +1,4 @@
-"""Clips on their way to the network: decoded by extraction's own children, or from the cache.
+"""Feed of clips for the network: decoded by extraction's own children, or from the cache.
 
 Shape legend: B clips, V crops, T frames, S side in pixels, C colours.
 """
@@ -44,7 +44,7 @@ class RawBatch:
 
     Attributes:
         frames_BVTSSC: uint8 in host memory, pinned when a GPU will take it.
-        picks: of the clips that could be had, in the group's order.
+        picks: the clips that could be decoded, in the group's order.
     """
 
     frames_BVTSSC: Tensor
@@ -53,7 +53,7 @@ class RawBatch:
 
 @dataclass
 class _Wanted:
-    """A clip that is being decoded, or is there; None in the end when it cannot be had."""
+    """A clip that is being decoded, or is there; None in the end when it cannot be decoded."""
 
     pick: Pick
     key: ClipKey
@@ -62,12 +62,13 @@ class _Wanted:
 
 
 class ClipFeed:
-    """The one source of clips of a training; used from one thread at a time.
+    """The only source of clips of a training; used from one thread at a time.
 
     Args:
-        broken: where videos that turn out broken are noted.
-        workers: decoder children; they start when the first clip is decoded.
-        pin: whether batches go to a GPU.
+        job: settings of the training.
+        broken: records videos that turn out broken.
+        workers: number of decoder children; they start when the first clip is decoded.
+        pin: pin the batches' memory, for a GPU.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class ClipFeed:
             pool.close()
 
     def pool(self, crops: Literal[1, 3]) -> DecodePool:
-        """The children that make clips of so many crops; they probe as well."""
+        """Return the children that decode clips with so many crops; they probe as well."""
         if crops not in self._pools:
             job = self._job
             self._pools[crops] = DecodePool(
@@ -104,7 +105,7 @@ class ClipFeed:
         return self._pools[crops]
 
     def batches(self, groups: Sequence[Group], crops: Literal[1, 3] = 1) -> Iterator[RawBatch]:
-        """One batch for each group, in order; clips that cannot be had are left out.
+        """Yield one batch for each group, in order; clips that cannot be decoded are left out.
 
         Raises:
             JobError: too many videos turn out broken.
@@ -127,7 +128,7 @@ class ClipFeed:
     def _clips(
         self, picks: Iterable[Pick], crops: Literal[1, 3]
     ) -> Iterator[tuple[Pick, U8 | None]]:
-        """Every pick with its clip, in order, while the children decode the next ones."""
+        """Yield every pick with its clip, in order, while the children decode the next ones."""
         source = iter(picks)
         window: deque[tuple[Pick, _Wanted]] = deque()
         while True:

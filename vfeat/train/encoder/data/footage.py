@@ -1,4 +1,4 @@
-"""Which clips of the grid a sample may give: its video's header, and its part of the video."""
+"""Clips of the grid that a sample offers, from its video's header and its part of the video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vfeat.plan.probing import probe_videos
 from vfeat.train.encoder.data.broken import Broken
 from vfeat.train.encoder.data.clip_list import Sample
 
-ROUNDING = 1e-9  # of a clip: 0.3 s are three strides of 0.1 s
+ROUNDING = 1e-9  # tolerance in clips: 0.3 s are three strides of 0.1 s
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class Footage:
     """A sample whose video opens.
 
     Attributes:
-        first_clip, last_clip: of the grid, both included.
+        sample: line of the list.
+        timeline: times of the video.
+        first_clip, last_clip: range of the grid, both included.
     """
 
     sample: Sample
@@ -32,7 +34,7 @@ class Footage:
 
     @property
     def clips(self) -> int:
-        """How many there are to choose from."""
+        """Number of clips to choose from."""
         return self.last_clip - self.first_clip + 1
 
 
@@ -43,7 +45,15 @@ def probe_samples(
     workers: int,
     advanced: Callable[[int, int], None],
 ) -> tuple[dict[int, Footage], list[Broken]]:
-    """Footage by row, and the samples whose video cannot be read; each video is read once."""
+    """Probe each video once; return footage by row, and the samples that cannot be read.
+
+    Args:
+        pool: decoder children.
+        samples: lines of the list.
+        clip: clip grid.
+        workers: number of children.
+        advanced: called with (done, total) videos.
+    """
     rows: dict[str, list[Sample]] = {}
     for sample in samples:
         rows.setdefault(sample.video.uri, []).append(sample)
@@ -69,7 +79,7 @@ def _part(sample: Sample, found: Probe | TaskFailed, clip: ClipSpec) -> Footage 
 
 
 def _footage(sample: Sample, probe: Probe, clip: ClipSpec) -> Footage | Broken:
-    """The clips that lie in the sample's part; the nearest one where none lies inside."""
+    """Find the clips that lie in the sample's part; the nearest one if none lies inside."""
     last = probe.n_clips - 1
     if sample.start_s is None and sample.end_s is None:
         return Footage(sample, probe.timeline, 0, last)
@@ -88,7 +98,7 @@ def _footage(sample: Sample, probe: Probe, clip: ClipSpec) -> Footage | Broken:
 
 
 def check_parts(clip: ClipSpec, samples: Sequence[Sample]) -> str | None:
-    """Why parts of videos cannot be used with this grid; None when they can, or none is asked."""
+    """Return why parts of videos cannot be used with this grid; None when they can."""
     parts = any(s.start_s is not None or s.end_s is not None for s in samples)
     if parts and clip.sampling == "sparse":
         return "sampling sparse spreads a clip over the whole video; the list has start_s or end_s"

@@ -1,7 +1,7 @@
 """RandAugment, mixup, CutMix and random erasing, from kornia.
 
-kornia is made for pictures. A clip's frames must be treated alike: where an operation does not
-mind what a channel is, a clip goes through as one picture of C·T channels; RandAugment, which
+kornia is made for pictures, but a clip's frames must be treated alike. If an operation does not
+depend on what a channel is, a clip goes through as one picture of C·T channels; RandAugment, which
 does, gets the frames as pictures, with the parameters of a clip's first frame for all of them.
 
 Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
@@ -18,7 +18,7 @@ from torch import Tensor
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 
-OPERATIONS = 2  # of RandAugment, one after the other
+OPERATIONS = 2  # operations of RandAugment, one after the other
 
 
 class Mixing:
@@ -53,7 +53,9 @@ class Mixing:
             self._erasing = kornia.RandomErasing(p=job.random_erasing)
 
     def rand_augment(self, video_BCTSS: Tensor) -> Tensor:
-        """The same two operations for the batch, their strengths clip by clip; in [0, 1]."""
+        """Apply the same two operations to the batch, with strengths drawn clip by clip; in
+        [0, 1].
+        """
         if self._rand is None or not len(video_BCTSS):
             return video_BCTSS
         B, _, T = video_BCTSS.shape[:3]
@@ -64,7 +66,7 @@ class Mixing:
         return clips_BTCSS.transpose(1, 2).contiguous()
 
     def mix(self, video_BCTSS: Tensor, target_BK: Tensor) -> tuple[Tensor, Tensor]:
-        """Mixup or CutMix, or neither, by their shares; the targets are mixed alike."""
+        """Apply mixup or CutMix, or neither, by their shares; mix the targets alike."""
         if not (self._mixup or self._cutmix) or not len(video_BCTSS):
             return video_BCTSS, target_BK
         drawn = float(torch.rand(()))
@@ -81,7 +83,7 @@ class Mixing:
         return picture.view_as(video_BCTSS), torch.lerp(first_BK, second_BK, share_B[:, None])
 
     def erase(self, video_BCTSS: Tensor) -> Tensor:
-        """A rectangle of the mean colour, the same in all frames of a clip."""
+        """Erase a rectangle to the mean colour, the same in all frames of a clip."""
         if self._erasing is None or not len(video_BCTSS):
             return video_BCTSS
         erased: Tensor = self._erasing(video_BCTSS.flatten(1, 2)).view_as(video_BCTSS)
@@ -89,7 +91,7 @@ class Mixing:
 
 
 def _alike(drawn: Any, count: int, frames: int) -> Any:
-    """Parameters of `count` pictures, with those of a clip's first frame for all `frames`."""
+    """Repeat the parameters of each clip's first picture for all its `frames`."""
     if isinstance(drawn, Tensor):
         per_picture = drawn.dim() and len(drawn) == count
         return drawn[::frames].repeat_interleave(frames, 0) if per_picture else drawn

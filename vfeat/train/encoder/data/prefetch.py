@@ -1,4 +1,4 @@
-"""The next batches are made while the network learns from this one."""
+"""Prefetching: the next batches are made while the network learns from the current one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ JOIN_S = 5.0
 
 
 class Prefetch(Generic[Item]):
-    """An iterator over what another iterator gives, which runs in a thread of its own.
+    """Iterator over another iterator's items, which runs in a thread of its own.
 
-    What the other raises is raised here. A context manager: leaving it ends the thread.
+    Exceptions of the other iterator are raised here. It is a context manager: leaving it ends the
+    thread.
 
     Attributes:
         waited_s: seconds that the reader has waited for items.
@@ -63,11 +64,11 @@ class Prefetch(Generic[Item]):
                 if not self._put(item):
                     return
             self._put(None)
-        except BaseException as error:  # whatever it is, the reader must hear of it
+        except BaseException as error:  # any error is raised again in the reader
             self._put(error)
 
     def _put(self, item: Item | BaseException | None) -> bool:
-        """False when nobody reads any more."""
+        """Put an item into the queue; return False when the reader has gone."""
         while not self._ended.is_set():
             try:
                 self._queue.put(item, timeout=POLL_S)

@@ -1,18 +1,18 @@
-"""What a training of an encoder minimises: the one place where objectives plug in.
+"""Objectives: what a training of an encoder minimises, and the interface to plug one in.
 
-An objective is a module that holds the network (and, where it has one, a frozen teacher) and
-turns a batch into `Losses`. The trainer knows nothing else: it calls the module, steps down the one
-named `loss`, and writes the means of all of them down. Being a module, it is what
-DistributedDataParallel wraps; what must not learn has `requires_grad_(False)`.
+An objective is a module that holds the network (and, if it has one, a frozen teacher) and turns a
+batch into `Losses`. The trainer depends on nothing else: it calls the module, steps down the loss
+named `loss`, and records the means of all of them. As a module it can be wrapped by
+DistributedDataParallel; parts that must not learn have `requires_grad_(False)`.
 
-To add one: subclass `Objective`, and build it in `make_objective` (`factory.py`) by the job's
+To add one: subclass `Objective`, and build it in `make_objective` (`factory.py`) from the job's
 fields.
 
     model            the network that is trained, averaged (EMA), checkpointed and saved: its state
                      dict is the encoder's folder, and nothing outside it learns
-    classifies       whether `model(video)` gives logits; validation then counts right answers,
-                     and the best epoch is the one with most of them (unless `keep` says
-                     otherwise); without, the one with the lowest mean of `loss` over the
+    classifies       True if `model(video)` returns logits; validation then counts right answers,
+                     and the best epoch is the one with most of them (unless `keep` is set
+                     otherwise); if False, the one with the lowest mean of `loss` over the
                      validation clips
     forward(batch)   the `Losses`; in training and, under no_grad and in eval mode, in the
                      validation of an objective that does not classify. Random numbers come from
@@ -41,8 +41,8 @@ class TrainBatch:
     Attributes:
         video_BCTSS: normalised, float32, augmented in training.
         target_BK: probabilities of the classes, float32; one-hot unless clips were mixed.
-        flow: how the picture moves at each token, float32 BTSS2 over tubelets and patches, NaN
-            where nobody knows; None unless it is learnt.
+        flow: optical flow at each token, float32 BTSS2 over tubelets and patches, NaN where
+            unknown; None unless it is learnt.
     """
 
     video_BCTSS: Tensor
@@ -51,12 +51,13 @@ class TrainBatch:
 
 
 class Losses(NamedTuple):
-    """What an objective makes of a batch.
+    """An objective's result for a batch.
 
     Attributes:
-        by_name: means over the batch's clips (scalars); `loss` is minimised, the others are told.
-        given_B: the probability that each clip's own label is given, float32, without a
-            gradient; None where nothing is classified.
+        by_name: means over the batch's clips (scalars); `loss` is minimised, the others are only
+            reported.
+        given_B: predicted probability of each clip's own label, float32, without a gradient; None
+            if nothing is classified.
     """
 
     by_name: dict[str, Tensor]
@@ -64,7 +65,7 @@ class Losses(NamedTuple):
 
 
 class Objective(nn.Module):
-    """See the top of this file."""
+    """Base class of objectives; see the top of this file."""
 
     model: Trunk
     classifies: ClassVar[bool] = True
@@ -79,11 +80,10 @@ class Objective(nn.Module):
 
 
 class Classification(Objective):
-    """Cross-entropy with smoothed labels.
+    """Cross-entropy with smoothed labels, on the class token.
 
-    The class token alone decides. With `token_loss` the mean of the other tokens goes through
-    the same head too: a network of fresh values learns what to see before it has learnt to
-    carry it through the scan to the class token.
+    With `token_loss`, an auxiliary loss on the mean-pooled tokens, through the same head; it speeds
+    up training from scratch.
     """
 
     model: VideoMamba
@@ -99,7 +99,7 @@ class Classification(Objective):
         return self.of_tokens(self.model.forward_tokens(batch.video_BCTSS), batch)
 
     def of_tokens(self, tokens_BLD: Tensor, batch: TrainBatch) -> Losses:
-        """Losses of a forward pass; the class token is the first one."""
+        """Compute the losses of a forward pass; the class token is the first one."""
         logits_BK = self.model.head(tokens_BLD[:, 0])
         class_loss = self._loss(logits_BK, batch)
         mean_loss = self._loss(self.model.head(tokens_BLD[:, 1:].mean(dim=1)), batch)
@@ -113,7 +113,9 @@ class Classification(Objective):
 
 
 def given(logits_BK: Tensor, batch: TrainBatch) -> Tensor:
-    """The probability that each clip's own label is given, float32 [B], without a gradient."""
+    """Return the predicted probability of each clip's own label, float32 [B], without a
+    gradient.
+    """
     return (logits_BK.detach().float().softmax(-1) * batch.target_BK).sum(-1)
 
 

@@ -1,4 +1,4 @@
-"""Self-distillation: a smaller trained model keeps a larger one from learning by heart.
+"""Self-distillation: a smaller trained model keeps a larger one from overfitting.
 
 Source: Li et al., "VideoMamba", 2024, section 3.3; the official `engine_distill.py`.
 """
@@ -16,8 +16,8 @@ class Distillation(Objective):
     """Cross-entropy, and beside it the distance of all tokens from a frozen teacher's.
 
     Args:
-        student: projects to the teacher's width.
-        weight: of the distance; the official code has 1.
+        student: network with a projection to the teacher's width.
+        weight: weight of the distance; 1 in the official code.
     """
 
     model: Student

@@ -23,11 +23,15 @@ from vfeat.train.encoder.objectives.teacher_input import Sight
 
 
 def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
-    """With a network of fresh values from torch's random state, or the job's weights; on the CPU.
+    """Build the objective on the CPU, with fresh weights from torch's random state or the job's.
+
+    Args:
+        job: settings of the training.
+        classes: number of classes of the list.
 
     Raises:
-        JobError: weights that do not fit, or a teacher that cannot teach this network.
-        EnvironmentMissing, StorageError: weights that are not there or cannot be read.
+        JobError: weights that do not fit, or a teacher that does not match this network.
+        EnvironmentMissing, StorageError: weights that do not exist or cannot be read.
     """
     objective = _objective(job, classes)
     if job.initial == "motion_energy":
@@ -59,7 +63,9 @@ def _teacher(job: TrainEncoderJob, classes: int) -> Teacher:
 
 
 def _masked(job: TrainEncoderJob, teacher: Teacher, fields: dict[str, int]) -> MaskedVideoMamba:
-    """Its last layer is compared behind the final norm, so that all of it learns."""
+    """Create the masked network; its last layer is compared after the final norm, so that all is
+    trained.
+    """
     return create_masked(
         job.model, teacher.width, last_layer="normalised", weights=job.weights, **fields
     )

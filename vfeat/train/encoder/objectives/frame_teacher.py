@@ -23,11 +23,11 @@ FRAMES_AT_ONCE = 64
 
 
 class FrameTeacher(Teacher):
-    """The class token is the mean of the frames'; where there is none, of their patches.
+    """Teacher whose class token is the mean of the frames'; without one, of their patches.
 
     Args:
-        model: takes the pictures of `sight`.
-        attends: give the class token's attention too.
+        model: network that takes the pictures of `sight`.
+        attends: return the class token's attention too.
     """
 
     def __init__(self, model: FrameTransformer, sight: Sight, attends: bool) -> None:
@@ -49,7 +49,7 @@ class FrameTeacher(Teacher):
         return View(F.normalize(self._joined(tokens_FMC, B), dim=-1), importance_BTP)
 
     def _joined(self, tokens_FMC: Tensor, clips: int) -> Tensor:
-        """Frames in a row (B, L, C'), behind one class token."""
+        """Join frames in a row (B, L, C'), behind one class token."""
         patches_FPC = tokens_FMC[:, self.model.info.leading :]
         has_class = self.model.info.has_class_token
         class_FC = tokens_FMC[:, 0] if has_class else patches_FPC.mean(1)
@@ -57,14 +57,14 @@ class FrameTeacher(Teacher):
         return torch.cat([class_B1C, patches_FPC.reshape(clips, -1, self.width)], dim=1)
 
     def _frames(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens (F, M, C'), and attention to patches (F, P) where it is wanted."""
+        """Return tokens (F, M, C'), and attention to patches (F, P) if it is needed."""
         if self.attention is not None:
             return self.attention(frames_FCSS)
         return self.model(frames_FCSS)[0], None
 
 
 def load_frame_teacher(name: str, student: VideoMambaConfig, attends: bool) -> FrameTeacher:
-    """`vit:<name>`, for as many patches as the student has in a time step.
+    """Load `vit:<name>`, for as many patches as the student has in a time step.
 
     Raises:
         JobError, EnvironmentMissing: see `load_vit` and `ClassAttention`.
@@ -74,7 +74,9 @@ def load_frame_teacher(name: str, student: VideoMambaConfig, attends: bool) -> F
 
 
 def _normalisation(info: VitInfo) -> tuple[Tensor, Tensor]:
-    """Factor and summand (C, 1, 1, 1) from the student's normalised pixels to the teacher's."""
+    """Return factor and summand (C, 1, 1, 1) from the student's normalised pixels to the
+    teacher's.
+    """
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     own_mean, own_std = torch.tensor(info.mean), torch.tensor(info.std)
     scale, shift = std / own_std, (mean - own_mean) / own_std

@@ -1,4 +1,4 @@
-"""Masked pre-training: from few visible tokens to what a teacher makes of all of them.
+"""Masked pre-training: predict a teacher's tokens from few visible ones.
 
 No label is read. Source: Li et al., "VideoMamba", 2024, section 3.3; the official
 `engine_for_pretraining_videomamba.py`.
@@ -19,7 +19,7 @@ from vfeat.train.encoder.objectives.teacher import Teacher, View
 
 
 class MaskedPretraining(Objective):
-    """The distance of the visible tokens from a frozen teacher's, which sees the whole clip."""
+    """Distance of the visible tokens from those of a frozen teacher that gets the whole clip."""
 
     model: MaskedVideoMamba
     classifies: ClassVar[bool] = False
@@ -38,7 +38,7 @@ class MaskedPretraining(Objective):
         return Losses({"loss": alignment_loss(tokens_YBVC, visible(view.tokens_BLC, mask_BL))})
 
     def _mask(self, view: View) -> Tensor:
-        """Drawn anew each time, from torch's random state."""
+        """Draw a new mask from torch's random state."""
         config = self.model.config
         batch, steps, patches = len(view.tokens_BLC), config.tubelets, config.grid**2
         if self.kind == "attention":

@@ -1,10 +1,10 @@
-"""Which tokens a masked model may not see.
+"""Masks: the tokens that are hidden from a masked model.
 
-Every kind hides `int(ratio · n)` of n: of the patches of one time step (tube, attention), or of
-the whole clip (random). The class token is always seen.
+Every kind hides `int(ratio · n)` of n: of the patches of one time step (tube, attention), or of the
+whole clip (random). The class token is always visible.
 
-Shape suffixes: B clips, T time steps of tokens, S patches of one time step, N = T·S,
-L = 1 + N tokens with the class token.
+Shape suffixes: B clips, T time steps of tokens, S patches of one time step, N = T·S, L = 1 + N
+tokens with the class token.
 
 Source: the official `masking_generator.py` and `engine_for_pretraining_videomamba.py`.
 """
@@ -35,14 +35,15 @@ def random_mask(
 def attention_mask(
     importance_BTS: Tensor, ratio: float, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Hide patches by chance, the more important ones more rarely, in each time step by itself.
+    """Hide patches at random, the more important ones more rarely, in each time step by itself.
 
-    What stays is drawn without replacement with chances in proportion to the importance: the
-    places of the highest log(importance) plus Gumbel noise are such a draw.
+    The visible patches are drawn without replacement with probabilities in proportion to the
+    importance: the positions of the highest log(importance) plus Gumbel noise are such a draw.
 
     Args:
-        importance_BTS: not negative, for example the class token's attention; a patch of
-            importance 0 is seen only where nothing else is left.
+        importance_BTS: not negative, for example the class token's attention; a patch of importance
+            0 is visible only if nothing else is left.
+        ratio: share of the patches to hide, in [0, 1).
 
     Returns:
         bool (B, L), True where hidden; on the device of the importance.
@@ -54,13 +55,13 @@ def attention_mask(
 
 
 def _lowest(values: Tensor, ratio: float) -> Tensor:
-    """True at the lowest `int(ratio · n)` of the last dimension's n values."""
+    """Return True at the lowest `int(ratio · n)` of the last dimension's n values."""
     hidden = torch.zeros_like(values, dtype=torch.bool)
     order = values.argsort(dim=-1)
     return hidden.scatter_(-1, order[..., : int(ratio * values.shape[-1])], True)
 
 
 def _with_class_token(hidden_BTS: Tensor) -> Tensor:
-    """(B, 1 + T·S), the class token first and seen."""
+    """Flatten to (B, 1 + T·S), the class token first and visible."""
     hidden_BN = hidden_BTS.flatten(1)
     return torch.cat([hidden_BN.new_zeros(len(hidden_BN), 1), hidden_BN], dim=1)

@@ -1,7 +1,7 @@
-"""Learning from how the picture moves, token by token, beside the classes.
+"""Optical flow as an auxiliary target of every token, beside the classes.
 
-A label is a few bits about a whole clip; its flow is a number for every token, and says where
-to look. Worth most where clips are few or the network begins with fresh values (decision 0012).
+A label is a few bits about a whole clip; its flow is a number for every token, and localises what
+matters. It is worth most if clips are few or the network starts from scratch (decision 0012).
 
 Shape legend: B clips, T' tubelets, S' patches along a side, M moments; 2 is x, y.
 """
@@ -34,7 +34,7 @@ so that a slow zoom is not lost beside a whip pan."""
 
 
 class FlowClassification(Classification):
-    """Cross-entropy, and beside it the distance of the flow that is read from the true one.
+    """Cross-entropy, and beside it the distance of the predicted flow from the true one.
 
     Args:
         flow_loss: weight of that distance, a smooth L1 in logarithmic units.
@@ -54,7 +54,7 @@ class FlowClassification(Classification):
         read, true = self.model.read_flow(tokens_BLD).float(), batch.flow
         assert true is not None  # the trainer has it where the job asks for this objective
         known = ~true.isnan()
-        # Where nothing is known, zero that still has a gradient, which peers wait for.
+        # Without known flow, a zero that still has a gradient, which peers wait for.
         errors = F.smooth_l1_loss(read, true.where(known, read.detach()), reduction="none")
         flow_B = errors.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
         flow = flow_B.mean()
@@ -63,12 +63,12 @@ class FlowClassification(Classification):
 
 
 class FlowTable:
-    """The truth about a list's videos, a Parquet file with a row for each.
+    """Ground truth of a list's videos, a Parquet file with a row for each.
 
     uri     as in the list
     rate    moments a second, from the first frame on
     maps    2 x 3 numbers for each moment: the affine map from a place of the scene to its place
-            in the picture, from its middle, in its widths and heights; NaN where nobody knows
+            in the picture, from its middle, in its widths and heights; NaN where unknown
 
     Raises:
         JobError: not such a table.
@@ -89,7 +89,8 @@ class FlowTable:
             ) from error
 
     def of(self, picks: Sequence[Pick]) -> Tensor:
-        """True flow in logarithmic units, float32 (B, T', S', S', 2); NaN where it is unknown.
+        """Return true flow in logarithmic units, float32 (B, T', S', S', 2); NaN where it is
+        unknown.
 
         Raises:
             JobError: the table does not have a video.
@@ -112,7 +113,9 @@ class FlowTable:
         return np.stack([_displacement(maps_M23[m[0] : m[-1] + 1], place_SS2) for m in spans])
 
     def _of_video(self, uri: str) -> tuple[float, F32]:
-        """By the URI's last parts: the list and the table may count from other folders."""
+        """Look a video up by the URI's last parts: list and table may be relative to other
+        folders.
+        """
         parts = uri.split("/")
         for first in range(len(parts)):
             found = self._videos.get("/".join(parts[first:]))
@@ -122,7 +125,7 @@ class FlowTable:
 
 
 def _read(data: bytes) -> dict[str, tuple[float, F32]]:
-    """Rate and maps [M, 2, 3] by URI."""
+    """Read rate and maps [M, 2, 3] by URI."""
     table = parse_table(data, ["uri", "rate", "maps"])
     maps = table["maps"].combine_chunks()
     offsets = maps.offsets.to_numpy()
@@ -136,7 +139,7 @@ def _read(data: bytes) -> dict[str, tuple[float, F32]]:
 
 
 def _displacement(maps_M23: F32, place_SS2: npt.NDArray[np.float64]) -> F32:
-    """How far the content at each place goes from the first moment to the last, (S', S', 2)."""
+    """Compute the displacement at each place from the first moment to the last, (S', S', 2)."""
     if np.isnan(maps_M23).any():  # a transition on the way
         return np.full(place_SS2.shape, np.nan, np.float32)
     first, last = maps_M23[0].astype(np.float64), maps_M23[-1].astype(np.float64)

@@ -1,7 +1,7 @@
-"""A frozen network that says what a student's tokens should be.
+"""A frozen network whose tokens are the student's targets.
 
-Shape legend: B clips, C colours, T frames, S side in pixels, T' time steps of tokens, P patches
-of one time step, L = 1 + T'·P tokens with the class token, C' width of the teacher.
+Shape legend: B clips, C colours, T frames, S side in pixels, T' time steps of tokens, P patches of
+one time step, L = 1 + T'·P tokens with the class token, C' width of the teacher.
 
 Source: the official `engine_distill.py`, `engine_for_pretraining_videomamba.py` and `clip.py`.
 """
@@ -19,10 +19,10 @@ from vfeat.train.encoder.objectives.teacher_input import Sight
 
 
 class View(NamedTuple):
-    """What a teacher makes of clips.
+    """A teacher's output for clips.
 
     Attributes:
-        tokens_BLC: vectors of length one, the class token first.
+        tokens_BLC: unit vectors, the class token first.
         importance_BTP: the class token's attention to each patch, or None.
     """
 
@@ -31,11 +31,11 @@ class View(NamedTuple):
 
 
 class Teacher(nn.Module):
-    """Frozen, and in evaluation mode whatever the student does.
+    """Frozen network that stays in evaluation mode, whatever mode the student is in.
 
     Args:
-        sight: what it gets to see of the student's clips.
-        width: C'.
+        sight: preparation of the student's clips for the teacher.
+        width: width C' of the tokens.
     """
 
     def __init__(self, sight: Sight, width: int) -> None:
@@ -44,15 +44,15 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, video_BCTSS: Tensor) -> View:
-        """What it makes of clips as the student gets them."""
+        """Return tokens of clips in the student's format."""
         return self.view(self.sight(video_BCTSS))
 
     def view(self, video_BCTSS: Tensor) -> View:
-        """What it makes of clips as `sight` gives them."""
+        """Return tokens of clips that `sight` has prepared."""
         raise NotImplementedError
 
     def freeze(self) -> Teacher:
-        """No gradients, and evaluation mode from the start."""
+        """Disable gradients and set evaluation mode."""
         return self.requires_grad_(False).train()
 
     def train(self, mode: bool = True) -> Teacher:

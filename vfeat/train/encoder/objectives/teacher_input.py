@@ -1,7 +1,7 @@
-"""A student's clip as its teacher gets it: cut into as many tokens.
+"""Preparation of a student's clip for its teacher: cut into as many tokens.
 
-Shape legend: B clips, C colours, T frames, S side in pixels, T' time steps of tokens,
-b frames of a teacher's tubelet, F = B·T'·b frames.
+Shape legend: B clips, C colours, T frames, S side in pixels, T' time steps of tokens, b frames of a
+teacher's tubelet, F = B·T'·b frames.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from vfeat.models.videomamba_config import VideoMambaConfig
 
 @dataclass(frozen=True)
 class Sight:
-    """From the student's pixels to the teacher's.
+    """Conversion of the student's pixels to the teacher's.
 
     Attributes:
-        student: whose grid of tokens counts.
+        student: configuration whose grid of tokens counts.
         tubelet: b, frames of the teacher's tubelets, at most the student's.
         size: side of the teacher's pictures, pixels; `student.grid` of its patches.
     """
@@ -29,13 +29,13 @@ class Sight:
     size: int
 
     def __call__(self, video_BCTSS: Tensor) -> Tensor:
-        """(B, C, T'·b, size, size)."""
+        """Convert clips to (B, C, T'·b, size, size)."""
         if video_BCTSS.dim() == 4:  # pictures
             video_BCTSS = video_BCTSS[:, :, None]
         return self._resized(self._middle_frames(video_BCTSS))
 
     def _middle_frames(self, video_BCTSS: Tensor) -> Tensor:
-        """The b frames in the middle of each of the student's tubelets."""
+        """Select the b frames in the middle of each of the student's tubelets."""
         whole = self.student.tubelet_size
         first = (whole - self.tubelet + 1) // 2
         steps = video_BCTSS.shape[2] // whole
@@ -45,9 +45,9 @@ class Sight:
         return video_BCTSS[:, :, picked]
 
     def _resized(self, video_BCTSS: Tensor) -> Tensor:
-        """Bicubic as in the official code; without aliasing where pictures become smaller.
+        """Resize bicubically as in the official code; with antialiasing if pictures become smaller.
 
-        Pixels past the student's last whole patch are left out, as it leaves them out.
+        Pixels past the student's last whole patch are left out, as the student leaves them out.
         """
         seen = self.student.grid * self.student.patch_size
         video_BCTSS = video_BCTSS[..., :seen, :seen]
