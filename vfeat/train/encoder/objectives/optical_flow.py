@@ -76,8 +76,8 @@ class FlowTable:
     """
 
     def __init__(self, job: TrainEncoderJob, config: VideoMambaConfig) -> None:
-        assert job.flow_table is not None  # the job has checked it
-        self._job, self._config, self._uri = job, config, job.flow_table
+        assert job.flow is not None  # the job has checked it
+        self._job, self._config, self._uri = job, config, job.flow
         folder, _, name = self._uri.rpartition("/")
         data = Root(folder or ".").read_bytes(name)
         try:
