@@ -2,7 +2,7 @@
 
 glibc gives a large block back to the system when it is freed, and each page of the next one
 costs a fault and is cleared: 80,000 pages in a training step of `videomamba_motion` (decision
-0014). Other allocators keep them too, if they are preloaded; this needs nothing installed.
+0011). Other allocators keep them too, if they are preloaded; this needs nothing installed.
 Source: mallopt(3).
 """
 

@@ -5,7 +5,7 @@
     python -m recipes.camera_motion styles                  camera_style
     python -m recipes.camera_motion benchmark [FOOTAGE...]  right answers on clips it never saw
 
-Needs a checkout with `pip install -e '.[dev]'`, and for everything 35 GB of disk and 12 hours of
+Needs a checkout with `pip install -e '.[dev]'`, and for everything 35 GB of disk and ten hours of
 two CPU cores. The same command again goes on where it stopped.
 """
 

@@ -1,7 +1,7 @@
 """Learning from how the picture moves, token by token, beside the classes.
 
 A label is a few bits about a whole clip; its flow is a number for every token, and says where
-to look. Worth most where clips are few or the network begins with fresh values (decision 0012).
+to look. Worth most where clips are few or the network begins with fresh values (decision 0011).
 
 Shape legend: B clips, T' tubelets, S' patches along a side, M moments; 2 is x, y.
 """
