@@ -6,15 +6,15 @@
 Tables, each with the share of clips that are called right:
 
 * generated: fresh seeds of the generator it was trained with; and of these, clips with and without
-  what is easily taken for the camera: subjects that fill much of the picture or that the camera
-  follows, scenes that sway, flow or glitter;
+  contents that are easily taken for the camera: subjects that fill much of the picture or that
+  the camera follows, scenes that sway, flow or glitter;
 * over frozen footage: the generator's camera paths and transitions, looking at single frames
   of the real videos FOOTAGE;
 * over playing footage: the same while the videos play on underneath, people and all: windows of
   FOOTAGE whose own camera stands (`standing.py` registers the background), without those seconds
-  in which it dissolves by itself, which somebody has looked up (its cuts are found);
+  in which it dissolves by itself, given by hand (its cuts are detected);
 * still: the real videos STILL as they are, every half second: windows whose camera stands,
-  whatever moves in them.
+  whatever moves in front of it.
 
 Clips are compressed, then read by `vfeat extract`.
 """
@@ -49,17 +49,17 @@ from recipes.camera_motion.synthetic.wear import worn
 
 STILL_STRIDE_S = 0.5
 FOOTAGE_WIDTH = 640  # pixels; wider footage is made smaller when it is read
-EVERY = 5  # frames; at which of them a window may begin whose camera must stand
+EVERY = 5  # frames between windows that are checked for a standing camera
 NEAREST = 0.45  # the least part of the footage's width that the virtual camera looks at
-CUT = 40.0  # mean difference of two frames, grey levels of 255, that only a cut makes
+CUT = 40.0  # mean difference of two frames across a cut, grey levels of 255, at least
 
 DissolveOf = tuple[str, tuple[float, float]]
-"""A file's name, and from when to when it dissolves."""
+"""File name, and start and end of a dissolve in it, seconds."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a clip shows, what it was called, and what is in it."""
+    """Label of a clip, the label it was given, and its hardships."""
 
     label: str
     name: str
@@ -76,8 +76,8 @@ class Film:
 
     Attributes:
         frames: uint8 [T, H, W, 3].
-        times_s: of the frames, from 0.
-        dissolves_s: from and to, of dissolves that are its own.
+        times_s: times of the frames, from 0.
+        dissolves_s: start and end of the dissolves in it.
     """
 
     frames: U8
@@ -86,16 +86,16 @@ class Film:
 
     @property
     def cuts_s(self) -> F64:
-        """When it cuts by itself."""
+        """Times of the cuts in it."""
         small = np.stack([cv2.resize(frame, (32, 32)) for frame in self.frames])
         steps = np.abs(np.diff(small.astype(np.float32), axis=0)).mean((1, 2, 3))
         return np.asarray(self.times_s[1:][steps > CUT])
 
     def stands(self, start_s: float, part: float = 1.0) -> bool:
-        """Whether its own camera stands for the length of a clip, and nothing dissolves.
+        """Return whether its own camera stands for the length of a clip, without a dissolve.
 
         Args:
-            part: of its width that is looked at, where a creep is so much larger.
+            part: part of its width that is shown; a creep is larger by its inverse.
         """
         if any(start_s < to_s and from_s < start_s + CLIP_S for from_s, to_s in self.dissolves_s):
             return False
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def made(footage: Footage | None, clips: int, seed: int, flags: Sequence[str]) -> list[Answer]:
-    """What freshly made clips were called, so many of each label.
+    """Make new clips, so many of each label, and return the answers.
 
     Args:
         flags: for `vfeat extract`.
@@ -172,7 +172,7 @@ def made(footage: Footage | None, clips: int, seed: int, flags: Sequence[str]) -
 def called(
     paths: Sequence[str], dissolves: Sequence[DissolveOf], flags: Sequence[str]
 ) -> list[Answer]:
-    """What windows of real videos were called whose camera stands."""
+    """Return the answers for windows of real videos whose camera stands."""
     found = []
     films = {Path(path).name: read_film(path, dissolves) for path in paths}
     for uri, start_s, name in extracted(paths, flags, STILL_STRIDE_S):
@@ -183,7 +183,7 @@ def called(
 
 
 def by_label(answers: Sequence[Answer]) -> dict[str, Counter[str]]:
-    """For each label, what its clips were called."""
+    """Count the answers for each label."""
     found: dict[str, Counter[str]] = {label: Counter() for label in LABELS}
     for answer in answers:
         found[answer.label][answer.name] += 1
@@ -191,7 +191,7 @@ def by_label(answers: Sequence[Answer]) -> dict[str, Counter[str]]:
 
 
 def by_hardship(answers: Sequence[Answer]) -> dict[str, tuple[int, int]]:
-    """How many were called right, of how many: clips without a hardship, and with each."""
+    """Count right answers and clips, without a hardship and with each."""
     groups = {"none of these": [answer for answer in answers if not answer.hardships]}
     for hardship in HARDSHIPS:
         groups[hardship] = [answer for answer in answers if hardship in answer.hardships]
@@ -201,7 +201,7 @@ def by_hardship(answers: Sequence[Answer]) -> dict[str, tuple[int, int]]:
 def extracted(
     sources: Sequence[str], flags: Sequence[str], stride_s: float = CLIP_S
 ) -> list[tuple[str, float, str]]:
-    """URI, start and best label of each clip, by `vfeat extract`."""
+    """Run `vfeat extract`; return URI, start and best label of each clip."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "vfeat", "extract", *sources, "--out", out]
         command += ["--executor", "inline", "--stride-seconds", str(stride_s), *flags]
@@ -213,13 +213,13 @@ def extracted(
 
 
 def encoder_flags(weights: str) -> list[str]:
-    """How a trained encoder's folder is used."""
+    """Return the flags of `vfeat extract` for an encoder's folder."""
     return ["--model", "videomamba", "--weights", weights]
 
 
 @cache
 def span_of_file(text: str) -> DissolveOf:
-    """`NAME:FROM-TO` as it is given on the command line."""
+    """Parse `NAME:FROM-TO`."""
     found = re.fullmatch(r"(.+):([\d.]+)-([\d.]+)", text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text}: expected NAME:FROM-TO, in seconds")
@@ -227,7 +227,7 @@ def span_of_file(text: str) -> DissolveOf:
 
 
 def read_film(path: str, dissolves: Sequence[DissolveOf]) -> Film | None:
-    """A video's frames, made smaller; None if it is too short for a clip."""
+    """Read a video's frames, made smaller; None if it is too short for a clip."""
     frames, times_s = [], []
     with av.open(path) as container:
         for frame in container.decode(video=0):
@@ -242,7 +242,7 @@ def read_film(path: str, dissolves: Sequence[DissolveOf]) -> Film | None:
 
 
 def real(films: Sequence[Film], plays: bool) -> Footage:
-    """A random window without a cut, seen at the size that leaves the camera room to move."""
+    """Make a source of windows without a cut, with room for the virtual camera to move."""
     starts = [starts_without_cut(film) for film in films]
     if plays:
         starts = [
@@ -266,7 +266,7 @@ def real(films: Sequence[Film], plays: bool) -> Footage:
 
 
 def starts_without_cut(film: Film) -> F64:
-    """Moments from which a clip's length runs without a cut."""
+    """Return the times from which a clip's length runs without a cut."""
     candidates = film.times_s[film.times_s <= film.times_s[-1] - CLIP_S]
     cuts_s = film.cuts_s
     clean = [not ((cuts_s > start) & (cuts_s <= start + CLIP_S)).any() for start in candidates]
@@ -274,7 +274,7 @@ def starts_without_cut(film: Film) -> F64:
 
 
 def print_table(title: str, answers: Sequence[Answer]) -> None:
-    """One line for each label: the share called right, and what the others were called."""
+    """Print a line for each label: right answers, and the other answers by name."""
     right, total = sum(answer.right for answer in answers), len(answers)
     print(f"\n{title}: {right} of {total} right, {100 * right / max(1, total):.1f} %")
     for label, counter in by_label(answers).items():
@@ -283,7 +283,7 @@ def print_table(title: str, answers: Sequence[Answer]) -> None:
 
 
 def print_hardships(answers: Sequence[Answer]) -> None:
-    """One line for each group of generated clips."""
+    """Print a line for each group of generated clips."""
     print("\ngenerated, by what is easily taken for the camera:")
     for name, (right, total) in by_hardship(answers).items():
         print(f"  {name:16} {right:4} of {total:4}   {100 * right / max(1, total):.1f} %")

@@ -1,7 +1,7 @@
-"""Whether the camera of real footage stands, by registering its background: the truth of a shot.
+"""Detection of standing cameras in real footage, by registration of the background.
 
 ORB features, and the similarity that most of them follow from a window's first frame to later
-ones (RANSAC, OpenCV): people and cars in front are its outliers.
+ones (RANSAC, OpenCV): people and cars in front are outliers.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 U8 = npt.NDArray[np.uint8]
 
 STANDS = 0.02
-"""Of the picture's width, for the corner that moves most in two seconds: nobody would call less
-than that a motion of the camera."""
+"""Share of the picture's width by which the fastest corner of a standing camera moves in two
+seconds, at most."""
 CHANGED = 12.0
 """Gray levels between the registered pictures, for half of the pixels: more is a dissolve."""
 MATCHES, FOLLOWING = 60, 40
@@ -24,9 +24,9 @@ MATCHES, FOLLOWING = 60, 40
 
 
 def creep(frames: Sequence[U8]) -> float | None:
-    """The greatest way of a corner from the first frame to a later one, in widths of the picture.
+    """Measure the greatest way of a corner from the first frame to a later one, in widths.
 
-    None where too little is found again to tell: a cut, a dissolve, a bare wall, somebody near.
+    None where too few features are found again: a cut, a dissolve, a bare wall, somebody near.
 
     Args:
         frames: uint8 [H, W, 3], of one shot.
@@ -45,7 +45,7 @@ def creep(frames: Sequence[U8]) -> float | None:
 
 
 def _change(first: U8, later: U8, similarity: npt.NDArray[np.float64]) -> float:
-    """Median difference of the first frame, moved by the similarity, from the later one."""
+    """Return the median difference between the moved first frame and the later one."""
     height, width = later.shape[:2]
     moved = cv2.warpAffine(first, similarity, (width, height)).astype(np.float32)
     return float(np.median(np.abs(moved - later)))
@@ -60,7 +60,7 @@ def _features(frame: U8) -> _Features:
 
 
 def _similarity(first: _Features, later: _Features) -> npt.NDArray[np.float64] | None:
-    """Scale, rotation and shift of the background, 2 x 3."""
+    """Estimate scale, rotation and shift of the background, 2 x 3."""
     if first[1] is None or later[1] is None:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(first[1], later[1])

@@ -1,8 +1,8 @@
-"""Feature sequences of whole videos that were never filmed, for the head in the package.
+"""Feature sequences of invented videos, for the head in the package.
 
 The bank holds features of generated clips, one a video, whose list has a column `label`. A video
 of the corpus is a sequence of a style (`synthetic/styles.py`); each of its clips takes the
-embedding of a random clip of the bank that shows the same, mistakes of the encoder included. A
+embedding of a random clip of the bank with the same label, mistakes of the encoder included. A
 video uses half of the bank by its split, so that no clip is both learnt from and tested on.
 """
 
@@ -37,14 +37,14 @@ from vfeat.tables.snapshot import snapshot_parts
 VIDEOS_PER_SHARD = 60
 LABELS_FILE = "labels.csv"
 SPLITS = ("train", "train", "train", "train", "train", "train", "val", "test")
-"""Videos of a style take turns."""
+"""Splits of successive videos of a style."""
 
 
 class Bank:
-    """Embeddings of generated clips by what they show.
+    """Embeddings of generated clips by label.
 
     Attributes:
-        dataset: its recipe is that of the sequences.
+        dataset: features of the clips; the sequences get its recipe.
         width: D of an embedding.
     """
 
@@ -63,23 +63,27 @@ class Bank:
         if missing:
             raise JobError(
                 f"{uri}: fewer than four clips show {', '.join(missing)}; extract a list of "
-                "generated clips, whose column `label` says what they show"
+                "generated clips with a column `label`"
             )
 
     def draw(self, rng: np.random.Generator, sequence: Sequence[Motion], split: str) -> np.ndarray:
-        """An embedding for each clip, [clips, D]."""
+        """Draw an embedding for each clip, [clips, D]."""
         half = 0 if split == "train" else 1
         pools = [self._halves[label, half] for label in sequence]
         return np.stack([pool[rng.integers(len(pool))] for pool in pools])
 
 
 def write_style_corpus(bank: Bank, out: str, videos: int, seed: int) -> None:
-    """A features dataset of `videos` sequences, and `labels.csv` beside it."""
+    """Write a features dataset of `videos` sequences, and `labels.csv` beside it.
+
+    Raises:
+        JobError: `out` holds a dataset already.
+    """
     root, source = Root(out), bank.dataset.root
     if not root.create_bytes(layout.DATASET, source.read_bytes(layout.DATASET)):
         raise JobError(f"{out} holds a dataset already; name another folder")
-    told = [_Told(number, seed) for number in range(videos)]
-    shards = [told[at : at + VIDEOS_PER_SHARD] for at in range(0, videos, VIDEOS_PER_SHARD)]
+    invented = [_InventedVideo(number, seed) for number in range(videos)]
+    shards = [invented[at : at + VIDEOS_PER_SHARD] for at in range(0, videos, VIDEOS_PER_SHARD)]
     recipe = bank.dataset.recipe
     stride_s = Fraction(repr(recipe.clip.stride_s))
     units = [[one.unit(stride_s) for one in shard] for shard in shards]
@@ -97,11 +101,11 @@ def write_style_corpus(bank: Bank, out: str, videos: int, seed: int) -> None:
             path = f"{folder}/{name}.parquet"
             write_features(path, table, outcomes, recipe, shape)
             root.create_file(f"features/{name}.parquet", path)
-    root.create_bytes(LABELS_FILE, _labels_csv(told))
+    root.create_bytes(LABELS_FILE, _labels_csv(invented))
 
 
-class _Told:
-    """One video that was never filmed."""
+class _InventedVideo:
+    """Invented video: a style, a split and the label of each clip."""
 
     def __init__(self, number: int, seed: int) -> None:
         self.rng = np.random.default_rng((seed, number))
@@ -128,7 +132,7 @@ class _Told:
 
 
 def _labels_of(dataset: FeatureDataset) -> dict[str, str]:
-    """The list's column `label` by video."""
+    """Read the clip list's column `label`, by video."""
     shown: dict[str, str] = {}
     for part in snapshot_parts(dataset.root):
         if "label" not in part.videos.column_names:
@@ -139,9 +143,9 @@ def _labels_of(dataset: FeatureDataset) -> dict[str, str]:
     return shown
 
 
-def _labels_csv(told: Sequence[_Told]) -> bytes:
+def _labels_csv(invented: Sequence[_InventedVideo]) -> bytes:
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(["video_id", "style", "split"])
-    rows.writerows([one.video.video_id, one.style, one.split] for one in told)
+    rows.writerows([one.video.video_id, one.style, one.split] for one in invented)
     return text.getvalue().encode()

@@ -1,7 +1,7 @@
-"""Things that move by themselves in front of a scene: what must not be taken for the camera.
+"""Objects that move by themselves in front of a scene and must not be taken for the camera.
 
-An actor lives in the world: where it stands still, it moves with the scene (nearer ones
-faster, by parallax); where the camera follows it, the scene moves and it does not.
+A still actor moves with the scene (nearer ones faster, by parallax); one that the camera follows
+stays in view while the scene moves.
 Lengths are widths of the picture. Legend: T moments, H, W pixels.
 """
 
@@ -17,10 +17,10 @@ from recipes.camera_motion.synthetic.scenes import F32, U8, to_u8
 
 SPRITE_SIDE, LARGE_SIDE = 96, 160  # pixels of an actor's picture
 LARGE_COVER = (0.3, 0.7)
-"""Share of the picture behind a large actor: enough of the scene must stay to judge it by."""
+"""Share of the picture that a large actor covers; enough of the scene must stay visible."""
 
 PLAIN_SHARE = 0.2
-"""Of surfaces: a single colour, as balls, coats and cars have. Only their edges show a motion."""
+"""Share of surfaces in a single colour, like balls and coats: only edges show their motion."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Actor:
 def make_actors(
     rng: np.random.Generator, texture: U8, times_s: F64, aspect: float, count: int, still: bool
 ) -> list[Actor]:
-    """Random actors; some are people of several parts.
+    """Draw actors; some are people of several parts.
 
     Args:
-        texture: any scene; their surface is cut from it.
-        still: they do not move by themselves.
+        texture: any scene; surfaces are cut from it.
+        still: whether they stay where they are.
     """
     actors: list[Actor] = []
     for _ in range(count):
@@ -74,14 +74,14 @@ def make_actors(
 
 
 def make_followed(rng: np.random.Generator, texture: U8, times_s: F64, aspect: float) -> Actor:
-    """Something the camera keeps in view while it turns."""
+    """Draw an object that the camera keeps in view while it turns."""
     where = rng.uniform(-0.2, 0.2, 2) * (1, aspect)
     path = _motion(rng, times_s, where, still=False, reach=0.06)
     return Actor(*_surface(rng, texture), float(rng.uniform(0.12, 0.5)), *path, 0.0)
 
 
 def make_large(rng: np.random.Generator, texture: U8, times_s: F64, aspect: float) -> Actor:
-    """Somebody near: covers much of the picture, and bends as cloth, fur or water do."""
+    """Draw an object that covers much of the picture and bends as cloth, fur or water do."""
     slim, soft = rng.uniform(0.35, 1.0), float(rng.choice([1.5, 10.0], p=[0.7, 0.3]))
     picture, alpha = _cut(rng, texture, str(rng.choice(["ellipse", "polygon"])), slim, soft, True)
     covered = rng.uniform(*LARGE_COVER) * aspect  # in squared widths
@@ -100,7 +100,7 @@ def _bending(rng: np.random.Generator, times_s: F64, actor: Actor) -> Actor:
 def _motion(
     rng: np.random.Generator, times_s: F64, where: F64, still: bool, reach: float = 0.9
 ) -> tuple[F64, F64, F64, F64]:
-    """x, y, turn and growth: passing by, to and fro in place, coming nearer, or nothing."""
+    """Draw x, y, turn and growth: passing by, to and fro in place, coming nearer, or none."""
     u_T = times_s / times_s[-1]
     zero_T = np.zeros_like(u_T)
     x_T, y_T, turn_T, growth_T = zero_T + where[0], zero_T + where[1], zero_T, zero_T
@@ -129,7 +129,7 @@ def _swing(rng: np.random.Generator, times_s: F64) -> F64:
 
 
 def _person(rng: np.random.Generator, texture: U8, times_s: F64, body: Actor) -> list[Actor]:
-    """A trunk with a head and swinging limbs that goes where `body` goes."""
+    """Build a trunk with a head and swinging limbs that follows `body`."""
     size, step = body.size, float(rng.uniform(0.2, 0.9))
     parts = [_dressed(rng, texture, body, 0.5)]
     head = _dressed(rng, texture, body, 0.8)
@@ -144,7 +144,7 @@ def _person(rng: np.random.Generator, texture: U8, times_s: F64, body: Actor) ->
 
 
 def _dressed(rng: np.random.Generator, texture: U8, part: Actor, slim: float) -> Actor:
-    """The part as an ellipse with a surface of its own."""
+    """Give a part the shape of an ellipse and a surface of its own."""
     picture, alpha = _cut(rng, texture, "ellipse", slim)
     return replace(part, picture=picture, alpha=alpha)
 
@@ -158,7 +158,7 @@ def _cut(
     rng: np.random.Generator, texture: U8, shape: str, slim: float, soft: float = 1.2,
     large: bool = False,
 ) -> tuple[U8, F32]:  # fmt: skip
-    """A patch of the texture in a shape.
+    """Cut a patch of the texture in a shape.
 
     Args:
         slim: width over height.

@@ -1,4 +1,4 @@
-"""Where the virtual camera looks, moment by moment.
+"""Paths of the virtual camera: position, zoom and roll at each moment.
 
 Positions are in widths of the picture, so that a path means the same at any size.
 Legend: T moments.
@@ -15,18 +15,18 @@ from recipes.camera_motion.synthetic.labels import Motion
 
 F64 = npt.NDArray[np.float64]
 
-# Over a clip: least and greatest motion. What lies between "static" and these is left
-# out: nobody could say what to call it.
+# Over a clip: least and greatest motion. Motions between "static" and these are left out,
+# because they have no clear label.
 PAN_WIDTHS = (0.06, 1.4)
 ZOOM_LOGARITHM = (0.09, 0.9)
 ROLL_RADIANS = (0.09, 1.6)
 SHAKE_WIDTHS = (0.008, 0.05)
 SHAKE_HERTZ = (1.2, 7.0)
 CREEP = 0.02
-"""What still counts as static, over a clip: widths (heights for a tilt), logarithm of the zoom,
-radians; a third of the least motion that has a name, or less."""
+"""Greatest motion that still counts as static, over a clip: widths (heights for a tilt), logarithm
+of the zoom, radians; a third of the least motion that has a label, or less."""
 MINOR_SHARE = 0.22
-"""Unnamed motions stay below this share of the named one's size."""
+"""Greatest size of an unnamed motion, as a share of the named one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class CameraPath:
     roll_T: F64
 
     def __add__(self, other: CameraPath) -> CameraPath:
-        """Both motions at once."""
+        """Combine two motions."""
         return CameraPath(
             self.x_T + other.x_T,
             self.y_T + other.y_T,
@@ -71,7 +71,7 @@ _RANGES = (PAN_WIDTHS, PAN_WIDTHS, ZOOM_LOGARITHM, ROLL_RADIANS)
 def camera_path(
     rng: np.random.Generator, motion: Motion, times_s: F64, aspect: float
 ) -> CameraPath:
-    """A random path that anyone would call by `motion`.
+    """Draw a path whose label is `motion`.
 
     Args:
         motion: not a transition.
@@ -98,7 +98,7 @@ def camera_path(
 
 
 def slow_drift(rng: np.random.Generator, times_s: F64, aspect: float) -> CameraPath:
-    """A creep that nobody would name, on some of the axes, as for `camera_path`."""
+    """Draw a creep too small for a label, on some axes; arguments as for `camera_path`."""
     x, y, zoom, roll = CREEP * rng.uniform(-1, 1, 4) * (rng.random(4) < 0.5)
     u_T = times_s / times_s[-1]
     return CameraPath(x * u_T, y * aspect * u_T, zoom * u_T, roll * u_T)
@@ -107,7 +107,7 @@ def slow_drift(rng: np.random.Generator, times_s: F64, aspect: float) -> CameraP
 def _add_minor_motions(
     rng: np.random.Generator, spans: list[float], axis: int, share: float
 ) -> None:
-    """No operator keeps the other axes quite still: a little of each, sometimes."""
+    """Add small motions on other axes, which no operator keeps quite still."""
     for other, (low, high) in enumerate(_RANGES):
         if other != axis and rng.random() < 0.3:
             size = low * (high / low) ** share * MINOR_SHARE * rng.random()
@@ -115,7 +115,7 @@ def _add_minor_motions(
 
 
 def _static(rng: np.random.Generator, times_s: F64) -> CameraPath:
-    """Quite still, or the tremble of a tripod in the wind: well under a pixel in a hundred."""
+    """Draw a still camera, or a tripod in the wind: well under a pixel in a hundred."""
     if rng.random() < 0.6:
         still_T = np.zeros_like(times_s)
         return CameraPath(still_T, still_T, still_T, still_T)
@@ -123,7 +123,7 @@ def _static(rng: np.random.Generator, times_s: F64) -> CameraPath:
 
 
 def _shake(rng: np.random.Generator, times_s: F64, strength: float) -> CameraPath:
-    """Band-limited noise on all axes, mostly on position; no drift over the clip.
+    """Draw band-limited noise on all axes, mostly on position, without drift over the clip.
 
     Args:
         strength: root mean square of the position, in widths.
@@ -139,7 +139,7 @@ def _shake(rng: np.random.Generator, times_s: F64, strength: float) -> CameraPat
 
 
 def _noise(rng: np.random.Generator, times_s: F64) -> F64:
-    """A few sinusoids between the frequencies of a hand, of unit strength."""
+    """Sum a few sinusoids at the frequencies of a hand, to unit strength."""
     count = int(rng.integers(3, 7))
     low, high = (float(np.log(hertz)) for hertz in SHAKE_HERTZ)
     hertz = np.exp(rng.uniform(low, high, count))
@@ -151,7 +151,7 @@ def _noise(rng: np.random.Generator, times_s: F64) -> F64:
 
 
 def _progress(rng: np.random.Generator, times_s: F64) -> F64:
-    """From 0 to 1 over at least half of the clip, with one of the usual easings."""
+    """Draw progress from 0 to 1 over at least half of the clip, with one of the usual easings."""
     end_s = float(times_s[-1])
     moving = 1.0 if rng.random() < 0.6 else rng.uniform(0.5, 1.0)
     start = rng.uniform(0, 1 - moving)

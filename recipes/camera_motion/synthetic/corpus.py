@@ -1,4 +1,4 @@
-"""A folder of generated clips and the list that says what they show."""
+"""Folders of generated clips with their clip list and flow table."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ def write_corpus(
     """Render the clips that are not there yet; return the path of the list.
 
     The list is CSV: `uri` (relative to its folder), `label`, `split`. Labels take turns. Beside it
-    lies `flow.parquet`: `uri`, `rate` and `maps`, where the scene is at each moment (`truth.py`).
+    lies `flow.parquet`: `uri`, `rate` and `maps`, the affine map of the scene at each moment
+    (`truth.py`).
 
     Args:
         folder: local; made if need be. One that was begun is finished.
-        turns: how many a label has in a round; one where it is not named.
+        turns: clips of a label in one round of labels; 1 where it is not named.
         seams_s: as for `make_clip`.
-        progress: told (done, total).
+        progress: called with (done, total).
 
     Raises:
         JobError: the folder holds clips of another seed or number, or there is no such label.
@@ -78,7 +79,7 @@ def write_corpus(
 
 @dataclass(frozen=True)
 class Plan:
-    """What each clip of a corpus shows.
+    """Label, name and split of each clip of a corpus.
 
     Attributes:
         round: labels in turn.
@@ -94,11 +95,11 @@ class Plan:
         return self.round[index % len(self.round)]
 
     def name(self, index: int) -> str:
-        """Path below the corpus."""
+        """Return the path of a clip below the corpus."""
         return f"{index // _PER_FOLDER:03d}/{index:06d}_{self.label(index)}.mp4"
 
     def split(self, index: int) -> str:
-        """train, val or test: whole rounds of labels, spread evenly over the corpus."""
+        """Return train, val or test: whole rounds of labels, spread evenly over the corpus."""
         share = (index // len(self.round)) * 0.6180339887 % 1  # golden ratio: no runs
         if share < VALIDATION_SHARE:
             return "val"
@@ -106,7 +107,7 @@ class Plan:
 
 
 def round_of(turns: Mapping[str, int]) -> tuple[Motion, ...]:
-    """Every label once, then again those that have several turns.
+    """Return every label once, then again those that have several turns.
 
     Raises:
         JobError: no such label, or less than one turn.
@@ -132,7 +133,7 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
 
 
 def _rendered(root: Path, plan: Plan, indices: list[int], workers: int) -> Iterator[None]:
-    """Render in processes of their own: a picture library's threads do not survive a fork."""
+    """Render in spawned processes, because OpenCV's threads do not survive a fork."""
     jobs = [(str(root), plan, index) for index in indices]
     if workers <= 1 or len(jobs) < 2 * workers:
         yield from map(_render_one, jobs)
@@ -161,7 +162,7 @@ def _maps_path(video: str | os.PathLike[str]) -> str:
 
 
 def _gather_flow(root: Path, plan: Plan) -> None:
-    """The truth about all clips in one table."""
+    """Write the maps of all clips to one table."""
     names = [plan.name(index) for index in range(plan.clips)]
     maps = [np.load(_maps_path(root / name)).ravel() for name in names]
     table = {
@@ -173,7 +174,7 @@ def _gather_flow(root: Path, plan: Plan) -> None:
 
 
 def write_list(path: Path, rows: Iterable[tuple[str, str, str]]) -> str:
-    """A list of clips: URI, label and split of each; return its path."""
+    """Write a clip list, URI, label and split of each clip; return its path."""
     with whole(path) as part, part.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["uri", "label", "split"])
@@ -182,6 +183,6 @@ def write_list(path: Path, rows: Iterable[tuple[str, str, str]]) -> str:
 
 
 def write_flow(path: Path, table: pa.Table) -> None:
-    """The truth about clips: `uri`, `rate`, `maps`."""
+    """Write a flow table: `uri`, `rate`, `maps`."""
     with whole(path) as part:
         pq.write_table(table, part, compression="zstd")

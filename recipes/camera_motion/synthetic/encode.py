@@ -1,4 +1,4 @@
-"""Frames to a video file, by the codecs that archives are full of."""
+"""Encoding of frames as a video file, by the codecs that are frequent in archives."""
 
 from __future__ import annotations
 

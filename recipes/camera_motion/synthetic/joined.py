@@ -1,6 +1,6 @@
-"""A corpus together with earlier ones: all training clips in one list, one table of flow.
+"""Corpora joined to earlier ones: all training clips in one clip list and one flow table.
 
-What earlier corpora held out stays out: a clip that validated one training is not learnt in
+Clips that an earlier corpus held out stay out: a clip that validated one training is not part of
 the next.
 """
 
@@ -22,7 +22,7 @@ JOINED_FLOW_FILE = "joined-flow.parquet"
 
 
 def check_earlier(folder: str | os.PathLike[str], earlier: Sequence[str]) -> None:
-    """Refuse what `write_joined` could not join.
+    """Refuse folders that `write_joined` could not join.
 
     Raises:
         JobError: one of them is not a corpus, or named twice.
@@ -43,7 +43,7 @@ def write_joined(folder: str | os.PathLike[str], earlier: Sequence[str]) -> str:
     """Write both files anew into `folder`, a corpus; return the path of the list.
 
     Args:
-        earlier: folders of corpora; `check_earlier` has seen them.
+        earlier: folders of corpora that `check_earlier` has accepted.
     """
     root = Path(folder)
     rows, flow = _rows(root), [pq.read_table(root / FLOW_FILE)]
@@ -57,18 +57,18 @@ def write_joined(folder: str | os.PathLike[str], earlier: Sequence[str]) -> str:
 
 
 def _beside(root: Path, earlier: str) -> str:
-    """Its folder as seen from this one, so that both may move together."""
+    """Return an earlier folder relative to this one, so that both may move together."""
     return os.path.relpath(Path(earlier).resolve(), root.resolve())
 
 
 def _rows(root: Path) -> list[tuple[str, str, str]]:
-    """URI, label and split of a corpus's clips."""
+    """Read URI, label and split of a corpus's clips."""
     with (root / LIST_FILE).open(newline="") as file:
         return [(row["uri"], row["label"], row["split"]) for row in csv.DictReader(file)]
 
 
 def _below(beside: str, flow: pa.Table) -> pa.Table:
-    """Its rows by their names from here; the list's are looked up by their last parts."""
+    """Rename the rows of an earlier flow table; URIs are looked up by their last parts."""
     prefix = "/".join(part for part in beside.split("/") if part != "..")
     names = [f"{prefix}/{name}" for name in flow["uri"].to_pylist()]
     return flow.set_column(flow.schema.get_field_index("uri"), "uri", pa.array(names))

@@ -1,4 +1,4 @@
-"""What a camera does. The names are the camera's own motion, not the picture's.
+"""Labels of the camera's motion; the names are the camera's own motion, not the picture's.
 
 `pan_right`: the camera turns right, content moves left. `tilt_up`: content moves down.
 `roll_cw`: the camera rolls clockwise, content turns counter-clockwise.

@@ -1,8 +1,8 @@
-"""Scenes that live where they are: foliage, cloth, water, a river, lamps and their light.
+"""Motion inside scenes: foliage, cloth, water, a river, lamps and their light.
 
 None of it is the camera's motion, and all of it changes the picture everywhere at once, as a
-dissolve does. A scene's life is a field over its plane: whatever moves the camera, it stays
-with the scene. Lengths are widths of the picture at magnification 1.
+dissolve does. It is a field over the plane of the scene, and moves with the scene when the
+camera moves. Lengths are widths of the picture at magnification 1.
 Legend: H, W pixels of the picture, 2 is x and y.
 """
 
@@ -17,7 +17,7 @@ from recipes.camera_motion.synthetic.camera import F64
 from recipes.camera_motion.synthetic.scenes import F32, U8
 
 LEAST_WAVE, MOST_WAVE = 0.06, 0.8  # lengths
-MOST_SWAY = 0.02  # farther, and the scene would no longer stay where it is
+MOST_SWAY = 0.02  # widths; at more, the scene would no longer stay in place
 COARSE = 3  # pixels of the picture to one of the field: it is smooth
 
 
@@ -29,7 +29,7 @@ class Wave:
         k: wave vector, radians to a width, (x, y).
         speed: radians a second.
         phase: at the scene's middle and time 0.
-        size: what it is multiplied with, (x, y): a displacement, or (brightness, nothing).
+        size: factor, (x, y): of a displacement, or (brightness, 0).
     """
 
     k: tuple[float, float]
@@ -38,7 +38,7 @@ class Wave:
     size: tuple[float, float]
 
     def at(self, place_HW2: F32, time_s: float) -> F32:
-        """Its value, -1..1, float32 [H, W]."""
+        """Return the wave at each place, -1..1, float32 [H, W]."""
         x, y = (np.float32(component) for component in self.k)
         angle = x * place_HW2[..., 0] + y * place_HW2[..., 1]
         return np.asarray(np.sin(angle + np.float32(self.phase + self.speed * time_s)))
@@ -46,12 +46,12 @@ class Wave:
 
 @dataclass(frozen=True)
 class Life:
-    """What goes on in a scene.
+    """Motion and light inside a scene.
 
     Attributes:
         sways: displacements.
         lights: changes of brightness.
-        region: standing waves whose sum, above `level`, is where the scene lives.
+        region: standing waves whose sum, above `level`, marks the moving part.
         stream: widths a second at which that region passes by, (x, y): a river, traffic; None
             where it only sways.
         times_s: of the moments.
@@ -65,20 +65,20 @@ class Life:
     times_s: F64
 
     def mask(self, place_HW2: F32) -> F32:
-        """How much of each place lives, float32 [H, W] in 0..1."""
+        """Return how much of each place moves, float32 [H, W] in 0..1."""
         total = sum((wave.at(place_HW2, 0.0) for wave in self.region), np.float32(0))
         return np.asarray(np.clip(4 * (total - self.level) + 0.5, 0, 1), dtype=np.float32)
 
 
 def make_life(rng: np.random.Generator, times_s: F64) -> Life:
-    """Weak more often than strong; everywhere, or in some parts only."""
+    """Draw motion that is weak more often than strong, everywhere or in some parts only."""
     kind = rng.choice(["sway", "light", "both", "stream"], p=[0.4, 0.15, 0.2, 0.25])
     strength = float(rng.random() ** 1.5)
     everywhere = kind != "stream" and rng.random() < 0.5
     sways = _sways(rng, strength) if kind != "light" else ()
     lights = _lights(rng, strength) if kind in ("light", "both") or rng.random() < 0.3 else ()
     region = tuple(_wave(rng, 0.5, 2.0, 0.0) for _ in range(3))
-    # At 0 a half of the scene lives, at 1.2 a sixth.
+    # At 0 a half of the scene moves, at 1.2 a sixth.
     level = -9.0 if everywhere else float(rng.uniform(0.1, 1.2))
     stream = None
     if kind == "stream":
@@ -91,7 +91,7 @@ def _sways(rng: np.random.Generator, strength: float) -> tuple[Wave, ...]:
     waves = []
     for _ in range(int(rng.integers(1, 4))):
         wave = _wave(rng, LEAST_WAVE, MOST_WAVE, 2 * np.pi * np.exp(rng.uniform(-1.2, 1.2)))
-        # Its steepness is what a viewer sees of it; from 1 on, the scene would fold.
+        # The steepness is the visible part; from 1 on, the scene would fold.
         size = min(MOST_SWAY, (0.05 + 0.55 * strength) / float(np.hypot(*wave.k)))
         angle = rng.uniform(0, 2 * np.pi)
         towards = float(size * np.cos(angle)), float(size * np.sin(angle))
@@ -100,9 +100,10 @@ def _sways(rng: np.random.Generator, strength: float) -> tuple[Wave, ...]:
 
 
 def _lights(rng: np.random.Generator, strength: float) -> tuple[Wave, ...]:
-    """Glints on water, the shadow of leaves, a screen that lights a room.
+    """Draw glints on water, the shadow of leaves, a screen that lights a room.
 
-    They stand: two waves against each other. One alone would be a pan over stripes.
+    Each is a standing wave, two waves against each other: one alone would look like a pan over
+    stripes.
     """
     size = 0.02 + 0.18 * strength
     waves = []
@@ -126,7 +127,7 @@ def _wave(
 def view_alive(
     scene: U8, matrix: F64, density: float, life: Life, moment: int, window: tuple[int, int]
 ) -> U8:
-    """What a camera sees of a scene that lives, uint8 [H, W, 3].
+    """Render a scene with motion inside, uint8 [H, W, 3].
 
     Args:
         matrix: the picture's pixels to the scene's, 2 x 3.
@@ -160,19 +161,19 @@ def view_alive(
 
 
 def _grid(matrix: F64, width: int, height: int) -> F32:
-    """Where each pixel lies in the scene, float32 [H, W, 2]."""
+    """Return the place of each pixel in the scene, float32 [H, W, 2]."""
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
     along, down, start = np.asarray(matrix, np.float32).T
     return np.asarray(x[None, :, None] * along + y[:, None, None] * down + start)
 
 
 def _fine(field: F32, window: tuple[int, int]) -> F32:
-    """From the coarse grid to pixels."""
+    """Interpolate from the coarse grid to pixels."""
     return np.asarray(cv2.resize(field, window, interpolation=cv2.INTER_LINEAR))
 
 
 def _seen(scene: U8, where: F32) -> U8:
-    """Past its border the scene is mirrored."""
+    """Sample the scene, mirrored past its border."""
     x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
     seen = cv2.remap(scene, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(seen, dtype=np.uint8)

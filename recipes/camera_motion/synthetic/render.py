@@ -1,4 +1,4 @@
-"""From a camera path, a scene and actors to frames.
+"""Rendering of frames from a camera path, a scene and actors.
 
 A view is an affine map from the picture's pixels to the scene's: c + s·R(roll)·(p - middle).
 Past its border the scene is mirrored, so that the world has no end.
@@ -22,14 +22,14 @@ from recipes.camera_motion.synthetic.scenes import F32, U8
 
 @dataclass(frozen=True)
 class Shot:
-    """One camera, one scene, without a transition.
+    """Shot of one scene by one camera, without a transition.
 
     Attributes:
         background: the scene at a moment (its index); footage changes, a picture does not.
         density: scene pixels to one pixel of the picture, at magnification 1.
         path: at each moment, subframes included.
-        life: what goes on in the scene by itself.
-        hardships: what is in it that is easily taken for the camera.
+        life: motion inside the scene.
+        hardships: contents that are easily taken for the camera.
     """
 
     background: Callable[[int], U8]
@@ -41,7 +41,7 @@ class Shot:
 
 
 def render(shot: Shot, moment: int, height: int, width: int) -> U8:
-    """The picture at one moment, uint8 [H, W, 3]."""
+    """Render the picture at one moment, uint8 [H, W, 3]."""
     scene = shot.background(moment)
     path = shot.path
     zoom, roll = float(np.exp(-path.zoom_T[moment])), float(path.roll_T[moment])
@@ -61,7 +61,7 @@ def render(shot: Shot, moment: int, height: int, width: int) -> U8:
 
 
 def _view(centre: F64, scale: float, roll: float, height: int, width: int) -> F64:
-    """The picture's pixels to the scene's, 2 x 3."""
+    """Return the affine map from the picture's pixels to the scene's, 2 x 3."""
     cos, sin = scale * np.cos(roll), scale * np.sin(roll)
     turn = np.array([[cos, -sin], [sin, cos]])  # y grows downwards: clockwise to the eye
     half = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -102,7 +102,7 @@ def _draw(picture: U8, actor: Actor, moment: int, eye: F64, zoom: float, roll: f
 
 
 def _bent(actor: Actor, moment: int) -> tuple[U8, F32]:
-    """Its picture and opacity, swaying: rows slide sideways, columns up and down."""
+    """Bend an actor's picture and opacity: rows slide sideways, columns up and down."""
     if actor.bend_T is None:
         return actor.picture, actor.alpha
     side = len(actor.picture)

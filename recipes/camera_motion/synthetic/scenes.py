@@ -24,13 +24,13 @@ PHOTOGRAPHS = (
 )  # fmt: skip
 
 NEAR_LEAVES_SHARE = 0.25
-"""Of scenes of dead leaves: seen from near, with shapes as large as the picture."""
+"""Share of dead-leaves scenes seen from near, with shapes as large as the picture."""
 FLOOR_SHARE = 0.4
-"""Of plain pictures: a floor below the wall, a ground below the sky."""
+"""Share of plain pictures with a floor below the wall, or a ground below the sky."""
 
 
 def make_scene(rng: np.random.Generator, side: int) -> U8:
-    """A square scene of `side` pixels, of a random kind.
+    """Draw a square scene of `side` pixels, of a random kind.
 
     Raises:
         EnvironmentMissing: scikit-image is not installed.
@@ -41,9 +41,9 @@ def make_scene(rng: np.random.Generator, side: int) -> U8:
 
 
 def make_plain(rng: np.random.Generator, side: int) -> U8:
-    """A wall, a sky, a title's ground: a smooth ramp with nothing on it, perhaps above another.
+    """Draw a wall, a sky or the ground of a title: a smooth ramp, perhaps above another.
 
-    It shows no motion, or at most how far a level camera tilts.
+    A camera's motion is invisible on it, apart from the tilt of a level camera.
     """
     canvas = _ramp(rng, side)
     if rng.random() < FLOOR_SHARE:
@@ -54,7 +54,7 @@ def make_plain(rng: np.random.Generator, side: int) -> U8:
 
 
 def _ramp(rng: np.random.Generator, side: int) -> U8:
-    """From one colour to another, in any direction."""
+    """Draw a ramp from one colour to another, in any direction."""
     first, second = rng.uniform(10, 250, (2, 3))
     if rng.random() < 0.5:
         second = first + rng.uniform(-30, 30, 3)
@@ -66,7 +66,7 @@ def _ramp(rng: np.random.Generator, side: int) -> U8:
 
 
 def _photograph(rng: np.random.Generator, side: int) -> U8:
-    """A random crop of a photograph, perhaps mirrored or turned."""
+    """Crop a photograph at random, perhaps mirrored or turned."""
     picture = photograph(PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))])
     height, width = picture.shape[:2]
     crop = int(min(height, width) * rng.uniform(0.55, 1.0))
@@ -80,7 +80,7 @@ def _photograph(rng: np.random.Generator, side: int) -> U8:
 
 @cache
 def photograph(name: str) -> U8:
-    """One of `PHOTOGRAPHS`, uint8 HWC."""
+    """Load one of `PHOTOGRAPHS`, uint8 HWC."""
     try:
         from skimage import data
     except ImportError as error:
@@ -95,7 +95,7 @@ def photograph(name: str) -> U8:
 
 
 def _dead_leaves(rng: np.random.Generator, side: int) -> U8:
-    """Overlapping shapes with sizes of a power law: the statistics of natural pictures.
+    """Draw overlapping shapes with sizes of a power law: the statistics of natural pictures.
 
     Source: Lee, Mumford and Huang, "Occlusion models for natural images", 2001.
     """
@@ -115,7 +115,7 @@ def _dead_leaves(rng: np.random.Generator, side: int) -> U8:
 def _shape(
     rng: np.random.Generator, canvas: U8, x: int, y: int, radius: int, colour: tuple[int, ...]
 ) -> None:
-    """A disc, an ellipse or a polygon."""
+    """Draw a disc, an ellipse or a polygon."""
     kind = rng.integers(3)
     if kind == 0:
         cv2.circle(canvas, (x, y), radius, colour, -1, cv2.LINE_AA)
@@ -129,7 +129,7 @@ def _shape(
 
 
 def _buildings(rng: np.random.Generator, side: int) -> U8:
-    """Rectangles in rows: walls, windows, shelves, print."""
+    """Draw rectangles in rows: walls, windows, shelves, print."""
     canvas = _clouds(rng, side)
     palette = _palette(rng)
     for _ in range(int(rng.integers(3, 12))):
@@ -148,7 +148,7 @@ def _buildings(rng: np.random.Generator, side: int) -> U8:
 
 
 def _clouds(rng: np.random.Generator, side: int) -> U8:
-    """Coloured noise with a spectrum of 1/f^a, from foggy to rough."""
+    """Draw coloured noise with a spectrum of 1/f^a, from foggy to rough."""
     steepness = rng.uniform(0.8, 1.8)
     frequency = np.fft.rfftfreq(side)[None, :] ** 2 + np.fft.fftfreq(side)[:, None] ** 2
     frequency[0, 0] = np.inf
@@ -165,7 +165,7 @@ def _clouds(rng: np.random.Generator, side: int) -> U8:
 
 
 def _horizon(rng: np.random.Generator, side: int) -> U8:
-    """A smooth sky above a ground with something on it: little texture in half the view."""
+    """Draw a smooth sky above a textured ground with objects on it."""
     top, bottom = rng.uniform(40, 255, (2, 3))
     ramp = np.linspace(0, 1, side)[:, None, None]
     sky = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (side, side, 3))
@@ -182,7 +182,7 @@ def _horizon(rng: np.random.Generator, side: int) -> U8:
 
 
 def _graded(rng: np.random.Generator, picture: U8) -> U8:
-    """Contrast, brightness, saturation and tint, so that no scene is known by its colours."""
+    """Vary contrast, brightness, saturation and tint, so that colours identify no scene."""
     values = picture.astype(np.float32)
     if rng.random() < 0.15:
         values = np.repeat(values.mean(axis=2, keepdims=True), 3, axis=2)
@@ -196,7 +196,7 @@ def _graded(rng: np.random.Generator, picture: U8) -> U8:
 
 
 def _palette(rng: np.random.Generator) -> F32:
-    """A few colours that go together, float32 [N, 3]."""
+    """Draw a few colours, float32 [N, 3]."""
     return rng.uniform(0, 255, (int(rng.integers(3, 9)), 3)).astype(np.float32)
 
 
@@ -206,13 +206,13 @@ def _jittered(rng: np.random.Generator, palette: F32) -> tuple[int, ...]:
 
 
 def to_u8(values: npt.NDArray[np.floating[Any]]) -> U8:
-    """Cut off at 0 and 255."""
+    """Clip values to 0..255."""
     cut: U8 = np.clip(values, 0, 255).astype(np.uint8, order="C")
     return cut
 
 
 def resized(picture: U8, side: int) -> U8:
-    """Square, antialiased when it shrinks."""
+    """Resize to a square, antialiased where it shrinks."""
     shrinks = picture.shape[0] > side
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, (side, side), interpolation=method), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""A clip from a number: one label, one seed, and everything else by chance.
+"""Clips from a label and a seed; everything else is drawn at random.
 
 Legend: T frames.
 """
@@ -27,20 +27,19 @@ RATES_FPS = (10, 12, 15, 24, 25, 30)
 RATE_SHARES = (0.25, 0.2, 0.2, 0.15, 0.1, 0.1)
 CLIP_S = 2.0
 CREEPING_SHARE = 0.5
-"""Of static clips: a head that gives, a title that breathes, a picture that is not quite steady."""
+"""Share of static clips whose camera creeps, like a tripod head that gives way."""
 PLAIN_SHARE = 0.3
-"""Of shots whose camera stands still: nothing to be seen but a smooth ramp of colour, and
-mostly something that moves before it."""
+"""Share of static shots of nothing but a smooth ramp of colour, mostly with a moving object."""
 SAME_PLACE_SHARE = 0.25
-"""Of cuts and dissolves between two shots: two views of one scene."""
+"""Share of cuts and dissolves between two views of one scene."""
 ATTEMPTS = 16
-"""Enough: of a hundred clips, four must be made again."""
+"""Tries until a clip shows its label; four in a hundred need a second one."""
 LIVING_SHARE, LIVING_SHARE_STATIC = 0.3, 0.5
-"""Of shots by their camera: the scene sways, flows or glitters."""
+"""Share of shots whose scene sways, flows or glitters, for a moving and for a static camera."""
 
 Background = Callable[[int], U8]
 Footage = Callable[[np.random.Generator, F64, int, int], tuple[Background, float]]
-"""Scene at each of the given moments, for a picture of (width, height), and its density."""
+"""From a generator, moments, width and height: the scene at each moment, and its density."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Rendered:
     Attributes:
         frames: uint8 [T, H, W, 3].
         rate_fps: frames a second.
-        maps: where the scene is at each moment, float32 [M, 2, 3]; see `truth.py`.
+        maps: affine map of the scene at each moment, float32 [M, 2, 3]; see `truth.py`.
         hardships: of any of its shots.
     """
 
@@ -68,13 +67,13 @@ def make_clip(
     clip_s: float = CLIP_S,
     seams_s: float | None = None,
 ) -> Rendered:
-    """A clip of `clip_s` seconds, the same for the same arguments.
+    """Render a clip of `clip_s` seconds, the same for the same arguments.
 
-    One that does not show what its label says is made once more, with other numbers.
+    A clip that does not show its label is made again from other numbers.
 
     Args:
         seed: any numbers.
-        footage: what to look at instead of made scenes; then nothing is made again.
+        footage: source of scenes instead of generated ones; then no clip is made again.
         seams_s: time from seam to seam of a network's tubelets; half of the cuts then lie on one.
     """
     first = (*seed, LABELS.index(label))
@@ -90,7 +89,7 @@ def _attempt(
     label: Motion, numbers: tuple[int, ...], footage: Footage | None, clip_s: float,
     seams_s: float | None,
 ) -> tuple[Rendered, bool]:  # fmt: skip
-    """A clip, and whether one sees in it what its label says."""
+    """Render a clip; return it, and whether it shows its label."""
     rng = np.random.default_rng(numbers)
     width, height = SIZES[rng.choice(len(SIZES), p=SIZE_SHARES)]
     rate_fps = int(rng.choice(RATES_FPS, p=RATE_SHARES))
@@ -121,7 +120,7 @@ def _shots(
     rng: np.random.Generator, label: Motion, times_s: F64, width: int, height: int, count: int,
     footage: Footage | None,
 ) -> list[Shot]:  # fmt: skip
-    """The shots of a clip: one, or as many as its transitions join."""
+    """Draw the shots of a clip: one, or as many as its transitions join."""
 
     def shot_of(motion: Motion) -> Shot:
         return _shot(rng, motion, times_s, width, height, footage)
@@ -151,7 +150,7 @@ def _shot(
         return Shot(background, density, path, ())
     density = float(rng.uniform(0.8, 1.6))
     side = int(max(width, height) * density * rng.uniform(1.1, 2.0))
-    # Before a plain picture nobody could see any other motion.
+    # Before a plain picture any other motion would be invisible.
     plain = motion == "static" and rng.random() < PLAIN_SHARE
     scene = make_plain(rng, side) if plain else make_scene(rng, side)
     count = int(rng.choice(5, p=[0.25, 0.3, 0.2, 0.15, 0.1]))
@@ -175,7 +174,7 @@ def _shot(
 
 
 def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
-    """The same scene from elsewhere or nearer: a jump cut."""
+    """Return the same scene from elsewhere or nearer: a jump cut."""
     still_T = np.zeros_like(times_s)
     x, y = rng.choice([-1, 1], 2) * rng.uniform(0.2, 0.6, 2)
     zoom = rng.choice([-1, 1]) * rng.uniform(0.2, 0.8)
@@ -186,7 +185,7 @@ def _same_place(rng: np.random.Generator, shot: Shot, times_s: F64) -> Shot:
 def _frame(
     shots: list[Shot], weights: Weights, index: int, subframes: int, height: int, width: int
 ) -> U8:
-    """The weighted sum of all shots that are seen, averaged over the open shutter."""
+    """Render a frame: the weighted sum of its shots, averaged over the open shutter."""
     total: F32 = np.zeros((height, width, 3), np.float32)
     moments = range(index * subframes, (index + 1) * subframes)
     for shot, share in zip(shots, weights.of_shots_TN[index], strict=True):

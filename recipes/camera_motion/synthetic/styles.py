@@ -1,8 +1,8 @@
-"""How a whole video is filmed and edited, as a sequence of what its clips show.
+"""Camera styles of whole videos, as sequences of the labels of their clips.
 
-A style is a small story generator: shots follow each other, each with a length and a
-camera's motion, and what joins them is a cut, a dissolve or a fade. A clip that contains a
-join shows the join. The lengths are those of two-second clips.
+A style is a random process: shots follow each other, each with a length and a motion of the
+camera, joined by a cut, a dissolve or a fade. A clip that contains a join has its label. Lengths
+are in clips of two seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recipes.camera_motion.synthetic.labels import TRANSITIONS, Motion
 Style = Literal["locked_off", "handheld", "sweeping", "slideshow", "fast_cut", "mixed"]
 STYLES: tuple[Style, ...] = get_args(Style)
 SHORTEST, SHORT, LONGEST = 4, 20, 2000
-"""Clips of a video; below `SHORT` nobody could call a video mixed."""
+"""Clips of a video; no video below `SHORT` is mixed."""
 SHORT_SHARE = 0.25
 
 _PANS: tuple[Motion, ...] = ("pan_left", "pan_right")
@@ -30,10 +30,10 @@ Shares = Mapping[Motion, float]
 
 @dataclass(frozen=True)
 class _Manner:
-    """Where a style's numbers lie; each video draws its own from these ranges.
+    """Ranges of a style's numbers; each video draws its own.
 
     Attributes:
-        motions: what a shot's camera does, with relative shares.
+        motions: motions of a shot's camera, with relative shares.
         shot_clips: mean length of a shot in clips; least and greatest.
         joins: relative shares of cut, dissolve and fade.
         phase_clips: how long the camera keeps a motion within a shot, mean; None: all of it.
@@ -86,7 +86,7 @@ _MANNERS: dict[Style, _Manner] = {
 
 
 def style_sequence(rng: np.random.Generator, style: Style, clips: int) -> list[Motion]:
-    """What each clip of a random video of that style shows.
+    """Draw the label of each clip of a video of that style.
 
     `mixed` is two to four parts of other styles, none of them more than three fifths.
     """
@@ -106,19 +106,19 @@ def style_sequence(rng: np.random.Generator, style: Style, clips: int) -> list[M
 
 
 def random_length(rng: np.random.Generator, style: Style) -> int:
-    """From 20 to 2,000 clips, log-uniform; a quarter is shorter, but for `mixed`."""
+    """Draw a length, 20 to 2,000 clips, log-uniform; a quarter is shorter, except for `mixed`."""
     is_short = rng.random() < SHORT_SHARE and style != "mixed"
     low, high = (SHORTEST, SHORT) if is_short else (SHORT, LONGEST)
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
 
 
 def _shots(rng: np.random.Generator, manner: _Manner, clips: int) -> list[Motion]:
-    """Shots with joins between them, seen through a grid of clips."""
+    """Draw shots with joins between them, as the labels of a grid of clips."""
     low, high = manner.shot_clips
     mean_clips = low * (high / low) ** rng.random()
     stray = rng.uniform(*manner.stray)
     motions = list(manner.motions)
-    # No two videos of a style have the same taste.
+    # Each video of a style has shares of its own.
     shares = rng.dirichlet(np.array([manner.motions[m] for m in motions]) * 25 + 0.05)
     joins = _ends(rng, mean_clips, clips)
     turns = joins | (_ends(rng, manner.phase_clips, clips) if manner.phase_clips else set())
@@ -138,6 +138,6 @@ def _shots(rng: np.random.Generator, manner: _Manner, clips: int) -> list[Motion
 
 
 def _ends(rng: np.random.Generator, mean_clips: float, clips: int) -> set[int]:
-    """The clips in which something of that mean length ends and the next begins."""
+    """Draw the clips in which a stretch of that mean length ends and the next begins."""
     lengths = mean_clips * rng.gamma(3.0, 1 / 3.0, max(4, int(6 * clips / mean_clips)))
     return {int(end) for end in np.cumsum(lengths) if end < clips}

@@ -1,4 +1,4 @@
-"""How much of each shot is seen in each frame. Legend: T frames, N shots."""
+"""Transitions: the share of each shot in each frame. Legend: T frames, N shots."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from recipes.camera_motion.synthetic.labels import Motion
 from recipes.camera_motion.synthetic.scenes import F32
 
 MARGIN_S = 0.12
-"""A cut is at least so far from the clip's ends: the sampled frames must see both sides."""
+"""Least distance of a cut from the clip's ends, so that sampled frames lie on both sides."""
 NEAR_SEAM = 1 / 8
-"""Of the time between seams: within it no frame is sampled, where a tubelet has four."""
+"""Share of the time between seams in which no frame is sampled, with four to a tubelet."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Weights:
 def transition_weights(
     rng: np.random.Generator, label: Motion, times_s: F64, seams_s: float | None = None
 ) -> Weights:
-    """Random times for a transition; a single shot for any other label.
+    """Draw the times of a transition; any other label has a single shot.
 
     Args:
         seams_s: half of the clips with cuts have one close to a multiple of this.
@@ -63,7 +63,7 @@ def transition_weights(
 
 
 def _fade(rng: np.random.Generator, times_s: F64) -> Weights:
-    """From a colour, to a colour, or through it to another shot."""
+    """Draw a fade from a colour, to a colour, or through it to another shot."""
     colour = np.zeros(3, np.float32) if rng.random() < 0.75 else np.full(3, 255, np.float32)
     kind = rng.choice(["in", "out", "through"], p=[0.4, 0.4, 0.2])
     if kind != "through":
@@ -80,7 +80,7 @@ def _fade(rng: np.random.Generator, times_s: F64) -> Weights:
 
 
 def _ramp(rng: np.random.Generator, times_s: F64) -> F64:
-    """From 0 to 1 in 0.3 to 1.6 s, nearly all of it inside the clip."""
+    """Draw a ramp from 0 to 1 in 0.3 to 1.6 s, nearly all of it inside the clip."""
     end_s = float(times_s[-1])
     length_s = rng.uniform(0.3, 1.6)
     slack_s = 0.25 * length_s

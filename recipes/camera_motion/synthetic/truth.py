@@ -1,9 +1,9 @@
-"""Where the picture's content is at each moment: the truth about a generated clip's motion.
+"""Affine maps of the scene at each moment: the true motion of a generated clip.
 
 A moment's map takes a place of the scene to its place in the picture, [x', y'] = A [x, y] + b,
 both measured from the middle of the picture, x in its widths and y in its heights. So content
 that is at p at one moment is at A2 A1^-1 (p - b1) + b2 at another, whatever the picture's size.
-What moves by itself in front of the scene is not part of it.
+Objects that move by themselves in front of the scene are not part of it.
 
 Legend: T frames, N shots, M moments, 3 columns: A and b.
 """
@@ -22,18 +22,18 @@ from recipes.camera_motion.synthetic.transitions import Weights
 I64 = npt.NDArray[np.int64]
 
 MOMENTS_PER_S = 16
-"""Moments are so dense, from the first frame on."""
+"""Moments a second, from the first frame on."""
 CLEAR = 0.97
-"""The least share of one shot in a frame whose content's place can be told."""
+"""Least share of one shot in a frame that has a map."""
 
 
 def scene_maps(
     paths: Sequence[CameraPath], weights: Weights, subframes: int, rate_fps: int, aspect: float
 ) -> F32:
-    """Maps of the frames that are seen at each moment, float32 [M, 2, 3].
+    """Return the map of the frame that is shown at each moment, float32 [M, 2, 3].
 
-    A mix of several shots has none, nor has the first moment of a new one, which nothing
-    before it can be compared with: NaN.
+    NaN for a mix of several shots, and for the first moment of a shot, which has no moment
+    before it to be compared with.
 
     Args:
         paths: of the shots; at each subframe of each frame.
@@ -54,12 +54,12 @@ def scene_maps(
 
 
 def frames_at(moments_M: I64, rate_fps: int, count: int) -> I64:
-    """Which of `count` frames is seen at each moment."""
+    """Return the index of the frame, of `count`, that is shown at each moment."""
     return np.minimum(moments_M * rate_fps // MOMENTS_PER_S, count - 1)
 
 
 def _map(path: CameraPath, open_shutter: slice, aspect: float) -> F32:
-    """Of one frame, at the mean of its subframes; the inverse of the renderer's view."""
+    """Return a frame's map at the mean of its subframes, the inverse of the renderer's view."""
     x, y, zoom, roll = (
         float(state_T[open_shutter].mean())
         for state_T in (path.x_T, path.y_T, path.zoom_T, path.roll_T)

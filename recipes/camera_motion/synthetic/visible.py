@@ -1,6 +1,6 @@
-"""Whether anybody could see in a clip what its label says.
+"""Visibility of a clip's label in its pictures.
 
-Chance makes clips that show nothing of it: a zoom behind somebody who fills the picture, a roll
+Some random clips do not show their label: a zoom behind somebody who fills the picture, a roll
 over fog, a cut from one grey wall to another. Such a label would be learnt as noise and counted
 as a mistake.
 
@@ -23,20 +23,21 @@ from recipes.camera_motion.synthetic.transitions import Weights
 from recipes.camera_motion.synthetic.truth import frames_at
 
 SEEN_SHARE = 0.2
-"""The least part of the picture in which a label must be seen."""
+"""Least part of the picture in which a label must be visible."""
 SIDE, CELL = 112, 8  # pixels, of the picture's shorter side and of a cell
 LEAST_CHANGE = 2.0  # grey levels, of what a motion changes in a cell
-LEAST_CONTRAST = 8.0  # grey levels, between two pictures that one tells apart
+LEAST_CONTRAST = 8.0  # grey levels, between two pictures that are distinct
 EXPLAINED = 0.5  # of a cell's change, what the camera's motion must leave unexplained at most
-APART = (8, 4, 2)  # moments between the pictures that are compared: most is seen far apart
+APART = (8, 4, 2)  # moments between the pictures that are compared; most motion shows far apart
 LEAST_CELLS = 0.2  # of the picture that must still be in view to compare
 
 Bool = npt.NDArray[np.bool_]
 
 
 def motion_shares(frames_THWC: U8, maps_M23: F32, rate_fps: int) -> Iterator[float]:
-    """In how much of the picture the camera's motion is seen, 0..1, by one pair of pictures
-    after the other: nothing is computed for those that nobody asks for.
+    """Yield the share of the picture that shows the camera's motion, 0..1, for pairs of pictures.
+
+    Lazy: a caller that stops early saves the remaining pairs.
 
     A cell shows it where moving one picture as the camera moved comes much nearer to another
     than leaving it where it is.
@@ -65,7 +66,7 @@ def motion_shares(frames_THWC: U8, maps_M23: F32, rate_fps: int) -> Iterator[flo
 def transition_share(
     shots: Sequence[Shot], weights: Weights, subframes: int, shape: tuple[int, int]
 ) -> float:
-    """In how much of the picture a transition's two sides differ where they meet, 0..1.
+    """Return the share of the picture in which a transition's two sides differ, 0..1.
 
     Args:
         shape: H, W.
@@ -86,7 +87,7 @@ def transition_share(
 def _side(
     shots: Sequence[Shot], weights: Weights, side: int, moment: int, shape: tuple[int, int]
 ) -> F32:
-    """A shot's picture, or the plain colour's."""
+    """Return the picture of a shot, or of the plain colour."""
     if side < len(shots):
         return _gray(render(shots[side], moment, *shape))
     plain = np.broadcast_to(weights.colour.astype(np.uint8), (*shape, 3))
@@ -94,7 +95,7 @@ def _side(
 
 
 def _explained(before: F32, after: F32, first: F64, second: F64) -> float:
-    """The share of cells that the way from one map to the other explains."""
+    """Return the share of cells whose change the motion between two maps explains."""
     height, width = before.shape
     size = np.array([width, height])
     # From the picture's middle in its widths and heights, to pixels.
@@ -115,7 +116,7 @@ def _explained(before: F32, after: F32, first: F64, second: F64) -> float:
 
 
 def _gray(frame_HWC: U8) -> F32:
-    """float32, as large as a network sees it, without its finest grain."""
+    """Convert to grey, float32, at a network's size and without the finest grain."""
     height, width = frame_HWC.shape[:2]
     scale = SIDE / min(height, width)
     size = (round(width * scale), round(height * scale))
@@ -125,7 +126,7 @@ def _gray(frame_HWC: U8) -> F32:
 
 
 def _cells(picture: F32) -> F32:
-    """Means of cells."""
+    """Average over cells."""
     height, width = picture.shape
     size = (width // CELL, height // CELL)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

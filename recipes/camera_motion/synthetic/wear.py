@@ -1,4 +1,4 @@
-"""What cameras, tapes and editors do to a picture: none of it is motion.
+"""Wear of pictures by cameras, tapes and editors; none of it is motion.
 
 Legend: T frames, H, W pixels.
 """
@@ -12,7 +12,7 @@ from recipes.camera_motion.synthetic.scenes import U8, to_u8
 
 
 def worn(rng: np.random.Generator, frames_THWC: U8) -> U8:
-    """Grain, drifting exposure, black bars, a caption, held frames; each by chance."""
+    """Add grain, drifting exposure, black bars, a caption and held frames, each by chance."""
     frames = frames_THWC
     if rng.random() < 0.15:
         frames = _held(rng, frames)
@@ -28,7 +28,7 @@ def worn(rng: np.random.Generator, frames_THWC: U8) -> U8:
 
 
 def _held(rng: np.random.Generator, frames: U8) -> U8:
-    """Frames shown twice, or some dropped and the one before shown again."""
+    """Show frames twice, or drop some and show the one before again."""
     index = np.arange(len(frames))
     if rng.random() < 0.5:
         index = index // 2 * 2
@@ -38,7 +38,7 @@ def _held(rng: np.random.Generator, frames: U8) -> U8:
 
 
 def _exposed(rng: np.random.Generator, frames: U8) -> U8:
-    """Brightness that drifts or flickers a little."""
+    """Let the brightness drift or flicker a little."""
     u_T = np.linspace(0, 1, len(frames))
     drift_T = 1 + rng.uniform(-0.15, 0.15) * u_T
     if rng.random() < 0.3:
@@ -48,7 +48,7 @@ def _exposed(rng: np.random.Generator, frames: U8) -> U8:
 
 
 def _barred(rng: np.random.Generator, frames: U8) -> U8:
-    """Letterbox or pillars."""
+    """Add a letterbox or pillars."""
     frames = frames.copy()
     axis = 1 + int(rng.random() < 0.4)
     bar = int(frames.shape[axis] * rng.uniform(0.05, 0.16))
@@ -59,7 +59,7 @@ def _barred(rng: np.random.Generator, frames: U8) -> U8:
 
 
 def _captioned(rng: np.random.Generator, frames: U8) -> U8:
-    """Words printed on the picture, which stand still."""
+    """Print still words on the picture."""
     frames = frames.copy()
     height, width = frames.shape[1:3]
     words = "".join(chr(c) for c in rng.integers(ord("A"), ord("Z") + 1, int(rng.integers(3, 16))))
@@ -72,7 +72,7 @@ def _captioned(rng: np.random.Generator, frames: U8) -> U8:
 
 
 def _grainy(rng: np.random.Generator, frames: U8) -> U8:
-    """Noise of film or of a sensor, new in each frame."""
+    """Add noise of film or of a sensor, new in each frame."""
     strength = rng.uniform(1, 14)
     # Standard normal values drawn once and shifted: a fresh draw for each frame is slow.
     grain = (rng.standard_normal(frames[0].size * 2) * strength).astype(np.int16)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Where to write the file to: it takes the name `path` once the block is through."""
+    """Yield a temporary path; the file is renamed to `path` at the end of the block."""
     part = Path(f"{os.fspath(path)}.{os.getpid()}.part")
     yield part
     os.replace(part, path)
