@@ -1,1 +1,1 @@
-"""How the weights in `vfeat/box` were made; beside the package, and never imported by it."""
+"""Recipes of the weights in `vfeat/box`; beside the package, which never imports them."""

@@ -1,4 +1,4 @@
-"""What a label says is seen in the clip that has it."""
+"""Each label is visible in the clips that have it."""
 
 from __future__ import annotations
 
