@@ -1,7 +1,7 @@
 """Allocator setting: freed memory stays with the process, so that no step pays its first touch.
 
 glibc returns a large block to the system when it is freed, and each page of the next one costs a
-fault and is cleared: 80,000 pages in a training step of `videomamba_motion` (decision 0014). Other
+fault and is cleared: 80,000 pages in a training step of `videomamba_motion` (decision 0011). Other
 allocators keep freed blocks too, if they are preloaded; this needs nothing installed. Source:
 mallopt(3).
 """

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "vfeat"
+REPOSITORY = Path(__file__).parents[1]
+ROOT = REPOSITORY / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
     {"errors"},
     {"outcome"},
     {"job", "kernels", "labels"},
     {"storage", "ops"},
-    {"media", "models", "synthetic"},
+    {"media", "models"},
     {"corpus"},
     {"plan"},
     {"tables"},
@@ -25,12 +27,12 @@ ROWS = [
     {"schema", "doctor"},
     {"cli"},
 ]
-OWNERS = {
+OWNERS: dict[str, set[str]] = {
     "fsspec": {"storage"},
     "s3fs": {"storage"},
-    "av": {"media", "synthetic"},  # reading; writing generated clips
-    "cv2": {"media", "synthetic"},
-    "skimage": {"synthetic"},
+    "av": {"media"},
+    "cv2": {"media"},
+    "skimage": set(),  # recipes only
     "decord": {"media"},
     "torchcodec": {"media"},
     "ray": {"engine", "train"},  # executors; the workers of a training
@@ -84,13 +86,25 @@ def test_kernels_never_import_vfeat() -> None:
         assert not any(n == "vfeat" or n.startswith("vfeat.") for n in imports(path)), path
 
 
+def test_the_package_never_imports_a_recipe() -> None:
+    recipes = [imports(path) for path in (REPOSITORY / "recipes").rglob("*.py")]
+    assert any(name.startswith("vfeat.") for names in recipes for name in names)
+    for path in FILES:
+        assert not any(name.split(".")[0] == "recipes" for name in imports(path)), path
+
+
+def test_linter_and_type_checker_cover_the_recipes() -> None:
+    tools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]
+    assert "recipes" in tools["mypy"]["packages"] and tools["mypy"]["strict"]
+    assert not any("recipes" in path for path in tools["ruff"]["extend-exclude"])
+
+
 def test_parquet_of_datasets_is_read_in_one_place() -> None:
     """Elsewhere Arrow's threads could hold Python's buffers while the interpreter ends."""
     readers = {"ParquetFile", "ParquetDataset", "read_table", "read_schema", "read_metadata"}
-    lists_and_own_paths = {"corpus", "synthetic"}
     for path in FILES:
         name = path.relative_to(ROOT)
-        if name.parts[0] in lists_and_own_paths or name == Path("tables/parquet.py"):
+        if name.parts[0] == "corpus" or name == Path("tables/parquet.py"):
             continue
         used = {
             node.attr

@@ -43,6 +43,16 @@ def test_the_archives_hold_all_names_and_weights(built: Path) -> None:
         assert set(DATA) <= {name.partition("/")[2] for name in archive.getnames()}
 
 
+def test_the_archives_hold_no_recipe(built: Path) -> None:
+    [wheel], [sdist] = built.glob("*.whl"), built.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    with tarfile.open(sdist) as archive:
+        names += [name.partition("/")[2] for name in archive.getnames()]
+    assert not [name for name in names if "recipes" in name]
+    assert not [name for name in names if "synthetic" in name or "style_corpus" in name]
+
+
 def test_names_are_read_from_an_installed_package(built: Path, tmp_path: Path) -> None:
     [wheel] = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

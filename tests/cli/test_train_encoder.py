@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.engine.commands import REPOSITORY, run
+from tests.engine.commands import run
 from tests.train.encoder.jobs import TINY, tiny_job
 from tests.train.encoder.moving import write_moving
-from vfeat.cli import train_encoder
-from vfeat.errors import JobError
+from vfeat.cli.train_encoder import encoder
+from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.load import load_job
 from vfeat.job.spec import parse_train_encoder
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.train.encoder.dry_run import outline
+from vfeat.train.encoder.run import train_encoder
 
 
 def test_flags_are_the_fields_of_the_job() -> None:
-    flags = inspect.signature(train_encoder.encoder).parameters
+    flags = inspect.signature(encoder).parameters
     fields = TrainEncoderJob.model_fields
     assert set(flags) - {"ctx", "set_", "dry_run", "json_output"} == set(fields) - {"kind"}
-    mappings = {"model_options", "label_swaps", "generate", "out"}
+    mappings = {"model_options", "label_swaps", "out"}
     for name, parameter in flags.items():
         if name in fields and name not in mappings:
             assert parameter.default == fields[name].default, name
@@ -57,6 +58,14 @@ def test_a_job_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert result.returncode == 2 and "is of kind extract; run it with `vfeat run" in result.stderr
 
 
+def test_missing_weights_are_refused(clips: Path, tmp_path: Path) -> None:
+    job = tiny_job(clips, tmp_path / "out", weights="nowhere")
+    for refuse in (outline, train_encoder):
+        with pytest.raises(EnvironmentMissing, match="Weights nowhere: there is no file"):
+            refuse(job)
+    assert not (tmp_path / "out").exists()
+
+
 def test_run_takes_such_a_job(clips: Path, tmp_path: Path) -> None:
     job = tiny_job(clips, tmp_path / "out", epochs=1)
     path = tmp_path / "job.yaml"
@@ -77,29 +86,8 @@ def test_run_takes_such_a_job(clips: Path, tmp_path: Path) -> None:
             {"test_flips": True, "hflip": True, "objective": "masked", "teacher": "t"},
             "test_flips is for objectives with labels",
         ),
-        ({"generate": {"clips": 9, "folder": "f"}}, "give either a list of clips"),
     ],
 )
 def test_fields_that_do_not_agree_are_refused(fields: dict[str, object], sentence: str) -> None:
     with pytest.raises(JobError, match=sentence.replace("?", r"\?")):
         parse_train_encoder({"source": "clips.csv", "out": "out", **fields})
-
-
-def test_each_job_file_of_the_box_goes_on_where_the_one_before_ended() -> None:
-    names = ("train-motion.yaml", *(f"train-motion-{part}.yaml" for part in range(2, 7)))
-    jobs = [load_job(str(REPOSITORY / "jobs" / name)) for name in names]
-    parts = [job for job in jobs if isinstance(job, TrainEncoderJob)]
-    assert len(parts) == 6
-    for before, after in itertools.pairwise(parts):
-        assert after.weights == before.out and after.seed == before.seed + 1
-    corpora = [part.generate for part in parts if part.generate is not None]
-    assert corpora[0] == corpora[1] and len({c.seed for c in corpora}) == 5
-    assert len({c.folder for c in corpora}) == 5
-    assert corpora[4].earlier == (corpora[3].folder,)
-    assert all(c.turns == corpora[0].turns and c.seams_s == corpora[0].seams_s for c in corpora)
-    own = {
-        "weights", "out", "model_options", "initial", "epochs", "lr", "seed", "warmup_epochs",
-        "generate", "rest", "keep", "random_crop", "test_flips", "new_blocks",
-    }  # fmt: skip
-    alike = [part.model_dump(exclude=own) for part in parts]
-    assert all(fields == alike[0] for fields in alike)

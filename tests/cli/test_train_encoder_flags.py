@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import get_args, get_type_hints
 
-from vfeat.cli.train_encoder import NOT_FIELDS, _pairs, encoder
-from vfeat.job.train_encoder import Generated, TrainEncoderJob
+from vfeat.cli.train_encoder import NOT_FIELDS, encoder
+from vfeat.job.train_encoder import TrainEncoderJob
 
-MAPPINGS = {"model_options", "label_swaps", "generate"}  # repeatable flags, None when not given
+MAPPINGS = {"model_options", "label_swaps"}  # repeatable flags, None when not given
 
 
 def test_every_field_is_a_flag_with_the_same_default() -> None:
@@ -24,10 +24,3 @@ def test_every_flag_has_help() -> None:
     hints = get_type_hints(encoder, include_extras=True)
     for name in TrainEncoderJob.model_fields.keys() - {"kind"}:
         assert any(getattr(extra, "help", "") for extra in get_args(hints[name])[1:]), name
-
-
-def test_what_to_generate_is_said_in_pairs() -> None:
-    words = ["clips=3, seed=1", "folder=a,earlier=b", "earlier=c"]
-    found = {"clips": "3", "seed": "1", "folder": "a", "earlier": ["b", "c"]}
-    assert _pairs(words) == found
-    assert Generated.model_validate(found).earlier == ("b", "c")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vfeat.train.encoder.history import EpochLine
 
 NAMES: dict[Phase, str] = {
-    "generate": "Making videos",
     "probe": "Reading headers",
     "train": "Learning",
     "val": "Validating",
@@ -131,13 +130,9 @@ def print_outline(found: Outline, json_output: bool) -> None:
     if json_output:
         say_json(found.to_json())
     console = make_console(stderr=json_output, soft_wrap=True)
-    if found.videos is not None:
-        _print_counts(console, found.videos)
+    _print_counts(console, found.videos)
     console.print(f"{found.parameters:,} parameters, {found.gflops:.2f} GFLOP for one clip forward")
-    if found.steps is not None:
-        console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP")
-    else:
-        console.print("The videos are yet to be made; nothing was written.")
+    console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP")
 
 
 def _print_counts(console: Console, videos: dict[str, dict[str, int]]) -> None:

@@ -34,10 +34,6 @@ def encoder(
     set_: Annotated[
         list[str] | None, Option("--set", help="key=value on top of a job file; repeatable.")
     ] = None,
-    generate: Annotated[
-        list[str] | None,
-        Option(help="Make the videos first: clips=N, seed=S, folder=PATH, earlier=FOLDER."),
-    ] = None,
     model: Annotated[
         str, Option(help="A VideoMamba; `vfeat models` lists them.")
     ] = "videomamba_tiny",
@@ -207,26 +203,13 @@ def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> Train
 
 def _read(given: dict[str, Any]) -> dict[str, Any]:
     """Repeatable flags to the mappings of the job."""
-    readers = {"model_options": flags.parse_options, "generate": _pairs, "label_swaps": _swaps}
+    readers = {"model_options": flags.parse_options, "label_swaps": _swaps}
     for name, reader in readers.items():
         if name in given:
             words = given.pop(name)
             if words:
                 given[name] = reader(words)
     return given
-
-
-def _pairs(words: list[str]) -> dict[str, Any]:
-    """`key=value`, several in a word with commas between; `earlier` may come several times."""
-    from vfeat.errors import JobError
-
-    found: dict[str, Any] = {}
-    for pair in (part.strip() for word in words for part in word.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise JobError(f"--generate {pair!r}: expected key=value")
-        found[key] = [*found.get(key, []), value] if key == "earlier" else value
-    return found
 
 
 def _swaps(words: list[str]) -> dict[str, dict[str, str]]:

@@ -16,42 +16,14 @@ Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
 Keep = Literal["score", "loss", "last"]
 
-FLOW_FILE = "flow.parquet"  # of generated videos, in their folder
-JOINED_FLOW_FILE = "joined-flow.parquet"  # with that of earlier folders
-
 # These say where, how fast and how often, never what a finished step computes.
 NOT_NUMBERS = frozenset(
     {
-        "kind", "source", "generate", "out", "device", "decode_workers", "decode_timeout_seconds",
+        "kind", "source", "out", "device", "decode_workers", "decode_timeout_seconds",
         "cache_megabytes", "scratch_megabytes", "checkpoint_minutes", "max_broken_share",
         "workers", "executor", "address",
     }
 )  # fmt: skip
-
-
-class Generated(BaseModel):
-    """A corpus that is made before the training; see `vfeat.synthetic`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: Literal["camera_motion"] = Field("camera_motion", description="What is to be told apart")
-    clips: int = Field(ge=1, description="Videos to make")
-    seed: int = Field(0, description="Of everything that is drawn")
-    folder: str = Field(description="Local folder of the videos and their list")
-    turns: dict[str, int] | None = Field(
-        None, description="How often a label comes in a round of them; once where it is not named"
-    )
-    seams_s: float | None = Field(
-        None, gt=0, description="Half of the cuts lie at multiples of this: between tubelets"
-    )
-    earlier: tuple[str, ...] = Field(
-        (), description="Folders of earlier generated videos, whose training clips are learnt too"
-    )
-
-    @property
-    def flow_table(self) -> str:
-        """Where it will say how the pictures move."""
-        return f"{self.folder}/{JOINED_FLOW_FILE if self.earlier else FLOW_FILE}"
 
 
 class TrainEncoderJob(BaseModel):
@@ -60,10 +32,7 @@ class TrainEncoderJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["train-encoder"] = "train-encoder"
-    source: str | None = Field(
-        None, description="CSV or Parquet list: uri, label, [start_s, end_s], [split]"
-    )
-    generate: Generated | None = Field(None, description="Make the videos and their list first")
+    source: str = Field(description="CSV or Parquet list: uri, label, [start_s, end_s], [split]")
     out: str = Field(description="Folder of the encoder, local or an s3:// prefix")
 
     model: str = Field("videomamba_tiny", description="A VideoMamba; `vfeat models` lists them")
@@ -134,8 +103,7 @@ class TrainEncoderJob(BaseModel):
     )
     flow: str | None = Field(
         None,
-        description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss; "
-        "default: that of generate",
+        description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss",
     )
     flow_loss: float = Field(
         0.0, ge=0, description="Weight of reading the picture's motion from every token"
@@ -197,8 +165,6 @@ class TrainEncoderJob(BaseModel):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> TrainEncoderJob:
-        if (self.source is None) == (self.generate is None):
-            raise ValueError("give either a list of clips as source, or generate")
         if self.initial != "fresh" and self.weights is not None:
             raise ValueError(f"initial {self.initial} would overwrite the weights: leave one out")
         if self.new_blocks and (self.weights is None or self.objective == "masked"):
@@ -218,7 +184,7 @@ class TrainEncoderJob(BaseModel):
             return None if self.flow is None else "flow is for flow_loss: give its weight"
         if self.objective != "classification":
             return f"flow_loss is for objective classification, not {self.objective}"
-        if self.flow_table is None:
+        if self.flow is None:
             return "flow_loss needs flow, a table of how the pictures move"
         if self.sampling == "sparse" or self.mixup or self.cutmix or self.rand_augment:
             return "flow_loss goes with dense clips, without mixup, cutmix and rand_augment"
@@ -251,13 +217,6 @@ class TrainEncoderJob(BaseModel):
     def labelled(self) -> bool:
         """Whether the list must have labels."""
         return self.objective != "masked"
-
-    @property
-    def flow_table(self) -> str | None:
-        """Where it says how the pictures move."""
-        if self.flow is None and self.generate is not None:
-            return self.generate.flow_table
-        return self.flow
 
     @property
     def clip_spec(self) -> ClipSpec:

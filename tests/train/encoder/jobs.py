@@ -23,10 +23,9 @@ SWAPS = {
 }
 
 
-def tiny_job(source: Path | str | None, out: Path | str, **fields: Any) -> TrainEncoderJob:
-    """A job of the smallest network; without a source, on what `generate` makes."""
-    found = None if source is None else str(source)
-    return parse_train_encoder({**TINY, "source": found, "out": str(out), **fields})
+def tiny_job(source: Path | str, out: Path | str, **fields: Any) -> TrainEncoderJob:
+    """A job of the smallest network."""
+    return parse_train_encoder({**TINY, "source": str(source), "out": str(out), **fields})
 
 
 class StopAfter(EncoderWatch):

@@ -11,22 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.train.encoder.jobs import StopAfter, tiny_job
+from tests.train.encoder.jobs import tiny_job
 from tests.train.encoder.students import batch, clips, config
 from vfeat.corpus import Video
-from vfeat.errors import EnvironmentMissing, Interrupted, JobError
+from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.media.timeline import Timeline
-from vfeat.models import VideoMamba, create_model
 from vfeat.models.optical_flow_head import FlowReader
 from vfeat.train.encoder.data.augment import Augment
 from vfeat.train.encoder.data.clip_list import Sample
 from vfeat.train.encoder.data.epoch_order import Pick
 from vfeat.train.encoder.data.footage import Footage
-from vfeat.train.encoder.dry_run import outline
 from vfeat.train.encoder.objectives.base import Classification, TrainBatch
 from vfeat.train.encoder.objectives.optical_flow import UNIT, FlowClassification, FlowTable
-from vfeat.train.encoder.run import train_encoder
 
 SHAPE = config(num_frames=4, tubelet_size=2, img_size=48)  # 2 tubelets of 3 x 3 patches
 RATE = 8
@@ -144,77 +141,6 @@ def test_the_loss_is_a_mean_over_clips_of_what_is_known() -> None:
     losses["loss"].backward()
     assert float(losses["flow"].detach()) == 0 and model.flow_head.weight.grad is not None
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
-
-
-GENERATED: dict[str, Any] = {
-    "epochs": 2, "batch_size": 8, "flow_loss": 2.0, "token_loss": 0.5, "seed": 1,
-    "initial": "motion_energy", "lr": 2e-3, "bf16_products": True,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A folder with generated clips, and what a training on them found."""
-    folder = tmp_path_factory.mktemp("generated")
-    return folder, train_encoder(generated_job(folder, folder / "whole"))
-
-
-def generated_job(folder: Path, out: Path, **fields: Any) -> TrainEncoderJob:
-    generate = {"task": "camera_motion", "clips": 39, "seed": 5, "folder": str(folder / "clips")}
-    return tiny_job(None, out, **{**GENERATED, "generate": generate, **fields})
-
-
-def test_generated_clips_bring_their_flow(trained: tuple[Path, dict[str, Any]]) -> None:
-    folder, result = trained
-    first, last = (line["losses"] for line in result["history"])
-    assert 0 < last["flow"] < first["flow"]
-    assert last["loss"] == pytest.approx(
-        last["class_token"] + 0.5 * last["mean_of_tokens"] + 2 * last["flow"], rel=1e-3
-    )
-    assert type(create_model("videomamba", weights=str(folder / "whole"))) is VideoMamba
-
-
-def test_weights_that_are_not_there_are_told_before_clips_are_made(tmp_path: Path) -> None:
-    job = generated_job(tmp_path, tmp_path / "out", weights="nowhere", initial="fresh")
-    for refuse in (outline, train_encoder):
-        with pytest.raises(EnvironmentMissing, match="Weights nowhere: there is no file"):
-            refuse(job)
-    assert not (tmp_path / "clips").exists()
-
-
-def test_earlier_clips_are_learnt_too(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder, _ = trained
-    earlier = {"clips": 13, "seed": 6, "folder": str(tmp_path / "new"), "earlier": ["nowhere"]}
-    with pytest.raises(JobError, match="nowhere is not a folder of generated clips"):
-        train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier))
-    assert not (tmp_path / "new").exists()
-    earlier["earlier"] = [str(folder / "clips")]
-    result = train_encoder(generated_job(tmp_path, tmp_path / "out", generate=earlier, epochs=1))
-    counts = result["videos"]["static"]
-    assert (counts["train"], counts["val"]) == (2, 1)  # of three and of one
-    assert result["history"][0]["losses"]["flow"] > 0
-
-
-def test_going_on_loses_nothing(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """The head that reads the flow is part of the checkpoint."""
-    folder, result = trained
-    job = generated_job(folder, tmp_path)
-    with pytest.raises(Interrupted):
-        train_encoder(job, StopAfter(3))
-    again = train_encoder(job)
-    for one, other in zip(again["history"], result["history"], strict=True):
-        assert one["losses"] == other["losses"]
-
-
-@pytest.mark.slow
-def test_workers_share_it(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    folder, _ = trained
-    exact = {"bf16_products": False, "epochs": 1}
-    one, two = (
-        train_encoder(generated_job(folder, tmp_path / str(n), workers=n, **exact)) for n in (1, 2)
-    )
-    for line, other in zip(one["history"], two["history"], strict=True):
-        assert line["losses"] == pytest.approx(other["losses"], abs=1e-4)
 
 
 @pytest.mark.parametrize(

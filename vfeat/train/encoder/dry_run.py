@@ -15,7 +15,7 @@ from vfeat.models.videomamba_config import (
     resolve_config,
 )
 from vfeat.models.weights import RANDOM, find_weights, stored_config
-from vfeat.train.encoder.data.clip_list import Listing, read_listing
+from vfeat.train.encoder.data.clip_list import read_listing
 
 TRAINING_PASSES = 3  # a backward pass costs two forward passes
 
@@ -25,18 +25,18 @@ class Outline:
     """The answer to `--dry-run`.
 
     Attributes:
-        videos: number of each class in each split; None if they are yet to be made.
+        videos: number of each class in each split.
         parameters: parameters of the network.
         gflops: forward pass of one clip, 10^9 operations.
         steps: steps of the optimizer, all epochs.
         petaflops: the whole training without validation, 10^15 operations.
     """
 
-    videos: dict[str, dict[str, int]] | None
+    videos: dict[str, dict[str, int]]
     parameters: int
     gflops: float
-    steps: int | None
-    petaflops: float | None
+    steps: int
+    petaflops: float
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -49,24 +49,13 @@ def outline(job: TrainEncoderJob) -> Outline:
         JobError, EnvironmentMissing: as `train_encoder` would.
     """
     find_weights(job.weights)
-    listing = (
-        None if job.source is None else read_listing(job.source, job.seed, labelled=job.labelled)
-    )
-    classes = 0 if listing is None else len(listing.classes)
-    config = check_shape(job, classes)
+    listing = read_listing(job.source, job.seed, labelled=job.labelled)
+    config = check_shape(job, len(listing.classes))
     gflops = clip_gflops(config)
-    counts = None if listing is None else listing.counts()
-    return Outline(counts, num_parameters(config), gflops, *_work(job, listing, gflops))
-
-
-def _work(
-    job: TrainEncoderJob, listing: Listing | None, gflops: float
-) -> tuple[int | None, float | None]:
-    if listing is None:
-        return None, None
     clips = len(listing.splits["train"]) * job.repeats
     steps = job.epochs * -(-clips // job.batch_size)
-    return steps, job.epochs * clips * TRAINING_PASSES * gflops / 1e6
+    petaflops = job.epochs * clips * TRAINING_PASSES * gflops / 1e6
+    return Outline(listing.counts(), num_parameters(config), gflops, steps, petaflops)
 
 
 def model_fields(job: TrainEncoderJob, classes: int) -> dict[str, int]:

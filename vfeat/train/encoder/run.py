@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from vfeat.job.train_encoder import TrainEncoderJob
-from vfeat.models.weights import find_weights
 from vfeat.train.encoder.data.clip_list import Listing, read_listing
 from vfeat.train.encoder.device_plan import find_place
 from vfeat.train.encoder.dry_run import check_shape
@@ -52,12 +49,12 @@ class Prepared:
 
 
 def prepare(job: TrainEncoderJob, watch: EncoderWatch) -> Prepared:
-    """Make the videos and read the list; refuse settings that are not possible.
+    """Read the list and refuse a training that cannot run.
 
     Raises:
         JobError, EnvironmentMissing: as `train_encoder`.
     """
-    listing = read_listing(list_of(job, watch), job.seed, labelled=job.labelled)
+    listing = read_listing(job.source, job.seed, labelled=job.labelled)
     check_shape(job, len(listing.classes))
     for note in listing.notes:
         watch.note(note)
@@ -66,25 +63,3 @@ def prepare(job: TrainEncoderJob, watch: EncoderWatch) -> Prepared:
     if done is not None:
         watch.note(f"Nothing to do: {store.root.uri} holds this encoder already.")
     return Prepared(listing, done)
-
-
-def list_of(job: TrainEncoderJob, watch: EncoderWatch) -> str:
-    """Return the list; make it with its videos if the job has a generator."""
-    if job.generate is None:
-        assert job.source is not None  # the job has checked it
-        return job.source
-    find_weights(job.weights)  # before minutes of rendering
-    corpus = import_module("vfeat.synthetic")  # needs OpenCV and FFmpeg's encoders, not torch
-    corpus.check_earlier(job.generate.folder, job.generate.earlier)
-    made: str = corpus.write_corpus(
-        job.generate.folder,
-        clips=job.generate.clips,
-        seed=job.generate.seed,
-        turns=job.generate.turns,
-        seams_s=job.generate.seams_s,
-        workers=os.cpu_count() or 1,
-        progress=lambda done, total: watch.advanced("generate", 0, done, total, 0.0),
-    )
-    if job.generate.earlier:
-        made = corpus.write_joined(job.generate.folder, job.generate.earlier)
-    return made

@@ -1,7 +1,7 @@
 """Optical flow as an auxiliary target of every token, beside the classes.
 
 A label is a few bits about a whole clip; its flow is a number for every token, and localises what
-matters. It is worth most if clips are few or the network starts from scratch (decision 0012).
+matters. It is worth most if clips are few or the network starts from scratch (decision 0011).
 
 Shape legend: B clips, T' tubelets, S' patches along a side, M moments; 2 is x, y.
 """
@@ -76,8 +76,8 @@ class FlowTable:
     """
 
     def __init__(self, job: TrainEncoderJob, config: VideoMambaConfig) -> None:
-        assert job.flow_table is not None  # the job has checked it
-        self._job, self._config, self._uri = job, config, job.flow_table
+        assert job.flow is not None  # the job has checked it
+        self._job, self._config, self._uri = job, config, job.flow
         folder, _, name = self._uri.rpartition("/")
         data = Root(folder or ".").read_bytes(name)
         try:
