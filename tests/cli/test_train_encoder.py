@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import json
 from pathlib import Path
@@ -13,21 +12,10 @@ import yaml
 from tests.engine.commands import REPOSITORY, run
 from tests.train.encoder.jobs import TINY, tiny_job
 from tests.train.encoder.moving import write_moving
-from vfeat.cli import train_encoder
 from vfeat.errors import JobError
 from vfeat.job.load import load_job
 from vfeat.job.spec import parse_train_encoder
 from vfeat.job.train_encoder import TrainEncoderJob
-
-
-def test_flags_are_the_fields_of_the_job() -> None:
-    flags = inspect.signature(train_encoder.encoder).parameters
-    fields = TrainEncoderJob.model_fields
-    assert set(flags) - {"ctx", "set_", "dry_run", "json_output"} == set(fields) - {"kind"}
-    mappings = {"model_options", "label_swaps", "generate", "out"}
-    for name, parameter in flags.items():
-        if name in fields and name not in mappings:
-            assert parameter.default == fields[name].default, name
 
 
 @pytest.fixture(scope="module")

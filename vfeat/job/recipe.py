@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 Sampling = Literal["dense", "sparse"]
 Resize = Literal["bilinear", "area"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
 Flip = Literal["horizontal", "vertical", "reverse"]
+Level = Literal["clip", "frame", "patch"]  # what a step of a sequence is: an embedding, a token
+HeadKind = Literal["classification", "multilabel", "regression"]
+HEAD_KINDS: tuple[HeadKind, ...] = get_args(HeadKind)
 Triple = tuple[float, float, float]  # one value for each colour
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
