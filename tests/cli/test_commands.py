@@ -111,7 +111,8 @@ def test_every_job_file_of_the_repository_is_valid() -> None:
     files = sorted((REPOSITORY / "jobs").glob("*.yaml"))
     jobs = [yaml.safe_load(f.read_text()) for f in files]
     extracts = [job for job in jobs if job.get("kind") in KINDS]
-    assert len(extracts) >= 4 and {job["kind"] for job in extracts} == set(KINDS)
+    own = {name for name, kind in KINDS.items() if kind.job.startswith("vfeat.")}
+    assert len(extracts) >= 4 and {job["kind"] for job in extracts} == own
     for job in extracts:
         parse_job(job)
         jsonschema.validate(job, schema)

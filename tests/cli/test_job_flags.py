@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vfeat.cli import classify, extract, train, train_encoder
 from vfeat.cli.app import app
-from vfeat.cli.job_flags import OTHER, JobCommand
+from vfeat.cli.job_command import OTHER, JobCommand
 from vfeat.job.flag import GROUPS, Flag
 from vfeat.job.kinds import KINDS, load
 
@@ -68,7 +68,8 @@ def given(name: str, *words: str) -> dict[str, Any]:
 
 
 def test_every_kind_of_job_has_a_command() -> None:
-    assert {command.kind for command in COMMANDS.values()} == set(KINDS)
+    own = {name for name, kind in KINDS.items() if kind.job.startswith("vfeat.")}
+    assert {command.kind for command in COMMANDS.values()} == own
 
 
 @every_command

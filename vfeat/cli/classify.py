@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vfeat.cli import flags
-from vfeat.cli.job_flags import JobCommand
+from vfeat.cli.job_command import JobCommand
 from vfeat.cli.jobs import carry_out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vfeat.cli import flags
-from vfeat.cli.job_flags import JobCommand
+from vfeat.cli.job_command import JobCommand
 from vfeat.cli.jobs import carry_out
 
 
@@ -18,4 +18,4 @@ def extract(
     carry_out(parse_extract(fields), dry_run, json_output)
 
 
-COMMAND = JobCommand("extract", extract, {"model_options": flags.parse_options})
+COMMAND = JobCommand("extract", extract)

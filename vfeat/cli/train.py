@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vfeat.cli import flags, train_encoder
-from vfeat.cli.job_flags import JobCommand
+from vfeat.cli.job_command import JobCommand
 
 if TYPE_CHECKING:
     from vfeat.job.train_head import TrainHeadJob

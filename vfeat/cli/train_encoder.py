@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vfeat.cli import flags
-from vfeat.cli.job_flags import JobCommand
+from vfeat.cli.job_command import JobCommand
 
 if TYPE_CHECKING:
     from vfeat.job.train_encoder import TrainEncoderJob
@@ -118,5 +118,5 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
     print_encoder(result, to_stderr=json_output)
 
 
-READERS = {"model_options": flags.parse_options, "generate": _pairs, "label_swaps": _swaps}
+READERS = {"generate": _pairs, "label_swaps": _swaps}
 COMMAND = JobCommand("train-encoder", encoder, READERS, from_file=True)
