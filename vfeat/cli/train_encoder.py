@@ -52,7 +52,7 @@ def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> Train
 
 
 def _pairs(words: list[str]) -> dict[str, Any]:
-    """`key=value`, several in a word with commas between; `earlier` may come several times."""
+    """Read `key=value`, several in a word with commas between; `earlier` may come several times."""
     from vfeat.errors import JobError
 
     found: dict[str, Any] = {}
@@ -65,7 +65,7 @@ def _pairs(words: list[str]) -> dict[str, Any]:
 
 
 def _swaps(words: list[str]) -> dict[str, dict[str, str]]:
-    """`flip`, or `flip:label=label`."""
+    """Read `flip`, or `flip:label=label`."""
     from vfeat.errors import JobError
 
     swaps: dict[str, dict[str, str]] = {}

@@ -184,7 +184,7 @@ class ExtractJob(Placement):
         return self
 
     def clip_spec(self, own: ClipSpec) -> ClipSpec:
-        """The grid; `own` is the model's, for what the job leaves open."""
+        """Return the clip grid; `own` is the model's, for what the job leaves open."""
         clip_s = own.clip_s if self.clip_seconds is None else self.clip_seconds
         return ClipSpec(
             self.num_frames or own.num_frames, clip_s, self.stride_seconds or clip_s,
@@ -192,7 +192,7 @@ class ExtractJob(Placement):
         )  # fmt: skip
 
     def frame_spec(self, own: FrameSpec) -> FrameSpec:
-        """How frames reach the model; `own` as in `clip_spec`."""
+        """Return the frames' preparation; `own` is the model's, for what the job leaves open."""
         return FrameSpec(
             self.size or own.size, self.resize or own.resize, self.crops, self.square_pixels,
             self.decoder, own.mean, own.std,
@@ -200,10 +200,12 @@ class ExtractJob(Placement):
 
     @property
     def output_spec(self) -> OutputSpec:
+        """Columns and compute type of a row."""
         return OutputSpec(self.tokens, self.dtype, self.top_k)
 
     @property
     def limits(self) -> DecodeLimits:
+        """Bounds of the decoder children."""
         return DecodeLimits(
             timeout_s=self.decode_timeout_seconds,
             max_frame_pixels=self.max_frame_pixels,
@@ -256,21 +258,21 @@ Job = ExtractJob | ClassifyJob | TrainHeadJob | TrainEncoderJob
 
 
 def parse_extract(fields: dict[str, Any]) -> ExtractJob:
-    """`parse_job` where only extraction will do."""
+    """Validate a mapping into an extraction; see `parse_job`."""
     job = parse_job({**fields, "kind": "extract"})
     assert isinstance(job, ExtractJob)
     return job
 
 
 def parse_train_head(fields: dict[str, Any]) -> TrainHeadJob:
-    """`parse_job` where only the training of heads will do."""
+    """Validate a mapping into a training of heads; see `parse_job`."""
     job = parse_job({**fields, "kind": "train-head"})
     assert isinstance(job, TrainHeadJob)
     return job
 
 
 def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
-    """`parse_job` where only the training of an encoder will do."""
+    """Validate a mapping into a training of an encoder; see `parse_job`."""
     job = parse_job({**fields, "kind": "train-encoder"})
     assert isinstance(job, TrainEncoderJob)
     return job

@@ -30,7 +30,7 @@ Keep = Literal["score", "loss", "last"]
 FLOW_FILE = "flow.parquet"  # of generated videos, in their folder
 JOINED_FLOW_FILE = "joined-flow.parquet"  # with that of earlier folders
 
-# These say where, how fast and how often, never what a finished step computes.
+# These change where, how fast and how often, never what a finished step computes.
 NOT_NUMBERS = frozenset(
     {
         "kind", "source", "generate", "out", "device", "decode_workers", "decode_timeout_seconds",
@@ -339,7 +339,7 @@ class TrainEncoderJob(BaseModel):
 
     @property
     def labelled(self) -> bool:
-        """Whether the list must have labels."""
+        """True where the list must have labels."""
         return self.objective != "masked"
 
     @property
@@ -351,26 +351,27 @@ class TrainEncoderJob(BaseModel):
 
     @property
     def clip_spec(self) -> ClipSpec:
-        """The grid over a video; `sparse` has one clip for each one that is tested."""
+        """Clip grid over a video; `sparse` has one clip for each one that is tested."""
         stride_s = self.clip_seconds if self.stride_seconds is None else self.stride_seconds
         return ClipSpec(
             self.num_frames, self.clip_seconds, stride_s, self.sampling, self.test_clips
         )
 
     def frame_spec(self, crops: Literal[1, 3]) -> FrameSpec:
-        """How frames reach the model; training sees one crop."""
+        """Return the frames' preparation; training takes one crop."""
         return FrameSpec(self.size, self.resize, crops, self.square_pixels, self.decoder)
 
     @property
     def limits(self) -> DecodeLimits:
+        """Bounds of the decoder children."""
         return DecodeLimits(timeout_s=self.decode_timeout_seconds)
 
     def numbers(self) -> dict[str, Any]:
-        """The fields that decide the numbers, for a comparison with an earlier run."""
+        """Return the fields that decide the numbers, for a comparison with an earlier run."""
         fields = self.model_dump(mode="json")
         return {name: value for name, value in fields.items() if name not in NOT_NUMBERS}
 
 
 def default_numbers() -> dict[str, Any]:
-    """Fields that decide the numbers, at their defaults."""
+    """Return the fields that decide the numbers, at their defaults."""
     return TrainEncoderJob.model_validate({"source": "", "out": ""}).numbers()
