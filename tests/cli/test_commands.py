@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -15,10 +13,10 @@ import pytest
 import yaml
 
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, run
-from vfeat.cli import classify, extract
 from vfeat.cli.app import app
+from vfeat.job.kinds import KINDS
 from vfeat.job.load import load_job
-from vfeat.job.spec import ClassifyJob, ExtractJob, Placement, parse_job
+from vfeat.job.spec import parse_job
 from vfeat.schema import published_schemas
 
 COMMANDS = [c.name for c in app.registered_commands if c.name]
@@ -36,25 +34,6 @@ def test_every_command_has_help_and_is_documented(command: str) -> None:
     assert "Usage: vfeat" in result.stdout
     readme = (REPOSITORY / "README.md").read_text()
     assert f"vfeat {command}" in readme, f"README.md does not mention `vfeat {command}`"
-
-
-@pytest.mark.parametrize(
-    ("command", "job", "renamed"),
-    [
-        (extract.extract, ExtractJob, {"model_option": "model_options"}),
-        (classify.classify, ClassifyJob, {"head": "heads"}),
-    ],
-)
-def test_flags_are_the_fields_of_the_job(
-    command: Callable[..., None], job: type[Placement], renamed: dict[str, str]
-) -> None:
-    parameters = inspect.signature(command).parameters
-    flags = {renamed.get(name, name) for name in parameters} - {"dry_run", "json_output"}
-    assert flags == set(job.model_fields) - {"kind"}
-    for name, parameter in parameters.items():
-        field = job.model_fields.get(name)
-        if field is not None and not field.is_required():
-            assert parameter.default == field.default, name
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -131,8 +110,9 @@ def test_every_job_file_of_the_repository_is_valid() -> None:
     schema = json.loads(published_schemas()["job"])
     files = sorted((REPOSITORY / "jobs").glob("*.yaml"))
     jobs = [yaml.safe_load(f.read_text()) for f in files]
-    extracts = [job for job in jobs if job.get("kind") in ("extract", "classify", "train-encoder")]
-    assert len(extracts) >= 4
+    extracts = [job for job in jobs if job.get("kind") in KINDS]
+    own = {name for name, kind in KINDS.items() if kind.job.startswith("vfeat.")}
+    assert len(extracts) >= 4 and {job["kind"] for job in extracts} == own
     for job in extracts:
         parse_job(job)
         jsonschema.validate(job, schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 
@@ -12,23 +11,11 @@ import yaml
 from tests.engine.commands import run
 from tests.train.encoder.jobs import TINY, tiny_job
 from tests.train.encoder.moving import write_moving
-from vfeat.cli.train_encoder import encoder
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.load import load_job
 from vfeat.job.spec import parse_train_encoder
-from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.dry_run import outline
 from vfeat.train.encoder.run import train_encoder
-
-
-def test_flags_are_the_fields_of_the_job() -> None:
-    flags = inspect.signature(encoder).parameters
-    fields = TrainEncoderJob.model_fields
-    assert set(flags) - {"ctx", "set_", "dry_run", "json_output"} == set(fields) - {"kind"}
-    mappings = {"model_options", "label_swaps", "out"}
-    for name, parameter in flags.items():
-        if name in fields and name not in mappings:
-            assert parameter.default == fields[name].default, name
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ def _root(
     """Video archives to features: resumable batch jobs on Ray."""
 
 
-app.command("extract")(extract.extract)
-app.command("classify")(classify.classify)
+extract.COMMAND.add_to(app, "extract")
+classify.COMMAND.add_to(app, "classify")
 app.command("plan")(jobs.plan)
 app.command("run")(jobs.run)
 app.command("status")(inspect.status)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from vfeat.cli.terminal import has_bars, make_console, make_table, one_line
+from vfeat.cli.terminal import has_bars, make_console, make_table, one_line, say_json
 from vfeat.train.head.watch import TrainWatch
+from vfeat.train.task import SPLITS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from vfeat.train.head.dry_run import Outline
     from vfeat.train.head.store import HeadResult
     from vfeat.train.head.trainer import Epoch
 
@@ -75,6 +77,27 @@ def make_train_watch() -> Iterator[TrainWatch]:
     watch = BarTrainWatch(console)
     with watch.bars:
         yield watch
+
+
+def print_outline(found: Outline, json_output: bool) -> None:
+    """Print the heads that a training would write, with the videos of each split."""
+    if json_output:
+        say_json(found.to_json())
+    console = make_console(stderr=json_output, soft_wrap=True)
+    for note in found.notes:
+        console.print(one_line(note))
+    table = make_table()
+    table.add_column("head", overflow="fold")
+    for name in ("kind", "classes", *SPLITS):
+        table.add_column(name, justify="right")
+    for head in found.heads:
+        counts = (f"{head.videos[split]:,}" for split in SPLITS)
+        table.add_row(head.task, head.kind, f"{len(head.classes):,}", *counts)
+    console.print(table)
+    windows = "whole videos"
+    if found.window_seconds is not None:
+        windows = f"windows of {found.window_seconds:g} s every {found.hop_seconds:g} s"
+    console.print(f"{one_line(found.out)}: at most {found.epochs:,} epochs of {windows}")
 
 
 def print_heads(results: Sequence[HeadResult], to_stderr: bool = False) -> None:

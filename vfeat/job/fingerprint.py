@@ -11,19 +11,19 @@ from typing import Any
 from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 SCHEMA_VERSION = 1
-PLACES = ("model.weights", "labels.source")  # where things lie: known, and no part of the numbers
+PLACES = ("model.weights", "labels.source")  # locations: recorded, and no part of the numbers
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the numbers of a dataset, which holds exactly one recipe.
+    """Everything that changes the numbers in a dataset; a dataset holds exactly one recipe.
 
     Attributes:
         weights_digest: hash of the weights' bytes, or of the seed for random ones;
             the weights' location is not part of the fingerprint, their content is.
         labels: names of the classes; None where their numbers stand in the column `labels`,
             or the model brings its own names, or none are kept.
-        flips: of a clip, over which and itself its labels' scores are averaged.
+        flips: the label scores of a clip are averaged over it and these flips of it.
     """
 
     model: ModelSpec
@@ -36,7 +36,7 @@ class Recipe:
     flips: tuple[FlipSpec, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping, nested as the dataclass is."""
+        """Return a JSON-ready mapping, nested as the dataclass is."""
         fields = dataclasses.asdict(self)
         fields["model"]["config"] = dict(self.model.config)
         if self.labels is None:  # left out, so that the fingerprints of older datasets hold
@@ -48,11 +48,12 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest over everything but where the weights came from."""
+        """Hex digest of everything but the locations of weights and class names."""
         return fingerprint(self.to_json())
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Recipe:
+        """Make the recipe that `to_json` wrote."""
         model = fields["model"]
         frame = dict(fields["frame"], mean=tuple(fields["frame"]["mean"]))
         frame["std"] = tuple(frame["std"])
@@ -69,7 +70,7 @@ class Recipe:
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:
-    """Hash of a recipe in its JSON form."""
+    """Return the hash of a recipe in its JSON form, 32 hex digits."""
     content = json.loads(json.dumps(recipe))
     for place in PLACES:
         part, _, name = place.partition(".")
@@ -78,7 +79,7 @@ def fingerprint(recipe: dict[str, Any]) -> str:
 
 
 def difference(found: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    """Field-by-field difference of two recipes, as lines for a person."""
+    """Return the fields in which two recipes differ, one line each, for a person."""
     left, right = _flat(found), _flat(asked)
     return [
         f"{key}: the dataset has {left.get(key)!r}, this job {right.get(key)!r}"

@@ -37,6 +37,9 @@ KINDS: dict[str, JobKind] = {
         "vfeat.classify.run:ClassifyRun",
         "vfeat.tables.kind:PREDICTIONS",
     ),
+    "train-head": JobKind(
+        "vfeat.job.train_head:TrainHeadJob", carry_out="vfeat.cli.train:carry_out"
+    ),
     "train-encoder": JobKind(
         "vfeat.job.train_encoder:TrainEncoderJob",
         carry_out="vfeat.cli.train_encoder:carry_out",

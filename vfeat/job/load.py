@@ -1,4 +1,4 @@
-"""Reading a job file, with `--set key=value` on top."""
+"""Job files: YAML, with `--set key=value` on top."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
     Args:
         path: the file.
         overrides: `key=value` strings; values are YAML (`num_frames=16`, `sources=[a, b]`).
-        kind: of a file that does not say its own.
+        kind: kind of a job whose file names none.
 
     Raises:
         JobError: missing file, not YAML, or a field that is wrong.

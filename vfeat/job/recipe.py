@@ -1,4 +1,4 @@
-"""What decides the numbers in a dataset, as frozen dataclasses that cross processes.
+"""The parts of a recipe: what decides the numbers, as dataclasses that cross processes.
 
 Standard library only: decoder children import this module, and must stay small.
 """
@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, get_args
 
 Sampling = Literal["dense", "sparse"]
 Resize = Literal["bilinear", "area"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
 Flip = Literal["horizontal", "vertical", "reverse"]
+Level = Literal["clip", "frame", "patch"]  # what a step of a sequence is: an embedding, a token
+HeadKind = Literal["classification", "multilabel", "regression"]
+HEAD_KINDS: tuple[HeadKind, ...] = get_args(HeadKind)
 Triple = tuple[float, float, float]  # one value for each colour
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -53,10 +56,10 @@ class ClipSpec:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """What happens to a frame between the decoder and the model.
+    """Preparation of a frame between the decoder and the model.
 
     Attributes:
-        size: side of the square that the model sees, pixels.
+        size: side of the square input of the model, pixels.
         resize: `bilinear` is OpenCV's without antialiasing, as the official evaluation
             has it; `area` antialiases.
         crops: 1 (centre) or 3 (along the long side; embeddings are averaged).
@@ -80,14 +83,14 @@ class DecodeLimits:
 
     Attributes:
         timeout_s: longest time without progress before the child is killed.
-        start_timeout_s: longest time for a fresh child to say hello.
+        start_timeout_s: longest time until a fresh child sends its first message.
         max_frame_pixels: larger frames are refused by their header (`too_large`).
         memory_bytes: address space of a child (RLIMIT_AS).
         videos_per_child: a child is replaced after so many units (leaks).
         max_video_s: longer videos are refused (`too_large`), gaps included, seconds.
         max_video_clips: videos with more clips that are not empty are refused (`too_large`).
         spool_bytes: a remote file up to this size is downloaded before decoding when
-            most of it is wanted; larger ones are read by ranges.
+            most of it is needed; larger ones are read by ranges.
     """
 
     timeout_s: float = 60.0
@@ -102,11 +105,11 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model, with which weights.
+    """A model with its weights and configuration.
 
     Attributes:
-        name: of the registry, or `vit` for a checkpoint of the transformers library.
-        weights: where they are; for `vit` the folder or owner/repo@commit.
+        name: name in the list of models, or `vit` for a checkpoint of the transformers library.
+        weights: path or URI of the weights; for `vit` the folder or owner/repo@commit.
         config: free configuration, sorted by name.
     """
 
@@ -117,11 +120,11 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class LabelSpec:
-    """What the classes are called.
+    """Names of the classes.
 
     Attributes:
         source: a packaged set of names, or where a list of them lies.
-        digest: of the names; it is in the fingerprint, their place is not.
+        digest: hash of the names; it is in the fingerprint, their location is not.
     """
 
     source: str
@@ -133,10 +136,11 @@ FLIP_DIMENSION: Mapping[Flip, int] = {"horizontal": 2, "vertical": 1, "reverse":
 
 @dataclass(frozen=True)
 class FlipSpec:
-    """A clip mirrored or played backwards, and what its class becomes by that.
+    """A clip mirrored or played backwards, and the class that it has then.
 
     Attributes:
-        becomes: for each class its index afterwards; who is exchanged twice is as before.
+        flip: the way in which the clip is turned.
+        becomes: for each class its index afterwards; applied twice, it changes nothing.
     """
 
     flip: Flip
@@ -144,13 +148,13 @@ class FlipSpec:
 
     @property
     def dimension(self) -> int:
-        """The one that is turned around, of THW."""
+        """Index of the dimension of THW that is turned around."""
         return FLIP_DIMENSION[self.flip]
 
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """What a row keeps.
+    """Columns of a row and the compute type.
 
     Attributes:
         tokens: `frame` keeps one token of each frame, `patch` every token.

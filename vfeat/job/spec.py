@@ -1,16 +1,17 @@
 """The job file: one typed model for flags, YAML and Python.
 
-A field here is a flag of `vfeat extract` (`stride_seconds` is `--stride-seconds`) and a key
-of a job file. pydantic stays at this edge; what crosses processes is in `recipe.py`.
+A field here is a flag of its command (`stride_seconds` is `--stride-seconds`, see `flag.py`) and
+a key of a job file. pydantic stays at this edge; what crosses processes is in `recipe.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vfeat.errors import ErrorClass, JobError, did_you_mean
+from vfeat.job.flag import CLIPS, LIMITS, MODEL, RETRIES, SOURCE, STORED, WHERE
 from vfeat.job.kinds import KINDS, load
 from vfeat.job.recipe import (
     ClipSpec,
@@ -23,6 +24,7 @@ from vfeat.job.recipe import (
     Tokens,
 )
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.job.train_head import TrainHeadJob
 
 Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -34,19 +36,29 @@ class Placement(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    out: str = Field(description="Dataset root: a folder or an s3:// prefix")
-    executor: Executor = Field("ray", description="ray, or inline in this process for debugging")
-    address: str | None = Field(None, description="Ray cluster address; default: a local one")
-    device: Device = Field("auto", description="Where the model runs")
-    actors: int | None = Field(None, ge=1, description="Actors; default one per GPU or CPU node")
-    gpus_per_actor: float = Field(1.0, gt=0, le=8, description="GPU share of an actor")
-    breaker_first_units: int = Field(
+    out: Annotated[str, SOURCE] = Field(description="Dataset root: a folder or an s3:// prefix")
+    executor: Annotated[Executor, WHERE] = Field(
+        "ray", description="ray, or inline in this process for debugging"
+    )
+    address: Annotated[str | None, WHERE] = Field(
+        None, description="Ray cluster address; default: a local one"
+    )
+    device: Annotated[Device, WHERE] = Field(
+        "auto", description="Device of the model; auto takes a GPU where there is one"
+    )
+    actors: Annotated[int | None, WHERE] = Field(
+        None, ge=1, description="Actors; default: one per GPU or CPU node"
+    )
+    gpus_per_actor: Annotated[float, WHERE.measured_in("GPUs")] = Field(
+        1.0, gt=0, le=8, description="GPU share of an actor"
+    )
+    breaker_first_units: Annotated[int, LIMITS.measured_in("units")] = Field(
         25, ge=1, description="Stop when this many first units all fail"
     )
-    breaker_error_share: float = Field(
+    breaker_error_share: Annotated[float, LIMITS] = Field(
         0.5, gt=0, le=1, description="Stop when more than this share fails in one way"
     )
-    storage_patience_seconds: float = Field(
+    storage_patience_seconds: Annotated[float, LIMITS] = Field(
         120.0, ge=0, description="How long an unreachable store is waited for"
     )
 
@@ -55,79 +67,111 @@ class ExtractJob(Placement):
     """Stage one: a corpus in, a features dataset out."""
 
     kind: Literal["extract"] = "extract"
-    sources: tuple[str, ...] = Field(
+    sources: Annotated[tuple[str, ...], SOURCE.positional("SRC...")] = Field(
         min_length=1,
         description="Folders, files, globs, s3:// prefixes, or CSV/Parquet lists with a uri column",
     )
-    model: str | None = Field(
+    model: Annotated[str | None, MODEL] = Field(
         None,
         description="Model name; `vfeat models` lists them. Or vit:FOLDER, vit:owner/repo. "
         "Default: the one in the package, or videomamba_tiny where weights are given",
     )
-    weights: str | None = Field(
-        None, description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed"
+    weights: Annotated[str | None, MODEL] = Field(
+        None,
+        description="Path, fsspec URI or hf://owner/repo/file; `random` for a fixed seed. "
+        "Default: those of the model in the package",
     )
-    model_options: dict[str, int] = Field(
-        default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
+    model_options: Annotated[dict[str, int], MODEL.spelled("--model-option")] = Field(
+        default_factory=dict,
+        description="Free configuration, key=value, e.g. embed_dim, depth, patch_size; default: "
+        "the model's",
     )
-    label_names: str | None = Field(
+    label_names: Annotated[str | None, MODEL.spelled("--labels")] = Field(
         None,
         description="Class names: k400, ssv2, imagenet, or a file with a name a line; "
         "default: the model's own",
     )
 
-    num_frames: int | None = Field(
+    num_frames: Annotated[int | None, CLIPS.measured_in("frames")] = Field(
         None, ge=1, le=1024, description="Frames in a clip; default: the model's own, often 8"
     )
-    clip_seconds: float | None = Field(
-        None, gt=0, description="Length of a clip's window, seconds; default: the model's own, or 2"
+    clip_seconds: Annotated[float | None, CLIPS] = Field(
+        None, gt=0, description="Length of a clip's window; default: the model's own, or 2"
     )
-    stride_seconds: float | None = Field(
-        None, gt=0, description="Seconds between clip starts; default: clip_seconds"
+    stride_seconds: Annotated[float | None, CLIPS] = Field(
+        None, gt=0, description="Time between clip starts; default: the clip's length"
     )
-    sampling: Sampling = Field("dense", description="dense grid, or sparse over the whole video")
-    sparse_clips: int = Field(4, ge=1, description="Clips per video when sampling is sparse")
+    sampling: Annotated[Sampling, CLIPS] = Field(
+        "dense", description="dense grid, or sparse over the whole video"
+    )
+    sparse_clips: Annotated[int, CLIPS.measured_in("clips")] = Field(
+        4, ge=1, description="Clips per video when sampling is sparse"
+    )
 
-    size: int | None = Field(
+    size: Annotated[int | None, CLIPS.measured_in("pixels")] = Field(
         None,
         ge=16,
         le=4096,
-        description="Side of the model's square input, pixels; default: its own, VideoMamba's 224",
+        description="Side of the model's square input; default: its own, VideoMamba's 224",
     )
-    resize: Resize | None = Field(
+    resize: Annotated[Resize | None, CLIPS] = Field(
         None,
         description="bilinear (official) or area (antialiased); default: the model's own, "
         "VideoMamba's bilinear",
     )
-    crops: Literal[1, 3] = Field(1, description="1 centre crop, or 3 along the long side")
-    flips: bool | None = Field(
+    crops: Annotated[Literal[1, 3], CLIPS] = Field(
+        1, description="1 centre crop, or 3 along the long side, averaged"
+    )
+    flips: Annotated[bool | None, CLIPS] = Field(
         None,
         description="Take labels from the mean over a clip and its flips; default: where the "
         "weights were measured so",
     )
-    square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
-    decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
+    square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
+    decoder: Annotated[str, CLIPS] = Field(
+        "pyav", description="pyav, decord, torchcodec or module:object"
+    )
 
-    tokens: Tokens = Field("none", description="Also keep per-frame or per-patch tokens")
-    dtype: Dtype = Field("float32", description="Compute type; bfloat16 stores float16 vectors")
-    top_k: int = Field(5, ge=0, le=100, description="Labels kept for each clip")
+    tokens: Annotated[Tokens, STORED] = Field(
+        "none", description="Also keep per-frame or per-patch tokens"
+    )
+    dtype: Annotated[Dtype, STORED] = Field(
+        "float32", description="Compute type; bfloat16 stores float16 vectors"
+    )
+    top_k: Annotated[int, STORED.measured_in("labels")] = Field(
+        5, ge=0, le=100, description="Labels kept for each clip"
+    )
 
-    decode_workers: int | None = Field(None, ge=1, description="Decoder children per actor")
-    batch_size: int | None = Field(None, ge=1, description="Clips in a batch; default by memory")
+    decode_workers: Annotated[int | None, WHERE.measured_in("processes")] = Field(
+        None, ge=1, description="Decoder children per actor; default: by cores"
+    )
+    batch_size: Annotated[int | None, WHERE.measured_in("clips")] = Field(
+        None, ge=1, description="Clips in a batch; default: by memory"
+    )
 
-    shard_minutes: float = Field(5.0, gt=0, le=120, description="Estimated work in a shard")
-    shard_megabytes: int = Field(256, ge=1, le=4096, description="Largest size of a shard's file")
-    decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
-    max_frame_pixels: int = Field(8192 * 8192, ge=1, description="Larger frames are refused")
-    max_video_seconds: float = Field(
+    shard_minutes: Annotated[float, STORED] = Field(
+        5.0, gt=0, le=120, description="Estimated work in a shard"
+    )
+    shard_megabytes: Annotated[int, STORED] = Field(
+        256, ge=1, le=4096, description="Largest size of a shard's file"
+    )
+    decode_timeout_seconds: Annotated[float, LIMITS] = Field(
+        60.0, gt=0, description="Longest decode without progress"
+    )
+    max_frame_pixels: Annotated[int, LIMITS] = Field(
+        8192 * 8192, ge=1, description="Larger frames are refused by their header"
+    )
+    max_video_seconds: Annotated[float, LIMITS] = Field(
         4e9, gt=0, description="Longer videos are refused, gaps between their frames included"
     )
-    max_video_clips: int = Field(
+    max_video_clips: Annotated[int, LIMITS.measured_in("clips")] = Field(
         10_000_000, ge=1, description="Videos with more clips are refused, empty ones not counted"
     )
-    child_memory_megabytes: int = Field(6144, ge=512, description="Address space of a decoder")
-    retry_errors: tuple[Retried, ...] | None = Field(
-        None, description="Plan failed units again: error classes, or `all`"
+    child_memory_megabytes: Annotated[int, LIMITS] = Field(
+        6144, ge=512, description="Address space of a decoder child"
+    )
+    retry_errors: Annotated[tuple[Retried, ...] | None, RETRIES] = Field(
+        None, description="Plan failed units again: error classes, or `all`; default: none"
     )
 
     @model_validator(mode="after")
@@ -139,7 +183,7 @@ class ExtractJob(Placement):
         return self
 
     def clip_spec(self, own: ClipSpec) -> ClipSpec:
-        """The grid; `own` is the model's, for what the job leaves open."""
+        """Return the clip grid; `own` is the model's, for what the job leaves open."""
         clip_s = own.clip_s if self.clip_seconds is None else self.clip_seconds
         return ClipSpec(
             self.num_frames or own.num_frames, clip_s, self.stride_seconds or clip_s,
@@ -147,7 +191,7 @@ class ExtractJob(Placement):
         )  # fmt: skip
 
     def frame_spec(self, own: FrameSpec) -> FrameSpec:
-        """How frames reach the model; `own` as in `clip_spec`."""
+        """Return the frames' preparation; `own` is the model's, for what the job leaves open."""
         return FrameSpec(
             self.size or own.size, self.resize or own.resize, self.crops, self.square_pixels,
             self.decoder, own.mean, own.std,
@@ -155,10 +199,12 @@ class ExtractJob(Placement):
 
     @property
     def output_spec(self) -> OutputSpec:
+        """Columns and compute type of a row."""
         return OutputSpec(self.tokens, self.dtype, self.top_k)
 
     @property
     def limits(self) -> DecodeLimits:
+        """Bounds of the decoder children."""
         return DecodeLimits(
             timeout_s=self.decode_timeout_seconds,
             max_frame_pixels=self.max_frame_pixels,
@@ -172,26 +218,32 @@ class ClassifyJob(Placement):
     """Stage two: a features dataset and heads in, a predictions dataset out."""
 
     kind: Literal["classify"] = "classify"
-    features: str = Field(description="Features dataset: what `vfeat extract` wrote")
-    heads: tuple[str, ...] = Field(
+    features: Annotated[str, SOURCE.positional("FEATURES")] = Field(
+        description="Features dataset: what `vfeat extract` wrote"
+    )
+    heads: Annotated[tuple[str, ...], MODEL.spelled("--head")] = Field(
         (),
         description="Folders of heads: what `vfeat train head` wrote; default: the one in the "
         "package, for features of its own model",
     )
-    window_seconds: float | None = Field(
+    window_seconds: Annotated[float | None, CLIPS] = Field(
         None, gt=0, description="Length of a sliding window; default: the head's own"
     )
-    hop_seconds: float | None = Field(
-        None, gt=0, description="Seconds between windows; default: the head's own"
+    hop_seconds: Annotated[float | None, CLIPS] = Field(
+        None, gt=0, description="Time between windows; default: the head's own"
     )
-    windows: bool = Field(False, description="Also write a row for each window")
-    top_k: int = Field(5, ge=1, le=1000, description="Labels kept in a row")
-    embedding: bool = Field(
+    windows: Annotated[bool, STORED] = Field(False, description="Also write a row for each window")
+    top_k: Annotated[int, STORED.measured_in("labels")] = Field(
+        5, ge=1, le=1000, description="Labels kept in a row"
+    )
+    embedding: Annotated[bool, STORED] = Field(
         False, description="Also keep the head's mean over time, before its last layer"
     )
-    shard_minutes: float = Field(5.0, gt=0, le=120, description="Estimated work in a shard")
-    retry_errors: tuple[Retried, ...] | None = Field(
-        None, description="Do failed videos again: error classes, or `all`"
+    shard_minutes: Annotated[float, STORED] = Field(
+        5.0, gt=0, le=120, description="Estimated work in a shard"
+    )
+    retry_errors: Annotated[tuple[Retried, ...] | None, RETRIES] = Field(
+        None, description="Do failed videos again: error classes, or `all`; default: none"
     )
 
     @model_validator(mode="after")
@@ -201,18 +253,25 @@ class ClassifyJob(Placement):
         return self
 
 
-Job = ExtractJob | ClassifyJob | TrainEncoderJob
+Job = ExtractJob | ClassifyJob | TrainHeadJob | TrainEncoderJob
 
 
 def parse_extract(fields: dict[str, Any]) -> ExtractJob:
-    """`parse_job` where only extraction will do."""
+    """Validate a mapping into an extraction; see `parse_job`."""
     job = parse_job({**fields, "kind": "extract"})
     assert isinstance(job, ExtractJob)
     return job
 
 
+def parse_train_head(fields: dict[str, Any]) -> TrainHeadJob:
+    """Validate a mapping into a training of heads; see `parse_job`."""
+    job = parse_job({**fields, "kind": "train-head"})
+    assert isinstance(job, TrainHeadJob)
+    return job
+
+
 def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
-    """`parse_job` where only the training of an encoder will do."""
+    """Validate a mapping into a training of an encoder; see `parse_job`."""
     job = parse_job({**fields, "kind": "train-encoder"})
     assert isinstance(job, TrainEncoderJob)
     return job

@@ -6,17 +6,28 @@ A field here is a flag (`batch_size` is `--batch-size`) and a key of a job file 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vfeat.job.flag import (
+    CLIPS,
+    DATA,
+    EVALUATION,
+    LIMITS,
+    MODEL,
+    OBJECTIVE,
+    SOURCE,
+    TRAINING,
+    WHERE,
+)
 from vfeat.job.recipe import ClipSpec, DecodeLimits, Flip, FrameSpec, Resize, Sampling
 
 Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
 Keep = Literal["score", "loss", "last"]
 
-# These say where, how fast and how often, never what a finished step computes.
+# These change where, how fast and how often, never what a finished step computes.
 NOT_NUMBERS = frozenset(
     {
         "kind", "source", "out", "device", "decode_workers", "decode_timeout_seconds",
@@ -32,136 +43,213 @@ class TrainEncoderJob(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["train-encoder"] = "train-encoder"
-    source: str = Field(description="CSV or Parquet list: uri, label, [start_s, end_s], [split]")
-    out: str = Field(description="Folder of the encoder, local or an s3:// prefix")
+    source: Annotated[str, SOURCE.positional("LIST|JOB.yaml")] = Field(
+        description="CSV or Parquet list: uri, label, [start_s, end_s], [split]"
+    )
+    out: Annotated[str, SOURCE] = Field(
+        description="Folder of the encoder, local or an s3:// prefix"
+    )
 
-    model: str = Field("videomamba_tiny", description="A VideoMamba; `vfeat models` lists them")
-    weights: str | None = Field(
-        None, description="Weights to start from: path, URI or hf://owner/repo/file; default fresh"
+    model: Annotated[str, MODEL] = Field(
+        "videomamba_tiny", description="A VideoMamba; `vfeat models` lists them"
     )
-    model_options: dict[str, int] = Field(
-        default_factory=dict, description="Free configuration, e.g. embed_dim, depth, patch_size"
+    weights: Annotated[str | None, MODEL] = Field(
+        None,
+        description="Weights to start from: path, URI or hf://owner/repo/file; default: fresh ones",
     )
-    initial: Literal["fresh", "motion_energy"] = Field(
+    model_options: Annotated[dict[str, int], MODEL.spelled("--model-option")] = Field(
+        default_factory=dict,
+        description="Free configuration, key=value, e.g. embed_dim, depth, patch_size; default: "
+        "the model's",
+    )
+    initial: Annotated[Literal["fresh", "motion_energy"], MODEL] = Field(
         "fresh",
         description="Values to start from without weights: the model's own, or tubelet filters "
         "and a first block that see directed motion",
     )
-    new_blocks: int = Field(
+    new_blocks: Annotated[int, MODEL.measured_in("blocks")] = Field(
         0,
         ge=0,
         description="Blocks more than the weights have, which at first pass on what they get",
     )
-    num_frames: int = Field(8, ge=1, le=1024, description="Frames in a clip")
-    clip_seconds: float = Field(2.0, gt=0, description="Length of a clip's window, seconds")
-    stride_seconds: float | None = Field(
-        None, gt=0, description="Seconds between clip starts; default: clip_seconds"
+    num_frames: Annotated[int, CLIPS.measured_in("frames")] = Field(
+        8, ge=1, le=1024, description="Frames in a clip"
     )
-    sampling: Sampling = Field("dense", description="dense grid, or sparse over the whole video")
-    size: int = Field(224, ge=16, le=4096, description="Side of the square input, pixels")
-    resize: Resize = Field("bilinear", description="bilinear (official) or area (antialiased)")
-    square_pixels: bool = Field(False, description="Apply the pixel aspect ratio")
-    decoder: str = Field("pyav", description="pyav, decord, torchcodec or module:object")
+    clip_seconds: Annotated[float, CLIPS] = Field(
+        2.0, gt=0, description="Length of a clip's window"
+    )
+    stride_seconds: Annotated[float | None, CLIPS] = Field(
+        None, gt=0, description="Time between clip starts; default: the clip's length"
+    )
+    sampling: Annotated[Sampling, CLIPS] = Field(
+        "dense", description="dense grid, or sparse over the whole video"
+    )
+    size: Annotated[int, CLIPS.measured_in("pixels")] = Field(
+        224, ge=16, le=4096, description="Side of the square input"
+    )
+    resize: Annotated[Resize, CLIPS] = Field(
+        "bilinear", description="bilinear (official) or area (antialiased)"
+    )
+    square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
+    decoder: Annotated[str, CLIPS] = Field(
+        "pyav", description="pyav, decord, torchcodec or module:object"
+    )
 
-    objective: Goal = Field(
+    objective: Annotated[Goal, OBJECTIVE] = Field(
         "classification",
         description="classification; distillation: beside it, the tokens of a smaller teacher; "
         "masked: pre-training without labels, from few tokens to a teacher's",
     )
-    teacher: str | None = Field(
-        None, description="Weights of the frozen teacher of distillation and masked"
+    teacher: Annotated[str | None, OBJECTIVE] = Field(
+        None, description="Weights of the frozen teacher of distillation and masked; default: none"
     )
-    teacher_model: str = Field(
+    teacher_model: Annotated[str, OBJECTIVE] = Field(
         "videomamba", description="What the teacher is: a VideoMamba, vit:FOLDER or vit:owner/repo"
     )
-    distill_weight: float = Field(
-        1.0, gt=0, description="Of the distance from the teacher, beside the classification"
+    distill_weight: Annotated[float, OBJECTIVE] = Field(
+        1.0, gt=0, description="Weight of the distance from the teacher, beside the classification"
     )
-    mask_ratio: float = Field(0.8, ge=0, lt=1, description="Share of the tokens that is hidden")
-    mask_kind: MaskKind = Field(
+    mask_ratio: Annotated[float, OBJECTIVE] = Field(
+        0.8, ge=0, lt=1, description="Share of the tokens that is hidden"
+    )
+    mask_kind: Annotated[MaskKind, OBJECTIVE] = Field(
         "tube",
         description="Which: the same patches all the time (tube), any (random), or rather those "
         "that a vit: teacher does not attend to (attention)",
     )
 
-    epochs: int = Field(30, ge=1, description="Passes over the training clips")
-    batch_size: int = Field(32, ge=1, description="Clips in a step, all workers together")
-    repeats: int = Field(1, ge=1, le=64, description="Times a video comes in an epoch")
-    rest: float = Field(
+    epochs: Annotated[int, TRAINING] = Field(30, ge=1, description="Passes over the training clips")
+    batch_size: Annotated[int, TRAINING.measured_in("clips")] = Field(
+        32, ge=1, description="Clips in a step, all workers together"
+    )
+    repeats: Annotated[int, TRAINING] = Field(
+        1, ge=1, le=64, description="Times a video comes in an epoch"
+    )
+    rest: Annotated[float, TRAINING] = Field(
         0.0, ge=0, lt=1,
         description="Share of the epochs that a video skips while its label is given 0.9 or more",
     )  # fmt: skip
-    lr: float = Field(1e-3, gt=0, description="Highest learning rate")
-    min_lr: float = Field(1e-6, ge=0, description="Learning rate at the end of the cosine")
-    warmup_epochs: float = Field(1.0, ge=0, description="Epochs of linear rise to lr")
-    weight_decay: float = Field(0.05, ge=0, description="Of matrices and filters only")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="Factor of lr from layer to layer")
-    drop_path: float = Field(0.0, ge=0, lt=1, description="Share of clips that skip the last block")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share given to all classes")
-    token_loss: float = Field(
+    lr: Annotated[float, TRAINING] = Field(1e-3, gt=0, description="Highest learning rate")
+    min_lr: Annotated[float, TRAINING] = Field(
+        1e-6, ge=0, description="Learning rate at the end of the cosine"
+    )
+    warmup_epochs: Annotated[float, TRAINING] = Field(
+        1.0, ge=0, description="Epochs of linear rise to lr"
+    )
+    weight_decay: Annotated[float, TRAINING] = Field(
+        0.05, ge=0, description="Weight decay of matrices and filters only"
+    )
+    layer_decay: Annotated[float, TRAINING] = Field(
+        1.0, gt=0, le=1, description="Factor of lr from layer to layer"
+    )
+    drop_path: Annotated[float, TRAINING] = Field(
+        0.0, ge=0, lt=1, description="Share of clips that skip the last block"
+    )
+    label_smoothing: Annotated[float, TRAINING] = Field(
+        0.0, ge=0, lt=1, description="Share given to all classes"
+    )
+    token_loss: Annotated[float, OBJECTIVE] = Field(
         0.0, ge=0, description="Weight of the same loss from the mean of all tokens"
     )
-    flow: str | None = Field(
+    flow: Annotated[str | None, OBJECTIVE] = Field(
         None,
         description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss",
     )
-    flow_loss: float = Field(
+    flow_loss: Annotated[float, OBJECTIVE] = Field(
         0.0, ge=0, description="Weight of reading the picture's motion from every token"
     )
-    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient")
-    ema_decay: float = Field(0.0, ge=0, lt=1, description="Of averaged weights; 0 keeps none")
-    bf16: bool = Field(True, description="bfloat16 autocast on a GPU")
-    bf16_products: bool = Field(
+    clip_norm: Annotated[float, TRAINING] = Field(
+        1.0, gt=0, description="Largest norm of the gradient"
+    )
+    ema_decay: Annotated[float, TRAINING] = Field(
+        0.0, ge=0, lt=1, description="Decay of averaged weights; 0 keeps none"
+    )
+    bf16: Annotated[bool, TRAINING] = Field(True, description="bfloat16 autocast on a GPU")
+    bf16_products: Annotated[bool, TRAINING] = Field(
         False,
         description="Allow bfloat16 in matrix products on a CPU (AMX); faster without AMX too",
     )
-    checkpoint_activations: bool = Field(
+    checkpoint_activations: Annotated[bool, TRAINING] = Field(
         False, description="Compute activations again in backward: less memory, a third slower"
     )
 
-    hflip: bool = Field(False, description="Mirror half of the clips; labels stay")
-    label_swaps: dict[Flip, dict[str, str]] | None = Field(
-        None, description="Flips (horizontal, vertical, reverse) with the labels they exchange"
+    hflip: Annotated[bool, DATA] = Field(False, description="Mirror half of the clips; labels stay")
+    label_swaps: Annotated[dict[Flip, dict[str, str]] | None, DATA.spelled("--label-swap")] = Field(
+        None,
+        description="Flips (horizontal, vertical, reverse) with the labels that they exchange; as "
+        "a flag FLIP or FLIP:label=label; default: none",
     )
-    random_crop: float = Field(
+    random_crop: Annotated[float, DATA] = Field(
         0.0, ge=0, le=0.9, description="Share of the side that a clip's crop leaves out, at most"
     )
-    jitter: float = Field(0.0, ge=0, le=1, description="Strength of brightness, contrast, colour")
-    gray: float = Field(0.0, ge=0, le=1, description="Share of clips without colour")
-    rand_augment: int = Field(0, ge=0, lt=30, description="RandAugment's magnitude; 0 is off")
-    mixup: float = Field(0.0, ge=0, le=1, description="Share of steps with mixup")
-    cutmix: float = Field(0.0, ge=0, le=1, description="Share of steps with CutMix")
-    random_erasing: float = Field(0.0, ge=0, le=1, description="Share of clips with a hole")
+    jitter: Annotated[float, DATA] = Field(
+        0.0, ge=0, le=1, description="Strength of brightness, contrast, colour"
+    )
+    gray: Annotated[float, DATA] = Field(
+        0.0, ge=0, le=1, description="Share of clips without colour"
+    )
+    rand_augment: Annotated[int, DATA] = Field(
+        0, ge=0, lt=30, description="RandAugment's magnitude; 0 is off"
+    )
+    mixup: Annotated[float, DATA] = Field(0.0, ge=0, le=1, description="Share of steps with mixup")
+    cutmix: Annotated[float, DATA] = Field(
+        0.0, ge=0, le=1, description="Share of steps with CutMix"
+    )
+    random_erasing: Annotated[float, DATA] = Field(
+        0.0, ge=0, le=1, description="Share of clips with a hole"
+    )
 
-    eval_every: int = Field(1, ge=1, description="Epochs between validations")
-    keep: Keep = Field(
+    eval_every: Annotated[int, EVALUATION.measured_in("epochs")] = Field(
+        1, ge=1, description="Epochs between validations"
+    )
+    keep: Annotated[Keep, EVALUATION] = Field(
         "score",
         description="The epoch that is kept: with most validation clips right (score), with the "
         "lowest loss on them (loss), which ranks epochs better where they are few, or the last",
     )
-    test_clips: int = Field(1, ge=1, le=1000, description="Clips of a video in an evaluation")
-    crops: Literal[1, 3] = Field(1, description="Crops of a clip in an evaluation")
-    test_flips: bool = Field(
+    test_clips: Annotated[int, EVALUATION.measured_in("clips")] = Field(
+        1, ge=1, le=1000, description="Clips of a video in an evaluation"
+    )
+    crops: Annotated[Literal[1, 3], EVALUATION] = Field(
+        1, description="Crops of a clip in an evaluation"
+    )
+    test_flips: Annotated[bool, EVALUATION.spelled("--test-flips/--no-test-flips")] = Field(
         False,
         description="In an evaluation, and in extraction later, look at each clip's flips too and "
         "take the mean; the flips are those of training",
     )
 
-    seed: int = Field(0, description="Of everything that is drawn")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs")
-    workers: int = Field(1, ge=1, description="Processes that share each batch, one for each GPU")
-    executor: Literal["inline", "ray"] = Field(
+    seed: Annotated[int, TRAINING] = Field(0, description="Seed of every random draw")
+    device: Annotated[Literal["auto", "cpu", "cuda"], WHERE] = Field(
+        "auto", description="Device of the model; auto takes a GPU where there is one"
+    )
+    workers: Annotated[int, WHERE.measured_in("processes")] = Field(
+        1, ge=1, description="Processes that share each batch, one for each GPU"
+    )
+    executor: Annotated[Literal["ray", "inline"], WHERE] = Field(
         "inline", description="inline: on this machine; ray: workers of Ray Train on a cluster"
     )
-    address: str | None = Field(None, description="Ray cluster address; default: a local one")
-    decode_workers: int | None = Field(None, ge=1, description="Decoder children; by cores")
-    decode_timeout_seconds: float = Field(60.0, gt=0, description="Longest decode without progress")
-    cache_megabytes: int = Field(2048, ge=0, description="Clips kept in memory between epochs")
-    scratch_megabytes: int = Field(
+    address: Annotated[str | None, WHERE] = Field(
+        None, description="Ray cluster address; default: a local one"
+    )
+    decode_workers: Annotated[int | None, WHERE.measured_in("processes")] = Field(
+        None, ge=1, description="Decoder children; default: by cores"
+    )
+    decode_timeout_seconds: Annotated[float, LIMITS] = Field(
+        60.0, gt=0, description="Longest decode without progress"
+    )
+    cache_megabytes: Annotated[int, LIMITS] = Field(
+        2048, ge=0, description="Clips kept in memory between epochs"
+    )
+    scratch_megabytes: Annotated[int, LIMITS] = Field(
         16384, ge=0, description="Further ones kept in a scratch file in TMPDIR"
     )
-    checkpoint_minutes: float = Field(10.0, gt=0, description="Between checkpoints in an epoch")
-    max_broken_share: float = Field(0.1, ge=0, le=1, description="Stop when more videos are broken")
+    checkpoint_minutes: Annotated[float, LIMITS] = Field(
+        10.0, gt=0, description="Time between checkpoints inside an epoch"
+    )
+    max_broken_share: Annotated[float, LIMITS] = Field(
+        0.1, ge=0, le=1, description="Stop when a larger share of the videos cannot be read"
+    )
 
     @model_validator(mode="after")
     def _fields_agree(self) -> TrainEncoderJob:
@@ -215,31 +303,32 @@ class TrainEncoderJob(BaseModel):
 
     @property
     def labelled(self) -> bool:
-        """Whether the list must have labels."""
+        """True where the list must have labels."""
         return self.objective != "masked"
 
     @property
     def clip_spec(self) -> ClipSpec:
-        """The grid over a video; `sparse` has one clip for each one that is tested."""
+        """Clip grid over a video; `sparse` has one clip for each one that is tested."""
         stride_s = self.clip_seconds if self.stride_seconds is None else self.stride_seconds
         return ClipSpec(
             self.num_frames, self.clip_seconds, stride_s, self.sampling, self.test_clips
         )
 
     def frame_spec(self, crops: Literal[1, 3]) -> FrameSpec:
-        """How frames reach the model; training sees one crop."""
+        """Return the frames' preparation; training takes one crop."""
         return FrameSpec(self.size, self.resize, crops, self.square_pixels, self.decoder)
 
     @property
     def limits(self) -> DecodeLimits:
+        """Bounds of the decoder children."""
         return DecodeLimits(timeout_s=self.decode_timeout_seconds)
 
     def numbers(self) -> dict[str, Any]:
-        """The fields that decide the numbers, for a comparison with an earlier run."""
+        """Return the fields that decide the numbers, for a comparison with an earlier run."""
         fields = self.model_dump(mode="json")
         return {name: value for name, value in fields.items() if name not in NOT_NUMBERS}
 
 
 def default_numbers() -> dict[str, Any]:
-    """Fields that decide the numbers, at their defaults."""
+    """Return the fields that decide the numbers, at their defaults."""
     return TrainEncoderJob.model_validate({"source": "", "out": ""}).numbers()

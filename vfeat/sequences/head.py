@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe, difference
+from vfeat.job.recipe import HEAD_KINDS, HeadKind, Level
 from vfeat.models.packaged import open_box
-from vfeat.sequences.reader import Level, SequenceReader
+from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables.dataset import FeatureDataset
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 HEAD_FILE = "head.json"
 HEADS_FILE = "heads.json"
 HEAD_VERSION = 1
-Kind = Literal["classification", "multilabel", "regression"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Head:
 
     uri: str
     task: str
-    kind: Kind
+    kind: HeadKind
     classes: tuple[str, ...]
     recipe: Recipe
     width: int
@@ -120,8 +119,10 @@ def load_head(uri: str) -> Head:
             f"Head {uri} is of version {fields.get('version')!r}, this vfeat reads version "
             f"{HEAD_VERSION}; train it again, or use the vfeat that wrote it"
         )
-    if fields.get("kind") not in KINDS:
-        raise JobError(f"Head {uri}: kind is one of {', '.join(KINDS)}, not {fields.get('kind')!r}")
+    if fields.get("kind") not in HEAD_KINDS:
+        raise JobError(
+            f"Head {uri}: kind is one of {', '.join(HEAD_KINDS)}, not {fields.get('kind')!r}"
+        )
     try:
         return Head(
             uri=uri,

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from vfeat.errors import JobError, StorageError
+from vfeat.job.recipe import Level
 from vfeat.outcome import subtract
 from vfeat.plan.sequence_ref import SequenceRef, fold_gaps
 from vfeat.tables.committed import PlanState, plan_states
@@ -25,8 +25,7 @@ from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
 from vfeat.tables.parquet import ParquetReader, open_reader
 from vfeat.tables.plans import parse_probe
 
-Level = Literal["clip", "frame", "patch"]
-__all__ = ["FeatureSequence", "Level", "SequenceReader", "SequenceRef"]
+__all__ = ["FeatureSequence", "SequenceReader", "SequenceRef"]
 COLUMNS: dict[Level, str] = {
     "clip": "embedding",
     "frame": "frame_tokens",

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from vfeat.errors import JobError
-from vfeat.sequences.head import Kind
+from vfeat.job.recipe import HeadKind
 from vfeat.storage import MissingObject, open_source
 from vfeat.train.task import SPLITS, LabelRow, Split, Target, TaskLabels
 
@@ -27,7 +27,7 @@ def read_text(uri: str) -> str:
         raise JobError(f"{uri} is not UTF-8 text") from None
 
 
-def read_labels(uri: str, tasks: Sequence[tuple[str, Kind]]) -> list[TaskLabels]:
+def read_labels(uri: str, tasks: Sequence[tuple[str, HeadKind]]) -> list[TaskLabels]:
     """One table for each task.
 
     Args:
@@ -63,7 +63,7 @@ def read_labels(uri: str, tasks: Sequence[tuple[str, Kind]]) -> list[TaskLabels]
 def _table(
     uri: str,
     name: str,
-    kind: Kind,
+    kind: HeadKind,
     columns: Sequence[str],
     rows: Sequence[tuple[dict[str, str | None], str, Split | None]],
 ) -> TaskLabels:
@@ -96,7 +96,7 @@ def _split(uri: str, place: int, row: dict[str, str | None]) -> Split | None:
 
 
 def _targets(
-    uri: str, kind: Kind, cells: list[tuple[int, str]]
+    uri: str, kind: HeadKind, cells: list[tuple[int, str]]
 ) -> tuple[tuple[str, ...], list[Target]]:
     """Class names and, for each cell, its target."""
     if kind == "regression":

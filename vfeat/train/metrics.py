@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vfeat.sequences.head import Kind
+from vfeat.job.recipe import HeadKind
 from vfeat.train.task import Target, present_classes
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ class Metrics:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def measure(kind: Kind, predicted_NK: Floats, targets: Sequence[Target]) -> Metrics:
+def measure(kind: HeadKind, predicted_NK: Floats, targets: Sequence[Target]) -> Metrics:
     """Metrics of per-video predictions: probabilities, or values [N, 1]."""
     if kind == "regression":
         error = float(np.mean((predicted_NK[:, 0] - np.array(targets, np.float64)) ** 2))

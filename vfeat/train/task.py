@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vfeat.sequences.head import Kind
+from vfeat.job.recipe import HeadKind
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -41,7 +41,7 @@ class TaskLabels:
     """
 
     name: str
-    kind: Kind
+    kind: HeadKind
     classes: tuple[str, ...]
     rows: tuple[LabelRow, ...]
     source: str
@@ -68,7 +68,7 @@ class Task:
     """
 
     name: str
-    kind: Kind
+    kind: HeadKind
     classes: tuple[str, ...]
     train: tuple[Example, ...]
     val: tuple[Example, ...]

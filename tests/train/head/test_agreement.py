@@ -11,8 +11,8 @@ import pytest
 
 from tests.engine.commands import run
 from tests.train.head.generated import write_dataset
+from tests.train.head.jobs import head_job
 from vfeat.train.head.run import train_heads
-from vfeat.train.head.spec import TrainSpec
 
 WIDTH, VIDEOS = 6, 30
 
@@ -31,10 +31,10 @@ def test_classify_says_what_the_test_measured(tmp_path: Path) -> None:
     with (tmp_path / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["uri", "class", "value", "split"], *lines])
     heads = train_heads(
-        TrainSpec(
-            str(features), str(tmp_path / "heads"), str(tmp_path / "labels.csv"),
-            (("class", "classification"), ("value", "regression")), window_seconds=8.0,
-            hop_seconds=1.0, d_model=8, n_layers=2, epochs=2, device="cpu",
+        head_job(
+            features, tmp_path / "heads", labels=str(tmp_path / "labels.csv"),
+            tasks={"class": "classification", "value": "regression"}, window_seconds=8.0,
+            hop_seconds=1.0, d_model=8, n_layers=2, epochs=2,
         )
     )  # fmt: skip
     out = tmp_path / "predictions"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.train.head.generated import video_id, write_dataset
+from tests.train.head.jobs import head_job
 from vfeat.cli.app import app
 from vfeat.errors import JobError
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.train.head.matching import Matched, match
 from vfeat.train.head.run import train_heads
-from vfeat.train.head.spec import TrainSpec
 from vfeat.train.labels import read_labels
 from vfeat.train.task import present_classes
 
@@ -142,13 +141,13 @@ def test_nan_is_counted_and_may_be_taken_as_missing(tmp_path: Path) -> None:
     videos["v004.mp4"][[0, 5]] = np.inf
     write_dataset(tmp_path / "features", videos, WIDTH)
     (tmp_path / "labels.csv").write_text(lines(20))
-    spec = TrainSpec(
-        str(tmp_path / "features"), str(tmp_path / "head"), str(tmp_path / "labels.csv"),
-        (("label", "classification"),), epochs=1, d_model=8, n_layers=1, device="cpu",
+    job = head_job(
+        tmp_path / "features", tmp_path / "head", labels=str(tmp_path / "labels.csv"),
+        tasks={"label": "classification"}, epochs=1, d_model=8, n_layers=1,
     )  # fmt: skip
     with pytest.raises(JobError, match="2 of 20 videos hold NaN or infinite values, in 3 clips"):
-        train_heads(spec)
-    (result,) = train_heads(replace(spec, allow_missing=True))
+        train_heads(job)
+    (result,) = train_heads(job.model_copy(update={"allow_missing": True}))
     assert np.isfinite(result.metrics["val"].loss) and np.isfinite(result.baseline["val"].loss)
 
 
@@ -161,7 +160,10 @@ def test_nan_is_counted_and_may_be_taken_as_missing(tmp_path: Path) -> None:
         (["--protocol", "lvu/scene"], "--protocol needs --annotations"),
         (["--protocol", "lvu/x", "--annotations", "."], "--protocol lvu/x: there are lvu/all"),
         (["--labels", "/no/such.csv", "--task", "regression"], "/no/such.csv: there is no such"),
-        (["--labels", "L", "--task", "regression", "--lr", "0"], "--lr: greater than 0"),
+        (
+            ["--labels", "L", "--task", "regression", "--lr", "0"],
+            "lr: Input should be greater than 0 (given: 0.0)",
+        ),
     ],
 )
 def test_bad_flags_are_a_sentence(flags: list[str], sentence: str, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.train.head.jobs import head_job
 from tests.train.head.order import write_order_task
 from vfeat.train.head.run import train_heads
-from vfeat.train.head.spec import TrainSpec
 
 
 def test_only_order_decides(tmp_path: Path) -> None:
@@ -16,10 +16,10 @@ def test_only_order_decides(tmp_path: Path) -> None:
     """
     features, labels = write_order_task(tmp_path, 500)
     (result,) = train_heads(
-        TrainSpec(
-            str(features), str(tmp_path / "head"), str(labels), (("label", "classification"),),
-            d_model=16, n_layers=2, dropout=0.0, lr=1e-2, s4_lr=1e-2, epochs=14, device="cpu",
-            patience=14, plateau_patience=4,
+        head_job(
+            features, tmp_path / "head", labels=str(labels), tasks={"label": "classification"},
+            d_model=16, n_layers=2, dropout=0.0, lr=1e-2, s4_lr=1e-2, epochs=14, patience=14,
+            plateau_patience=4,
         )
     )  # fmt: skip
     baseline, head = result.baseline["test"].top1, result.metrics["test"].top1

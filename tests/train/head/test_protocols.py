@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import vfeat
 from tests.train.head.generated import random_videos, write_dataset
+from tests.train.head.jobs import ANY_LABELS, head_job
 from vfeat.errors import JobError
 from vfeat.sequences.head import load_heads
 from vfeat.sequences.reader import SequenceReader
@@ -22,7 +23,6 @@ from vfeat.train.head.feed import Feed
 from vfeat.train.head.loop import evaluate
 from vfeat.train.head.protocols import LVU_TASKS, read_protocols
 from vfeat.train.head.run import train_heads
-from vfeat.train.head.spec import TrainSpec
 from vfeat.train.head.trainer import HeadTrainer
 from vfeat.train.head.watch import TrainWatch
 from vfeat.train.task import Example, Task
@@ -118,13 +118,12 @@ def test_lvu_from_end_to_end(
         (f"{name}.mp4" for name in names if name != lost), lambda name: durations[name[:-4]], 4
     )
     features = write_dataset(tmp_path / "features", videos, 4)
-    spec = TrainSpec(
-        str(features), str(tmp_path / "head"), protocols=("lvu/relationship",),
+    job = head_job(
+        features, tmp_path / "head", protocols=("lvu/relationship",),
         annotations=str(annotations), epochs=1, batch_size=64, d_model=8, n_layers=1,
-        device="cpu",
     )  # fmt: skip
     with pytest.raises(JobError, match=f"1 of 244 labelled videos are not in the features: {lost}"):
-        train_heads(spec)
+        train_heads(job)
     stretches: list[int] = []
     predict = HeadTrainer.predict
 
@@ -135,7 +134,7 @@ def test_lvu_from_end_to_end(
 
     monkeypatch.setattr(HeadTrainer, "predict", counted)
     watch = CountWindows()
-    allowed = TrainSpec(**{**spec.__dict__, "allow_missing": True})
+    allowed = job.model_copy(update={"allow_missing": True})
     (result,) = train_heads(allowed, watch)
     assert result.videos == {"train": 149, "val": 53, "test": 41}
     assert watch.totals == {"scan": 243, "train": 149, "val": 53, "test": 41}
@@ -177,7 +176,8 @@ def test_softmaxed_windows_are_averaged_for_each_video(tmp_path: Path) -> None:
     )
     both = (Example(0, 0), Example(1, 0))
     task = Task("t", "classification", ("x", "y"), both, both, both)
-    trainer = HeadTrainer(task, TrainSpec("", "", d_model=8, batch_size=2), 2, 60, CPU)
+    job = head_job("features", "head", **ANY_LABELS, d_model=8, batch_size=2)
+    trainer = HeadTrainer(task, job, 2, 60, CPU)
     trainer.model = FirstStep()  # type: ignore[assignment]
     (metrics,) = evaluate([trainer], feed, "test", 1, CPU, TrainWatch())
     assert metrics is not None
@@ -192,7 +192,8 @@ def test_regression_is_the_error_of_the_mean(tmp_path: Path) -> None:
     )
     both = (Example(0, 15.0), Example(1, 10.0))
     task = Task("t", "regression", (), both, both, both, centre=10.0)
-    trainer = HeadTrainer(task, TrainSpec("", "", d_model=8, batch_size=2), 2, 60, CPU)
+    job = head_job("features", "head", **ANY_LABELS, d_model=8, batch_size=2)
+    trainer = HeadTrainer(task, job, 2, 60, CPU)
     trainer.model = FirstStep()  # type: ignore[assignment]
     (metrics,) = evaluate([trainer], feed, "test", 1, CPU, TrainWatch())
     assert metrics is not None and metrics.mse == pytest.approx(2.0)
@@ -222,12 +223,12 @@ def test_nine_tasks_in_one_pass(tmp_path: Path) -> None:
     features = write_dataset(
         tmp_path / "features", random_videos(names, lambda name: 58 + int(name[3:5]), 4), 4
     )
-    spec = TrainSpec(
-        str(features), str(tmp_path / "heads"), protocols=("lvu/all",), n_layers=1,
-        annotations=str(annotations), epochs=1, batch_size=32, d_model=4, device="cpu",
+    job = head_job(
+        features, tmp_path / "heads", protocols=("lvu/all",), n_layers=1,
+        annotations=str(annotations), epochs=1, batch_size=32, d_model=4,
     )  # fmt: skip
     watch = CountWindows()
-    results = train_heads(spec, watch)
+    results = train_heads(job, watch)
     assert [r.task for r in results] == list(LVU_TASKS)
     assert watch.totals == {"scan": 14, "train": 8, "val": 4, "test": 2}
     assert all(dict(r.videos) == {"train": 8, "val": 4, "test": 2} for r in results)
@@ -251,9 +252,9 @@ def test_coin_and_its_held_out_videos(tmp_path: Path) -> None:
     features = write_dataset(tmp_path / "features", random_videos(names, lambda name: 5, 4), 4)
     watch = CountWindows()
     (result,) = train_heads(
-        TrainSpec(
-            str(features), str(tmp_path / "head"), protocols=("coin",), annotations=str(tmp_path),
-            epochs=1, d_model=4, n_layers=1, device="cpu",
+        head_job(
+            features, tmp_path / "head", protocols=("coin",), annotations=str(tmp_path),
+            epochs=1, d_model=4, n_layers=1,
         ),
         watch,
     )  # fmt: skip

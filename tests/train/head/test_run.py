@@ -7,7 +7,6 @@ import itertools
 import json
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ import torch
 import vfeat
 from tests.engine.commands import kill, run, start, wait_until
 from tests.train.head.generated import recipe_of, write_dataset
+from tests.train.head.jobs import head_job
 from vfeat.errors import JobError
+from vfeat.job.train_head import TrainHeadJob
 from vfeat.sequences.head import load_head, load_head_model, load_heads
 from vfeat.train.head.run import train_heads
-from vfeat.train.head.spec import TrainSpec
 from vfeat.train.head.trainer import Epoch
 from vfeat.train.head.watch import TrainWatch
 
@@ -50,7 +50,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def spec_of(material: Path, out: Path, **fields: Any) -> TrainSpec:
+def job_of(material: Path, out: Path, **fields: Any) -> TrainHeadJob:
     settings: dict[str, Any] = {
         "labels": str(material / "labels.csv"),
         "tasks": TASKS[:1],
@@ -59,9 +59,9 @@ def spec_of(material: Path, out: Path, **fields: Any) -> TrainSpec:
         "epochs": 3,
         "batch_size": 8,
         "allow_missing": True,
-        "device": "cpu",
     }
-    return TrainSpec(str(material / "features"), str(out), **{**settings, **fields})
+    settings |= fields
+    return head_job(material / "features", out, **{**settings, "tasks": dict(settings["tasks"])})
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -86,8 +86,8 @@ class KillAfter(TrainWatch):
 
 
 def test_a_killed_run_goes_on_to_the_same_losses(material: Path, tmp_path: Path) -> None:
-    train_heads(spec_of(material, tmp_path / "whole", tasks=TASKS, n_layers=1))
-    again = spec_of(material, tmp_path / "cut", tasks=TASKS, n_layers=1)
+    train_heads(job_of(material, tmp_path / "whole", tasks=TASKS, n_layers=1))
+    again = job_of(material, tmp_path / "cut", tasks=TASKS, n_layers=1)
     for epoch in (2, 3):
         with pytest.raises(Killed):
             train_heads(again, KillAfter(epoch))
@@ -135,15 +135,15 @@ def test_sigkill_ctrl_c_and_the_same_command(material: Path, tmp_path: Path) -> 
 
 
 def test_a_head_learns_beside_others_what_it_learns_alone(material: Path, tmp_path: Path) -> None:
-    train_heads(spec_of(material, tmp_path / "all", tasks=TASKS))
+    train_heads(job_of(material, tmp_path / "all", tasks=TASKS))
     for task in TASKS:
-        train_heads(spec_of(material, tmp_path / task[0], tasks=(task,)))
+        train_heads(job_of(material, tmp_path / task[0], tasks=(task,)))
         together, alone = history(tmp_path / "all" / task[0]), history(tmp_path / task[0])
         assert [line["train_loss"] for line in together] == [line["train_loss"] for line in alone]
 
 
 def test_the_folder_of_a_head(material: Path, tmp_path: Path) -> None:
-    results = train_heads(spec_of(material, tmp_path / "heads", tasks=TASKS, window_seconds=8.0))
+    results = train_heads(job_of(material, tmp_path / "heads", tasks=TASKS, window_seconds=8.0))
     heads = load_heads(str(tmp_path / "heads"))
     assert [(head.task, head.kind) for head in heads] == list(TASKS)
     for head, result in zip(heads, results, strict=True):
@@ -172,21 +172,21 @@ def test_where_features_are_kept_changes_nothing(material: Path, tmp_path: Path)
     """In memory, in the scratch file, in neither."""
     budgets = {"memory": (2048, 2048), "scratch": (0, 2048), "neither": (0, 0)}
     for name, (cache, scratch) in budgets.items():
-        spec = spec_of(material, tmp_path / name, window_seconds=8.0)
-        train_heads(replace(spec, cache_megabytes=cache, scratch_megabytes=scratch))
+        budgets = {"cache_megabytes": cache, "scratch_megabytes": scratch}
+        train_heads(job_of(material, tmp_path / name, window_seconds=8.0, **budgets))
         assert history(tmp_path / name) == history(tmp_path / "memory")
 
 
 def test_other_settings_are_refused_field_by_field(material: Path, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        train_heads(spec_of(material, tmp_path / "out"), KillAfter(2))
+        train_heads(job_of(material, tmp_path / "out"), KillAfter(2))
     with pytest.raises(JobError, match=r"lr: there 0\.001, asked for 0\.5"):
-        train_heads(spec_of(material, tmp_path / "out", lr=0.5))
-    train_heads(spec_of(material, tmp_path / "out"))
+        train_heads(job_of(material, tmp_path / "out", lr=0.5))
+    train_heads(job_of(material, tmp_path / "out"))
     with pytest.raises(JobError, match="seed: there 0, asked for 1"):
-        train_heads(spec_of(material, tmp_path / "out", seed=1))
+        train_heads(job_of(material, tmp_path / "out", seed=1))
     with pytest.raises(JobError, match="other heads already"):
-        train_heads(spec_of(material, tmp_path / "out", tasks=TASKS))
+        train_heads(job_of(material, tmp_path / "out", tasks=TASKS))
 
 
 def test_early_stopping_and_falling_rates(material: Path, tmp_path: Path) -> None:
@@ -196,10 +196,10 @@ def test_early_stopping_and_falling_rates(material: Path, tmp_path: Path) -> Non
         def epoch_ended(self, ended: dict[str, Epoch], best: dict[str, int]) -> None:
             lines.extend(ended.values())
 
-    spec = spec_of(
+    job = job_of(
         material, tmp_path / "head", epochs=60, patience=4, plateau_patience=2, lr=0.02, s4_lr=0.01
     )
-    (result,) = train_heads(spec, Keep())
+    (result,) = train_heads(job, Keep())
     assert result.epochs < 60
     assert result.epochs - result.best_epoch == 4
     for before, now in itertools.pairwise(lines):
@@ -208,7 +208,7 @@ def test_early_stopping_and_falling_rates(material: Path, tmp_path: Path) -> Non
 
 
 def test_features_of_another_recipe_or_width_are_refused(material: Path, tmp_path: Path) -> None:
-    train_heads(spec_of(material, tmp_path / "head", epochs=1))
+    train_heads(job_of(material, tmp_path / "head", epochs=1))
     head = load_head(str(tmp_path / "head"))
     values = {"a.mp4": np.ones((3, WIDTH), np.float32)}
     other = write_dataset(tmp_path / "other", values, WIDTH, recipe_of(WIDTH, digest="sha256:00"))
@@ -234,12 +234,12 @@ def test_tokens_of_each_frame_as_steps(tmp_path: Path) -> None:
     recipe = recipe_of(WIDTH, dtype="bfloat16", tokens="frame")
     features = write_dataset(tmp_path / "features", videos, WIDTH, recipe)
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    spec = spec_of(
+    job = job_of(
         tmp_path, tmp_path / "head", tasks=(("label", "classification"),), level="frame",
         epochs=20, lr=1e-2, s4_lr=1e-2, n_layers=1, dropout=0.0, d_model=16, allow_missing=False,
     )  # fmt: skip
-    assert str(features) == spec.features
-    (result,) = train_heads(spec)
+    assert str(features) == job.features
+    (result,) = train_heads(job)
     head = load_head(result.uri)
     assert head.level == "frame" and load_head_model(head).config.l_max == 5 * 4
     assert result.metrics["test"].top1 == 1.0
@@ -255,7 +255,7 @@ def test_without_matplotlib_the_head_is_there_all_the_same(
             notes.append(text)
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    train_heads(spec_of(material, tmp_path / "head", epochs=1), Keep())
+    train_heads(job_of(material, tmp_path / "head", epochs=1), Keep())
     assert "pip install 'vfeat[plots]'" in notes[-1]
     assert load_head(str(tmp_path / "head")).task == "genre"
     assert not (tmp_path / "head" / "curves.png").exists()

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vfeat.job.train_head import ClassWeights
 from vfeat.train.head.objective import Objective
-from vfeat.train.head.spec import ClassWeights
 from vfeat.train.metrics import Metrics, measure
 from vfeat.train.task import Example, Split, Task
 

@@ -27,7 +27,7 @@ def train_epoch(
 ) -> None:
     """Train all heads on every training video once, by one window drawn for the epoch."""
     answers = [{e.video: e.target for e in trainer.task.train} for trainer in trainers]
-    seed = trainers[0].spec.seed
+    seed = trainers[0].job.seed
     ids = [video.video_id for video in feed.videos]
     order = sorted(set().union(*answers), key=lambda place: draw(seed, "order", epoch, ids[place]))
     waiting: list[list[tuple[Steps, Target]]] = [[] for _ in trainers]
@@ -37,7 +37,7 @@ def train_epoch(
             if place not in wanted:
                 continue
             batch.append((stretch, wanted[place]))
-            if len(batch) == trainer.spec.batch_size:
+            if len(batch) == trainer.job.batch_size:
                 _step(trainer, batch, epoch, device)
         watch.advanced("train", epoch, count + 1, len(order))
     for trainer, batch in zip(trainers, waiting, strict=True):
@@ -69,7 +69,7 @@ def evaluate(
     sums: list[dict[int, Tensor]] = [{} for _ in trainers]
     counts: dict[int, int] = {}
     order = sorted(set().union(*wanted))
-    for chunk in _chunks(feed, order, trainers[0].spec.batch_size):
+    for chunk in _chunks(feed, order, trainers[0].job.batch_size):
         batch = collate([stretch for _, stretch in chunk], device)
         for trainer, mine, total in zip(trainers, wanted, sums, strict=True):
             rows = [row for row, (place, _) in enumerate(chunk) if place in mine]

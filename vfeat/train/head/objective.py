@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfeat.train.head.spec import ClassWeights
+from vfeat.job.train_head import ClassWeights
 from vfeat.train.task import Target, Task, present_classes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -11,61 +10,54 @@ from typing import Any
 import torch
 
 from vfeat.errors import JobError
+from vfeat.job.train_head import TrainHeadJob
 from vfeat.models.device import choose_device
 from vfeat.sequences.head import Head
-from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
-from vfeat.tables.dataset import open as open_dataset
 from vfeat.train.head import store
 from vfeat.train.head.baseline import linear_baseline
+from vfeat.train.head.examples import Examples, find_examples
 from vfeat.train.head.feed import Feed
 from vfeat.train.head.loop import evaluate, train_epoch
-from vfeat.train.head.matching import Matched, match
-from vfeat.train.head.protocols import read_protocols
-from vfeat.train.head.spec import TrainSpec
 from vfeat.train.head.store import HeadResult
 from vfeat.train.head.trainer import HeadTrainer
 from vfeat.train.head.watch import TrainWatch
-from vfeat.train.labels import read_labels
 from vfeat.train.metrics import Metrics
-from vfeat.train.task import SPLITS, Split, Task, TaskLabels
-
-FOLDER_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+from vfeat.train.task import SPLITS, Split, Task
 
 
-def train_heads(spec: TrainSpec, watch: TrainWatch | None = None) -> list[HeadResult]:
+def train_heads(job: TrainHeadJob, watch: TrainWatch | None = None) -> list[HeadResult]:
     """Train, test and write the heads; the same call again goes on or finds them done.
 
     Raises:
         JobError: settings, labels or features that cannot be used, in a sentence.
     """
-    spec.check()
     watch = watch or TrainWatch()
-    device = choose_device(spec.device)
-    tables = _tables(spec)
-    reader = SequenceReader(open_dataset(spec.features), spec.level)
-    matched = match(tables, reader.refs(), spec.seed, spec.allow_missing)
+    device = choose_device(job.device)
+    examples = find_examples(job)
+    reader, matched = examples.reader, examples.matched
     for note in matched.notes:
         watch.note(note)
-    window_s, hop_s = _window(spec, tables)
-    identity = _identity(spec, matched, reader, window_s, hop_s)
-    root, names = Root(spec.out), [task.name for task in matched.tasks]
+    identity = _identity(job, examples)
+    root, names = Root(job.out), [task.name for task in matched.tasks]
     done = store.finished(root, names, identity)
     if done is not None:
         watch.note(f"Nothing to do: {root.uri} holds these heads already.")
         return done
-    budgets = spec.cache_megabytes << 20, spec.scratch_megabytes << 20
-    feed = Feed(reader, matched.videos, window_s, hop_s, *budgets, spec.allow_missing)
+    budgets = job.cache_megabytes << 20, job.scratch_megabytes << 20
+    feed = Feed(
+        reader, matched.videos, examples.window_s, examples.hop_s, *budgets, job.allow_missing
+    )
     broken = feed.scan(lambda done, total: watch.advanced("scan", 0, done, total))
     if broken:
         watch.note(broken)
     tasks = [_readable(task, feed) for task in matched.tasks]
     l_max = feed.longest
-    trainers = [HeadTrainer(task, spec, feed.width, l_max, device) for task in tasks]
+    trainers = [HeadTrainer(task, job, feed.width, l_max, device) for task in tasks]
     _learn(trainers, feed, root, identity, device, watch)
     head = Head(
-        root.uri, "", "classification", (), reader.dataset.recipe, feed.width, spec.level,
-        window_s, hop_s,
+        root.uri, "", "classification", (), reader.dataset.recipe, feed.width, job.level,
+        examples.window_s, examples.hop_s,
     )  # fmt: skip
     results = _write(trainers, feed, head, identity, device, watch)
     store.finish(root, names)
@@ -84,7 +76,7 @@ def _learn(
     epoch = store.load_checkpoint(root, identity, trainers)
     if epoch:
         watch.note(f"Going on after epoch {epoch}.")
-    while epoch < trainers[0].spec.epochs:
+    while epoch < trainers[0].job.epochs:
         active = [trainer for trainer in trainers if not trainer.stopped]
         if not active:
             return
@@ -114,7 +106,7 @@ def _write(
         trainer.keep_best()
     splits: tuple[Split, ...] = ("val", "test")
     for split in splits:
-        found = evaluate(trainers, feed, split, trainers[0].spec.epochs, device, watch)
+        found = evaluate(trainers, feed, split, trainers[0].job.epochs, device, watch)
         for mine, metrics in zip(measured, found, strict=True):
             if metrics is not None:
                 mine[split] = metrics
@@ -126,7 +118,7 @@ def _write(
             plain, uri=uri, task=task.name, kind=task.kind, classes=task.classes,
             centre=task.centre, scale=task.scale,
         )  # fmt: skip
-        baseline = linear_baseline(task, feed.means_ND, trainer.spec.class_weights)
+        baseline = linear_baseline(task, feed.means_ND, trainer.job.class_weights)
         counts = {split: len(task.split(split)) for split in SPLITS}
         result = HeadResult(
             task.name, task.kind, uri, task.classes, counts, trainer.history[-1].epoch,
@@ -139,32 +131,6 @@ def _write(
     return results
 
 
-def _tables(spec: TrainSpec) -> list[TaskLabels]:
-    if spec.labels:
-        tables = read_labels(spec.labels, spec.tasks)
-    else:
-        tables = read_protocols(spec.protocols, spec.annotations or "")
-    names = [table.name for table in tables]
-    for name in names:
-        if not FOLDER_NAME.match(name):
-            raise JobError(f"--task {name}: a task's name is a folder's; use letters, digits, _.-")
-        if names.count(name) > 1:
-            raise JobError(f"--task {name}: named twice")
-    return tables
-
-
-def _window(spec: TrainSpec, tables: Sequence[TaskLabels]) -> tuple[float | None, float | None]:
-    """Window and hop in seconds: the user's, or the protocol's, or whole videos."""
-    asked = {(table.window_s, table.hop_s) for table in tables}
-    if len(asked) > 1 and spec.window_seconds is None:
-        raise JobError("these protocols have different windows; train their heads one by one")
-    window_s, hop_s = asked.pop()
-    window_s = spec.window_seconds or window_s
-    if window_s is None:
-        return None, None
-    return window_s, spec.hop_seconds or hop_s or window_s / 2
-
-
 def _readable(task: Task, feed: Feed) -> Task:
     """The task without videos of which nothing is left."""
     train, val, test = (
@@ -175,14 +141,9 @@ def _readable(task: Task, feed: Feed) -> Task:
     return replace(task, train=train, val=val, test=test)
 
 
-def _identity(
-    spec: TrainSpec,
-    matched: Matched,
-    reader: SequenceReader,
-    window_s: float | None,
-    hop_s: float | None,
-) -> dict[str, Any]:
-    """What decides a training's numbers: settings, recipe, and every example."""
+def _identity(job: TrainHeadJob, examples: Examples) -> dict[str, Any]:
+    """Return what decides a training's numbers: settings, recipe, and every example."""
+    matched = examples.matched
     digest = blake2b(digest_size=16)
     for task in matched.tasks:
         digest.update(repr((task.name, task.kind, task.classes, task.centre)).encode())
@@ -192,9 +153,9 @@ def _identity(
                 line = (split, video.video_id, video.clips, video.rows, example.target)
                 digest.update(repr(line).encode())
     return {
-        **spec.numbers(),
-        "window_seconds": window_s,
-        "hop_seconds": hop_s,
-        "recipe": reader.dataset.recipe.fingerprint,
+        **job.numbers(),
+        "window_seconds": examples.window_s,
+        "hop_seconds": examples.hop_s,
+        "recipe": examples.reader.dataset.recipe.fingerprint,
         "examples": digest.hexdigest(),
     }

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from vfeat.errors import JobError
+from vfeat.job.train_head import TrainHeadJob
 from vfeat.models import ViS4mer, create_model
 from vfeat.train.head.feed import Batch
 from vfeat.train.head.objective import Objective
-from vfeat.train.head.spec import TrainSpec
 from vfeat.train.metrics import Metrics
 from vfeat.train.seeds import draw, seeded
 from vfeat.train.task import Target, Task
@@ -52,26 +52,26 @@ class HeadTrainer:
     """
 
     def __init__(
-        self, task: Task, spec: TrainSpec, width: int, l_max: int, device: torch.device
+        self, task: Task, job: TrainHeadJob, width: int, l_max: int, device: torch.device
     ) -> None:
-        self.task, self.spec, self.device = task, spec, device
-        least = 2**spec.n_layers
-        with seeded(draw(spec.seed, task.name, "init"), device):
+        self.task, self.job, self.device = task, job, device
+        least = 2**job.n_layers
+        with seeded(draw(job.seed, task.name, "init"), device):
             self.model: ViS4mer = create_model(
                 "vis4mer",
                 d_input=width,
                 l_max=max(least, l_max),
                 d_output=task.outputs,
-                d_model=spec.d_model or max(least, width),
-                n_layers=spec.n_layers,
-                dropout=spec.dropout,
-                kernel=spec.kernel,
+                d_model=job.d_model or max(least, width),
+                n_layers=job.n_layers,
+                dropout=job.dropout,
+                kernel=job.kernel,
             ).to(device)
-        self.objective = Objective(task, spec.class_weights, device)
-        groups = self.model.parameter_groups(spec.lr, spec.s4_lr, spec.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=spec.lr)
+        self.objective = Objective(task, job.class_weights, device)
+        groups = self.model.parameter_groups(job.lr, job.s4_lr, job.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=job.lr)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer, factor=spec.plateau_factor, patience=spec.plateau_patience - 1
+            self.optimizer, factor=job.plateau_factor, patience=job.plateau_patience - 1
         )
         self.history: list[Epoch] = []
         self.best_state: dict[str, Tensor] = {}
@@ -87,20 +87,20 @@ class HeadTrainer:
     def stopped(self) -> bool:
         """True if nothing got better for `patience` epochs."""
         done = self.history[-1].epoch if self.history else 0
-        return done - self.best_epoch >= self.spec.patience
+        return done - self.best_epoch >= self.job.patience
 
     def step(self, batch: Batch, targets: Sequence[Target], epoch: int) -> None:
         """Take one step of the optimizer. Its randomness depends on its position only."""
         self.model.train()
         self._steps += 1
-        name = (self.spec.seed, self.task.name, "step", epoch, self._steps)
+        name = (self.job.seed, self.task.name, "step", epoch, self._steps)
         with seeded(draw(*name), self.device):
             with self._autocast():
                 logits_BK = self.model(batch.values_BLD, batch.mask_BL)
             loss = self.objective.loss(logits_BK, targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.job.clip_norm)
         self.optimizer.step()
         value = float(loss.detach())
         if value != value or abs(value) == float("inf"):
@@ -167,5 +167,5 @@ class HeadTrainer:
         self.history = [Epoch(**{name: line[name] for name in names}) for line in state["history"]]
 
     def _autocast(self) -> torch.autocast:
-        on = self.spec.bf16 and self.device.type == "cuda"
+        on = self.job.bf16 and self.device.type == "cuda"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=on)
