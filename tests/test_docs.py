@@ -47,8 +47,9 @@ def commands(group: Any, prefix: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def flags(command: Any) -> set[str]:
     """Every spelling of every option of a command."""
-    options = (p for p in command.params if p.param_type_name == "option")
-    return {"--help"}.union(*({*p.opts, *p.secondary_opts} for p in options))
+    params = command.get_params(command.context_class(command))
+    options = (p for p in params if p.param_type_name == "option")
+    return set().union(*({*p.opts, *p.secondary_opts} for p in options))
 
 
 COMMANDS = commands(typer.main.get_command(app))
