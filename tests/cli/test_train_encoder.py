@@ -25,9 +25,9 @@ def test_flags_are_the_fields_of_the_job() -> None:
     flags = inspect.signature(encoder).parameters
     fields = TrainEncoderJob.model_fields
     assert set(flags) - {"ctx", "set_", "dry_run", "json_output"} == set(fields) - {"kind"}
-    mappings = {"model_options", "label_swaps", "out"}
+    required, mappings = {"source", "out"}, {"model_options", "label_swaps"}
     for name, parameter in flags.items():
-        if name in fields and name not in mappings:
+        if name in fields and name not in required | mappings:
             assert parameter.default == fields[name].default, name
 
 
