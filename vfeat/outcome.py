@@ -85,5 +85,5 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """Nothing of the unit was written, and not because it is empty."""
+        """True when no clip of the unit was written although some failed."""
         return bool(self.errors) and self.rows == 0

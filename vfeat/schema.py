@@ -22,7 +22,7 @@ from vfeat.tables.schema import (
 
 
 def published_schemas() -> dict[str, str]:
-    """Name to JSON text, with a newline at the end."""
+    """Return the JSON text of each schema by name, with a newline at the end."""
     shape = RowShape(192, 8, 196)
     features = {
         tokens: _columns(features_schema(shape, OutputSpec(tokens=tokens)))

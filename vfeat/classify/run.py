@@ -34,7 +34,7 @@ SHARD_ROWS = 1_000_000
 
 
 class ClassifyRun(StageRun):
-    """`vfeat classify` being carried out."""
+    """One run of `vfeat classify`."""
 
     def __init__(self, job: ClassifyJob, watch: Watch) -> None:
         self.job = job
@@ -82,7 +82,7 @@ class ClassifyRun(StageRun):
         return publish_predictions(self.root, shard, results, self.spec, again=again)
 
     def preview(self) -> PlanPreview:
-        """What a run would do; writes nothing."""
+        """Return what a run would do; writes nothing."""
         check_dataset(self.root, self.spec.recipe(), PREDICTIONS)
         refs = list(self._fresh())
         shards = self._shards(refs)
@@ -108,7 +108,7 @@ class ClassifyRun(StageRun):
         )
 
     def _fresh(self) -> Iterator[SequenceRef]:
-        """Videos whose every clip is settled and that no plan has; at its end `again` is known."""
+        """Yield settled videos that no plan has; at its end, `again` is complete."""
         known = known_videos(self.root, plan_list(self.root))
         classes = self.job.retry_errors
         failed = failed_videos(self.root, classes) if classes and known else set()
@@ -158,5 +158,5 @@ def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:
 
 
 def _nothing_gone(video_id: str, uri: str) -> bool | None:
-    """Predictions of a video stay when the video goes."""
+    """Return None: predictions of a video stay when the video goes."""
     return False

@@ -1,4 +1,4 @@
-"""What a classify worker is built from, and what decides its numbers; free of torch."""
+"""Description of a classify worker and its recipe; free of torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassifyRecipe:
-    """One predictions dataset holds exactly one of these.
+    """Recipe of a predictions dataset, which holds exactly one.
 
     Attributes:
         heads: (task, digest of its network) in output order.
@@ -33,7 +33,7 @@ class ClassifyRecipe:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping."""
+        """Return a JSON-ready mapping."""
         return {
             "heads": [{"task": task, "digest": digest} for task, digest in self.heads],
             "features": self.features,
@@ -48,7 +48,7 @@ class ClassifyRecipe:
 
 @dataclass(frozen=True)
 class ClassifySpec:
-    """Pickles; loads torch only in `build`.
+    """Description of a classify worker; pickles, and loads torch only in `build`.
 
     Attributes:
         root: of the predictions.
@@ -72,7 +72,7 @@ class ClassifySpec:
     patience_s: float
 
     def recipe(self) -> ClassifyRecipe:
-        """What decides the numbers."""
+        """Return the recipe: what decides the numbers."""
         tasks = [head.task for head in self.heads]
         return ClassifyRecipe(
             tuple(zip(tasks, self.digests, strict=True)), self.heads[0].fingerprint,
@@ -89,7 +89,7 @@ class ClassifySpec:
 def windows_of(
     head: Head, ref: SequenceRef, spec: ClassifySpec, stride_s: float, clip_s: float
 ) -> list[SequenceWindow]:
-    """The stretches of a video that a head reads: one, or its sliding windows."""
+    """List the windows of a video that a head reads: the whole, or sliding ones."""
     window_s = spec.window_s or head.window_s
     if window_s is None:
         return [whole(ref.clips, stride_s, clip_s)]
@@ -98,7 +98,7 @@ def windows_of(
 
 
 def count_predictions(ref: SequenceRef, spec: ClassifySpec, stride_s: float, clip_s: float) -> int:
-    """Rows that a video will have."""
+    """Count the rows that a video will have."""
     extra = [
         len(windows_of(head, ref, spec, stride_s, clip_s)) if spec.windows else 0
         for head in spec.heads

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point: our errors become one sentence and their exit code."""
+    """Run the command line; print errors of vfeat as one sentence and exit with their code."""
     from vfeat.cli.terminal import say_error, take_over_streams
 
     take_over_streams()

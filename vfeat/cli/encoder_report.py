@@ -1,4 +1,4 @@
-"""What a person sees of an encoder's training: a bar, a line for each epoch, tables."""
+"""Display of an encoder's training: a bar, a line for each epoch, tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LINE_EVERY_S = 60.0
 
 
 class LineEncoderWatch(EncoderWatch):
-    """Lines on stderr."""
+    """Display of lines on stderr."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -73,7 +73,7 @@ class LineEncoderWatch(EncoderWatch):
 
 
 class BarEncoderWatch(LineEncoderWatch):
-    """The same above a bar of the phase that runs."""
+    """Display of the same lines above a bar of the current phase."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -106,7 +106,7 @@ class BarEncoderWatch(LineEncoderWatch):
 
 @contextmanager
 def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
-    """A bar when stderr is a terminal, lines otherwise; Ctrl-C once stops after the step."""
+    """Make a bar on a terminal, lines elsewhere; the first Ctrl-C stops after the step."""
     console = make_console(stderr=True, soft_wrap=True)
     watch = BarEncoderWatch(console) if has_bars() else LineEncoderWatch(console)
 
@@ -126,7 +126,7 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
 
 
 def print_outline(found: Outline, json_output: bool) -> None:
-    """What a training would do."""
+    """Print the result of a dry run."""
     if json_output:
         say_json(found.to_json())
     console = make_console(stderr=json_output, soft_wrap=True)
@@ -149,7 +149,7 @@ def _print_counts(console: Console, videos: dict[str, dict[str, int]]) -> None:
 
 
 def print_encoder(result: dict[str, Any], to_stderr: bool = False) -> None:
-    """Each class beside its share of right answers; `result` is what metrics.json holds."""
+    """Print each class with its share of right answers; `result` is the content of metrics.json."""
     console = make_console(stderr=to_stderr, soft_wrap=True)
     splits: dict[str, Any] = result["metrics"]
     out = one_line(result["out"])

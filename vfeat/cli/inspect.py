@@ -20,7 +20,7 @@ def status(
     ] = None,
     json_output: flags.Json = False,
 ) -> None:
-    """Say how far a dataset is, from its plans and committed files."""
+    """Print how far a dataset is, from its plans and committed files."""
     from vfeat.cli.report import pairs, size_text
     from vfeat.cli.terminal import make_console, say, say_json
     from vfeat.storage.root import Root

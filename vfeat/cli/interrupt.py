@@ -1,4 +1,4 @@
-"""Ctrl-C: once to end in order, twice to leave now; both say how to go on."""
+"""Ctrl-C: once to end in order, twice to leave now; both print the command that resumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def signals_to(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def interruptible(run: StageRun, watch: Watch, again: str) -> Iterator[None]:
-    """Let the running shards be finished, then stop.
+    """Finish the running shards at the first signal, then stop.
 
     Args:
         again: the command that resumes.

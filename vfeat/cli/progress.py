@@ -36,7 +36,7 @@ PHASES = {
 
 
 class BarWatch(Watch):
-    """One bar: clips of the plan, with rate, errors and the time that is left."""
+    """Bar over the clips of the plan, with rate, errors and the time that is left."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
@@ -93,7 +93,7 @@ class BarWatch(Watch):
 
 
 class LineWatch(Watch):
-    """For logs: phases as they begin, and a line now and then."""
+    """Display for logs: phases as they begin, and a line every half minute."""
 
     def __init__(self) -> None:
         self._last_s = time.monotonic()
@@ -119,7 +119,7 @@ class LineWatch(Watch):
 
 @contextmanager
 def make_watch() -> Iterator[Watch]:
-    """A bar when stderr is a terminal, lines otherwise."""
+    """Make a bar on a terminal, lines elsewhere."""
     if not has_bars():
         yield LineWatch()
         return

@@ -1,4 +1,4 @@
-"""Tables for a person: what will be done, what was done."""
+"""Tables of what a job would do and of what a run did."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_preview(preview: PlanPreview, as_json: bool) -> None:
-    """The answer of `--dry-run`."""
+    """Print the result of `--dry-run`."""
     if as_json:
         say_json(dataclasses.asdict(preview))
         return
@@ -33,7 +33,7 @@ def print_preview(preview: PlanPreview, as_json: bool) -> None:
 
 
 def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> None:
-    """The last lines of a run."""
+    """Print the last lines of a run."""
     console = make_console(stderr=to_stderr, soft_wrap=True)
     if summary.nothing_to_do:
         console.print(f"Nothing to do: every row of {one_line(summary.out)} is committed.")
@@ -65,7 +65,7 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
 
 
 def size_text(size_bytes: float) -> str:
-    """Bytes for a person."""
+    """Format a number of bytes."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size_bytes < 1000 or unit == "TB":
             return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
@@ -74,7 +74,7 @@ def size_text(size_bytes: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Seconds for a person."""
+    """Format a number of seconds."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -83,7 +83,7 @@ def time_text(seconds: float) -> str:
 
 
 def pairs(title: str) -> Table:
-    """A two-column table with a title."""
+    """Make a two-column table with a title."""
     table = make_table(title, title_justify="left", show_header=False, title_style="bold")
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -1,4 +1,4 @@
-"""`vfeat show`: what the rows of a dataset say, for a person."""
+"""`vfeat show`: the rows of a dataset as a table."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _json(row: ShownRow) -> dict[str, Any]:
 
 
 def _table(rows: list[ShownRow], labels: int) -> Table:
-    """A video's name stands at its first row only."""
+    """Make a table; a video's name stands at its first row only."""
     from vfeat.cli.terminal import make_table
 
     table = make_table()

@@ -68,7 +68,7 @@ _SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "red"), "note": ("·", "")}
 
 
 def doctor(json_output: flags.Json = False) -> None:
-    """Say what this machine has, what runs, and why something does not."""
+    """Print what this machine has, what runs, and why something does not."""
     from rich.text import Text
 
     from vfeat.cli.terminal import make_console, make_table, say_json

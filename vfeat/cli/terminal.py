@@ -1,4 +1,4 @@
-"""Text on its way to a terminal, a pipe or a log: the one door for all output of the commands.
+"""Output to a terminal, a pipe or a log: the one door for all that the commands print.
 
 Names of files, videos, labels and heads, and messages of other libraries, are not ours. Here they
 are never markup, their control characters are written out, and what the stream's encoding cannot
@@ -53,7 +53,7 @@ class Output(io.TextIOWrapper):
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or leave when the reader has left."""
+        """Flush; exit when the reader has closed the stream."""
         try:
             super().flush()
         except BrokenPipeError:

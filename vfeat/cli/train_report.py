@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar, a line for each epoch, a table at the end."""
+"""Display of a training: a bar, a line for each epoch, a table at the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOW_EVERY_S = 0.1
 
 
 class LineTrainWatch(TrainWatch):
-    """Lines on stderr."""
+    """Display of lines on stderr."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -43,7 +43,7 @@ class LineTrainWatch(TrainWatch):
 
 
 class BarTrainWatch(LineTrainWatch):
-    """The same above a bar of the phase that runs."""
+    """Display of the same lines above a bar of the current phase."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -69,7 +69,7 @@ class BarTrainWatch(LineTrainWatch):
 
 @contextmanager
 def make_train_watch() -> Iterator[TrainWatch]:
-    """A bar when stderr is a terminal, lines otherwise."""
+    """Make a bar on a terminal, lines elsewhere."""
     console = make_console(stderr=True, soft_wrap=True)
     if not has_bars():
         yield LineTrainWatch(console)
@@ -101,7 +101,7 @@ def print_outline(found: Outline, json_output: bool) -> None:
 
 
 def print_heads(results: Sequence[HeadResult], to_stderr: bool = False) -> None:
-    """Each head beside what mean pooling and a linear model make of the same features."""
+    """Print each head beside mean pooling and a linear model on the same features."""
     table = make_table()
     table.add_column("head", overflow="fold")
     for name in ("split", "videos", "measure", "ViS4mer", "mean + linear"):

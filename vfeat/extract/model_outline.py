@@ -1,4 +1,4 @@
-"""What planning must know of a job's model, without loading it."""
+"""Outline of a job's model, for planning, without loading it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TINY = "videomamba_tiny"
 
 @dataclass(frozen=True)
 class ModelOutline:
-    """A model as a plan sees it.
+    """Sizes and settings of a model, as planning needs them.
 
     Attributes:
         model: what a worker loads.
@@ -43,7 +43,7 @@ class ModelOutline:
 
 
 def outline(job: ExtractJob) -> ModelOutline:
-    """The model that the job means.
+    """Work out the model that the job names.
 
     Raises:
         JobError: an unknown model or option, or a size that its patches do not divide.
@@ -56,7 +56,7 @@ def outline(job: ExtractJob) -> ModelOutline:
 
 
 def chosen(job: ExtractJob) -> tuple[str, str | None]:
-    """Name and weights of the model; a job that names neither gets what is in the package.
+    """Return name and weights of the model; by default those in the package.
 
     Raises:
         JobError: an unknown model.
@@ -68,7 +68,7 @@ def chosen(job: ExtractJob) -> tuple[str, str | None]:
 
 
 def model_digest(job: ExtractJob) -> str:
-    """What identifies the weights; reads them whole where they are local.
+    """Compute what identifies the weights; local files are read whole.
 
     Raises:
         EnvironmentMissing: no weights are named, or they are not there.
@@ -106,7 +106,7 @@ def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> Mode
 
 
 def _flips(job: ExtractJob, name: str, weights: str | None, classes: int) -> tuple[FlipSpec, ...]:
-    """Of the weights, unless the job wants none; they decide labels only, so none without."""
+    """Return the flips of the weights, unless the job turns them off; they change labels only."""
     if job.flips is False or not job.top_k:
         return ()
     own = tested_flips(weights)
@@ -125,7 +125,7 @@ def _flips(job: ExtractJob, name: str, weights: str | None, classes: int) -> tup
 
 
 def _vit_outline(job: ExtractJob, name: str) -> ModelOutline:
-    """The checkpoint's place stands where VideoMamba has its weights; it has no options."""
+    """Outline a vision transformer: its checkpoint stands for the weights; it has no options."""
     for flag, value in (
         ("--weights", job.weights),
         ("--model-option", job.model_options or None),

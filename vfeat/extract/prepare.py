@@ -1,4 +1,4 @@
-"""From a job to a recipe and a dataset root, or a refusal that says why."""
+"""Recipe, row shape, estimate and limits of a job."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_recipe(job: ExtractJob, described: ModelOutline) -> Recipe:
 def estimate(
     job: ExtractJob, model: ModelOutline, root: Root, *, gpu: bool, workers: int, decoders: int
 ) -> Estimate:
-    """Estimate from what an earlier run measured here, else from a built-in figure."""
+    """Make the estimate from what an earlier run measured here, else from a built-in figure."""
     for name in reversed(layout.run_names(root.list(layout.RUNS))):
         run = json.loads(root.read_bytes(f"{layout.RUNS}/{name}"))
         if run.get("encode_s", 0) > 1 and run.get("encoded_clips", 0) > 0:

@@ -31,7 +31,7 @@ from vfeat.tables.snapshot import IsGone
 
 
 class ExtractRun(StageRun):
-    """`vfeat extract` being carried out."""
+    """One run of `vfeat extract`."""
 
     def __init__(self, job: ExtractJob, watch: Watch) -> None:
         self.job = job
@@ -74,7 +74,7 @@ class ExtractRun(StageRun):
         return publish_shard(self.root, shard, results, self.recipe, self.model.shape)
 
     def preview(self) -> PlanPreview:
-        """What a run would do; probes the new videos and writes nothing."""
+        """Return what a run would do; probes the new videos and writes nothing."""
         check_dataset(self.root, self.recipe, FEATURES)
         plans, listing = self._survey()
         planner = self._planner(plans, listing)
@@ -99,7 +99,7 @@ class ExtractRun(StageRun):
         )
 
     def _survey(self) -> tuple[list[str], Listing]:
-        """The plans there are, and what the corpus holds beyond them."""
+        """List the plans, and the videos of the corpus beyond them."""
         for note in notes(self.job, self.recipe):
             self.watch.note(note)
         self.watch.phase("listing")
@@ -139,6 +139,6 @@ def run_job(job: ExtractJob, watch: Watch | None = None) -> RunSummary:
 
 
 def decode_workers(job: ExtractJob) -> int:
-    """Decoder children of a worker: one a core beside a GPU, fewer where the model needs them."""
+    """Return the decoder children of a worker: one a core beside a GPU, fewer without one."""
     cores = os.cpu_count() or 1
     return job.decode_workers or (max(1, cores - 1) if uses_gpu(job) else max(1, cores // 4))

@@ -1,4 +1,4 @@
-"""What a worker is told and what it tells; free of torch, for the driver."""
+"""Description of an extract worker; free of torch, for the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """Where and how a worker runs; nothing here changes a number in the dataset."""
+    """Settings of a worker that change no number in the dataset."""
 
     root: str
     device: str = "auto"
@@ -27,7 +27,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class ExtractSpec:
-    """What an extract worker is built from; pickles, and loads torch only in `build`."""
+    """Description of an extract worker; pickles, and loads torch only in `build`."""
 
     recipe: Recipe
     settings: WorkerSettings

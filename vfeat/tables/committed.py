@@ -1,4 +1,4 @@
-"""The truth about a dataset, read from what is committed: plans and the features' footers.
+"""State of a dataset, read from what is committed: plans and the footers of committed files.
 
 Everything else under the root (`videos.parquet`, `errors.parquet`) is a snapshot of this and
 can be rebuilt from it. It is read plan by plan, so that memory is bounded by a plan and by the
@@ -30,7 +30,7 @@ READERS = 8
 
 @dataclass
 class VideoState:
-    """What is committed of one video, over all plans.
+    """Committed state of one video, over all plans.
 
     Attributes:
         pieces: (file, first row, rows), in plan order.
@@ -50,7 +50,7 @@ class VideoState:
         return sum(outcome.empty_clips for outcome in self.outcomes)
 
     def open_errors(self) -> list[RangeError]:
-        """Errors that no later plan has answered.
+        """Return the errors that no later plan has settled.
 
         `--retry-errors` plans failed ranges again, so an error counts only while no later
         outcome covers the same clips.
@@ -80,20 +80,20 @@ class PlanState:
 
 
 def without(error: RangeError, ranges: Iterable[tuple[int, int]]) -> list[RangeError]:
-    """What is left of an error's clips when `ranges` (inclusive) are taken out."""
+    """Subtract `ranges` (inclusive) from an error's clips; return the errors that are left."""
     left = subtract([(error.first_clip, error.last_clip)], ranges)
     return [replace(error, first_clip=a, last_clip=b) for a, b in left]
 
 
 def committed_shards(root: Root) -> set[str]:
-    """Names of the shards whose files exist: the existence is the commit."""
+    """Return the names of the shards whose files exist: the existence is the commit."""
     return set(layout.shard_names(root.list(kind_of(root).folder)))
 
 
 def read_footers(
     root: Root, shards: Iterable[str], damaged: set[str] | None = None
 ) -> Iterator[tuple[str, Footer]]:
-    """Footers of committed shards, in name order, read in parallel.
+    """Read footers of committed shards in parallel; yield them in name order.
 
     Args:
         damaged: takes the shards whose files cannot be read, instead of an error.
@@ -156,7 +156,7 @@ def plan_states(root: Root, *, pass_damaged: bool = False) -> Iterator[PlanState
 
 
 def _lost(kind: TableKind, plan: str, units: pa.Table, damaged: set[str] | None) -> dict[str, str]:
-    """Videos of a plan's damaged shards, each with the file's key."""
+    """Return the videos of a plan's damaged shards, each with the file's key."""
     names = {shard for shard in damaged or () if layout.plan_of(shard) == plan}
     if not names:
         return {}
@@ -166,7 +166,7 @@ def _lost(kind: TableKind, plan: str, units: pa.Table, damaged: set[str] | None)
 
 
 def _planned_again(root: Root, plans: list[str]) -> set[str]:
-    """Videos of more than one plan."""
+    """Return the videos of more than one plan."""
     if len(plans) < 2:
         return set()
     unique = [read_plan(root, plan, ["video_id"]).column("video_id").unique() for plan in plans]

@@ -54,7 +54,7 @@ def open(uri: str) -> FeatureDataset:
 
 
 class FeatureDataset:
-    """The committed rows of a dataset; what is committed later is seen by a new call."""
+    """Committed rows of a dataset; a new call includes what was committed since."""
 
     def __init__(self, root: Root, recipe: Recipe) -> None:
         self.root = root
@@ -67,27 +67,27 @@ class FeatureDataset:
         )
 
     def files(self) -> list[str]:
-        """Keys of the committed features files, in order."""
+        """Return the keys of the committed features files, in order."""
         return [FEATURES.key(shard) for shard in sorted(committed_shards(self.root))]
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """One table for each file, so that memory is bounded by a shard."""
+        """Yield one table for each file, so that memory is bounded by a shard."""
         for key in self.files():
             yield read_table(self.root, key, columns).replace_schema_metadata(None)
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows in memory."""
+        """Read all rows into memory."""
         tables = list(self.tables(columns))
         if not tables:
             raise JobError(f"{self.root.uri} holds no committed rows yet; see `vfeat status`")
         return pa.concat_tables(tables)
 
     def to_pandas(self, columns: list[str] | None = None) -> pandas.DataFrame:
-        """All rows as a data frame; needs pandas."""
+        """Read all rows into a data frame; needs pandas."""
         return self.to_arrow(columns).to_pandas()
 
     def sequences(self) -> Iterator[Sequence]:
-        """Every video that has rows, clips in order; read file by file, without a shuffle.
+        """Yield every video that has rows, clips in order; read file by file, without a shuffle.
 
         A video in several files (a long one) is gathered from the row ranges that
         `videos.parquet` or the footers name.
@@ -101,14 +101,14 @@ class FeatureDataset:
                     yield _sequence(video_id, state.uri, table)
 
     def to_torch(self) -> torch.utils.data.IterableDataset[dict[str, Any]]:
-        """Videos as tensors: `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""
+        """Return a dataset of `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""
         from vfeat.tables.torch_dataset import SequenceDataset
 
         return SequenceDataset(self)
 
 
 class _Files:
-    """The last few features files, since neighbours stand in the same one."""
+    """Cache of the last few features files, since neighbours stand in the same one."""
 
     COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "embedding")
     KEPT = 4

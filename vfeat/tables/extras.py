@@ -28,7 +28,7 @@ def column_types(root: Root) -> dict[str, pa.DataType]:
 
 
 def public_name(column: str) -> str:
-    """Name in `videos.parquet` of a list's column: one of our own names gets `list_` before it.
+    """Return a list column's name in `videos.parquet`: a name of ours gets `list_` before it.
 
     So does what would then collide, `list_status` beside `status`: no two names become one.
     """
@@ -39,7 +39,7 @@ def public_name(column: str) -> str:
 
 
 def as_type(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Values of one plan in the column's type; whatever has no cast to text is printed."""
+    """Cast the values of one plan to the column's type; print what has no cast to text."""
     if values.type == kind:
         return values
     try:

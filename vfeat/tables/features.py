@@ -50,7 +50,7 @@ class ClipRow:
 def features_table(
     rows: Sequence[ClipRow], shape: RowShape, recipe: Recipe, shard: str
 ) -> pa.Table:
-    """Rows as a table sorted by (video_id, clip_index)."""
+    """Make a table of rows, sorted by (video_id, clip_index)."""
     schema = features_schema(shape, recipe.output)
     rows = sorted(rows, key=lambda row: (row.video_id, row.clip_index))
     columns: dict[str, Any] = {
@@ -121,7 +121,7 @@ def write_features(
 def footer_metadata(
     table: pa.Table, outcomes: Sequence[Outcome], recipe: dict[str, Any], units: dict[str, str]
 ) -> dict[bytes, bytes]:
-    """Key-value pairs of a committed file: its recipe, units of measure and outcomes."""
+    """Make the key-value pairs of a committed file: recipe, units of measure and outcomes."""
     return {
         **(table.schema.metadata or {}),
         RECIPE_KEY: json.dumps(recipe).encode(),
@@ -132,7 +132,7 @@ def footer_metadata(
 
 @dataclass(frozen=True)
 class Footer:
-    """What a committed file says of itself without its rows being read."""
+    """Row count, outcomes and recipe of a committed file, read without its rows."""
 
     rows: int
     outcomes: list[Outcome]

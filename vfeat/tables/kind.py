@@ -34,7 +34,7 @@ class TableKind:
     shown: tuple[str, ...]
 
     def key(self, shard: str) -> str:
-        """Key of a shard's file."""
+        """Return the key of a shard's file."""
         return f"{self.folder}/{shard}.parquet"
 
 

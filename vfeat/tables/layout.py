@@ -1,4 +1,4 @@
-"""Where things stand under a dataset root, by exact name.
+"""Names of the files and folders under a dataset root.
 
 A listing is matched against these patterns and nothing looser, so that a temporary or foreign
 file is never taken for a commit.
@@ -22,7 +22,7 @@ _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
 def plan_name(number: int) -> str:
-    """Plans are numbered from 1 without a hole, so that two drivers cannot both add one."""
+    """Return a plan's name; numbers have no hole, so that two drivers cannot both add one."""
     return f"p{number:05d}"
 
 
@@ -39,15 +39,15 @@ def plan_of(shard: str) -> str:
 
 
 def plan_names(listing: dict[str, int]) -> list[str]:
-    """Plans in a listing of `plans/`, oldest first."""
+    """Return the plans in a listing of `plans/`, oldest first."""
     return sorted(m[1] for name in listing if (m := _PLAN.match(name)))
 
 
 def shard_names(listing: dict[str, int]) -> list[str]:
-    """Committed shards in a listing of `features/`, in plan order."""
+    """Return the committed shards in a listing of `features/`, in plan order."""
     return sorted(m[1] for name in listing if (m := _SHARD.match(name)))
 
 
 def run_names(listing: dict[str, int]) -> list[str]:
-    """Keys of run summaries in a listing of `runs/`, oldest first."""
+    """Return the names of run summaries in a listing of `runs/`, oldest first."""
     return sorted(name for name in listing if _RUN.match(name))

@@ -32,7 +32,7 @@ def plan_table(
     extras: dict[str, dict[str, Any]],
     types: Mapping[str, pa.DataType] | None = None,
 ) -> pa.Table:
-    """Units as a table, shard by shard.
+    """Make a table of units, shard by shard.
 
     Args:
         shards: units of each shard, in order.
@@ -63,23 +63,23 @@ def publish_plan(root: Root, number: int, table: pa.Table) -> str | None:
 
 
 def read_plan(root: Root, plan: str, columns: list[str] | None = None) -> pa.Table:
-    """A plan's units; `columns` limits what is read."""
+    """Read a plan's units, all columns or some."""
     return read_table(root, layout.plan_key(plan), columns)
 
 
 def plan_schema(root: Root, plan: str) -> pa.Schema:
-    """A plan's columns, from its footer."""
+    """Read a plan's columns from its footer."""
     with opened(root, layout.plan_key(plan)) as reader:
         return reader.schema
 
 
 def plan_list(root: Root) -> list[str]:
-    """Names of the plans under a root, oldest first."""
+    """Return the names of the plans under a root, oldest first."""
     return layout.plan_names(root.list(layout.PLANS))
 
 
 def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
-    """Leases for the shards that are not committed yet, largest first.
+    """Yield leases for the shards that are not committed yet, largest first.
 
     Only row positions are held for all shards; units become objects one shard at a time.
     """
@@ -96,7 +96,7 @@ def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
 
 
 def _row(unit: AnyUnit) -> dict[str, Any]:
-    """A unit's row without its shard; a sequence has neither size nor etag."""
+    """Make a unit's row without its shard; a sequence has neither size nor etag."""
     if isinstance(unit, SequenceUnit):
         video = Unit(
             unit.video_id, unit.uri, 0, "", unit.first_clip, unit.last_clip, unit.cost_s, None
@@ -116,7 +116,7 @@ def _unit(row: dict[str, Any]) -> AnyUnit:
 
 
 def parse_probe(text: str) -> Probe:
-    """A plan's `probe` column, back as it was."""
+    """Parse a value of a plan's `probe` column."""
     fields = json.loads(text)
     gaps = tuple((first, last) for first, last in fields.get("gaps", ()))
     warnings = tuple(fields.get("warnings", ()))
@@ -125,7 +125,7 @@ def parse_probe(text: str) -> Probe:
 
 
 def parse_sequence(text: str) -> SequenceRef:
-    """A plan's `sequence` column, back as it was."""
+    """Parse a value of a plan's `sequence` column."""
     fields = json.loads(text)
     pieces = tuple((key, first, rows) for key, first, rows in fields["pieces"])
     folds = tuple(Fold(**fold) for fold in fields.get("folds", ()))
@@ -137,7 +137,7 @@ def _json(record: Probe | SequenceRef | None) -> str | None:
 
 
 def known_videos(root: Root, plans: list[str]) -> set[bytes]:
-    """video_ids of the given plans, 16 bytes each."""
+    """Return the video_ids of the given plans, 16 bytes each."""
     known: set[bytes] = set()
     for plan in plans:
         ids = read_plan(root, plan, ["video_id"]).column("video_id").unique()

@@ -51,7 +51,7 @@ class PredictionRow:
 def predictions_table(
     rows: Sequence[PredictionRow], shard: str, *, embedding: bool = False
 ) -> pa.Table:
-    """Rows as a table sorted by (video_id, prediction_index)."""
+    """Make a table of rows, sorted by (video_id, prediction_index)."""
     schema = predictions_schema(embedding=embedding)
     rows = sorted(rows, key=lambda row: (row.video_id, row.prediction_index))
     labels = [[{"label": name, "score": score} for name, score in row.labels] for row in rows]
@@ -72,7 +72,7 @@ def predictions_table(
 def replaced_rows(
     table: pa.Table, stored: ParquetReader, redone: Iterable[Outcome]
 ) -> tuple[pa.Table, list[Outcome]]:
-    """A shard's new content: videos done again as they are now, the others as they were.
+    """Merge a shard's new and old content: videos classified again replace their old rows.
 
     Args:
         table: rows of the videos that were done again.

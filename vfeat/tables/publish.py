@@ -13,7 +13,7 @@ from vfeat.storage.root import Root
 def publish_file(
     root: Root, key: str, write: Callable[[str], None], *, again: bool = False
 ) -> bool:
-    """Have a file written in a local temporary place, and publish it in one step.
+    """Write a file in a local temporary place and publish it in one step.
 
     Args:
         again: in place of the file that is there; otherwise that one stands.

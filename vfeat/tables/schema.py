@@ -43,14 +43,14 @@ class RowShape:
     patches: int
 
     def bytes_per_clip(self, output: OutputSpec) -> int:
-        """Size of a row's vectors before compression, plus its other columns."""
+        """Return the size of a row's vectors before compression, plus its other columns."""
         item = 2 if output.dtype == "bfloat16" else 4
         vectors = {"none": 1, "frame": 1 + self.steps, "patch": 1 + self.steps * self.patches}
         return vectors[output.tokens] * self.dim * item + 64 + 24 * output.top_k
 
 
 def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
-    """Schema of `features/*.parquet` for one recipe."""
+    """Return the schema of `features/*.parquet` for one recipe."""
     item = pa.float16() if output.dtype == "bfloat16" else pa.float32()
     vector = pa.list_(item, shape.dim)
     fields = [
@@ -88,7 +88,7 @@ PREDICTION_NOTES = {
 
 
 def predictions_schema(*, embedding: bool = False) -> pa.Schema:
-    """Schema of `predictions/*.parquet`; heads differ in their widths, so lists have no size."""
+    """Return the schema of `predictions/*.parquet`; lists have no size, since heads differ."""
     floats = pa.list_(pa.float32())
     fields = [
         pa.field("video_id", pa.string(), nullable=False),

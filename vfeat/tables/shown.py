@@ -38,7 +38,7 @@ class ShownRow:
 
 
 def shown_rows(uri: str, count: int, part_of_uri: str = "") -> list[ShownRow]:
-    """The first rows of a dataset, in the order of its files, without reading vectors.
+    """Read the first rows of a dataset, in the order of its files, without vectors.
 
     Args:
         part_of_uri: only videos whose URI holds this.

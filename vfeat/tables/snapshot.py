@@ -31,19 +31,19 @@ IsGone = Callable[[str, str], bool | None]  # (video_id, uri); None: this listin
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The rows of both tables that one plan brings."""
+    """Rows of both tables for the videos of one plan."""
 
     videos: pa.Table
     errors: pa.Table
 
     def status_counts(self) -> Counter[str]:
-        """Videos by status: complete, partial, failed, pending, gone."""
+        """Count the videos by status: complete, partial, failed, pending, gone."""
         counts = pc.value_counts(self.videos.column("status")).to_pylist()
         return Counter({entry["values"]: entry["counts"] for entry in counts})
 
 
 def cannot_tell(video_id: str, uri: str) -> bool | None:
-    """For readers that have no listing: what was called gone stays so."""
+    """Return None, for readers without a listing: the last snapshot's status stands."""
     return None
 
 
@@ -104,7 +104,7 @@ def publish_snapshot(root: Root, is_gone: IsGone) -> Counter[str]:
 
 
 def is_current(root: Root, is_gone: IsGone) -> bool:
-    """True when the published snapshot says what the commits and the listing say."""
+    """Return whether the published snapshot agrees with the commits and the listing."""
     if not root.exists(layout.VIDEOS):
         return False
     table = read_table(root, layout.VIDEOS, ["video_id", "uri", "status"])
@@ -119,13 +119,13 @@ def is_current(root: Root, is_gone: IsGone) -> bool:
 
 
 def videos_schema(root: Root) -> pa.Schema:
-    """VIDEOS and the further columns of all lists that named videos."""
+    """Return VIDEOS with the further columns of all lists that named videos."""
     extras = column_types(root).items()
     return pa.schema([*VIDEOS, *(pa.field(public_name(name), kind) for name, kind in extras)])
 
 
 class _Columns:
-    """Rows on their way into a table."""
+    """Collector of the rows of a table."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
@@ -141,7 +141,7 @@ class _Columns:
 
 
 def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Units of each video, in plan order."""
+    """Yield the units of each video, in plan order."""
     columns = ["video_id", "uri", "etag", "size_bytes", "last_clip", "probe"]
     units = state.units
     # Earlier plans hold a count of rows and a fingerprint in these columns of a sequence.
@@ -191,7 +191,7 @@ def _status(state: VideoState, errors: int, unfinished: bool) -> str:
 
 
 def _with_extras(videos: pa.Table, units: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The list's columns beside each video; null where its list had no such column."""
+    """Add the list's columns to each video; null where its list had no such column."""
     where = pc.index_in(videos.column("video_id"), value_set=units.column("video_id"))
     names = (n for n in units.column_names if n.startswith(EXTRA))
     found = {public_name(name.removeprefix(EXTRA)): name for name in names}

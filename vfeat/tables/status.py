@@ -1,4 +1,4 @@
-"""How far a dataset is, from what is committed; nothing is written."""
+"""Progress of a dataset, from what is committed; nothing is written."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def dataset_status(uri: str) -> DatasetStatus:
 
 @dataclass(frozen=True)
 class VideoLine:
-    """One video for a person: its length and clips, where they start and end."""
+    """One video of a status table: its length and clips, where they start and end."""
 
     uri: str
     status: str
@@ -81,7 +81,7 @@ class VideoLine:
 
 
 def video_lines(uri: str, limit: int) -> list[VideoLine]:
-    """The first `limit` videos over all plans, in plan order."""
+    """Return the first `limit` videos over all plans, in plan order."""
     root = dataset_root(uri)
     videos: list[dict[str, Any]] = []
     for part in snapshot_parts(root):
@@ -118,7 +118,7 @@ _COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
 
 
 def open_errors(uri: str) -> list[dict[str, Any]]:
-    """Rows of `errors.parquet`, rebuilt from the commits."""
+    """Rebuild the rows of `errors.parquet` from the commits."""
     root = dataset_root(uri)
     return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
 

@@ -1,4 +1,4 @@
-"""Stored sequences as a torch dataset; imported only when torch is wanted."""
+"""Stored sequences as a torch dataset; imported only where torch is needed."""
 
 from __future__ import annotations
 

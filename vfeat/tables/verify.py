@@ -26,7 +26,7 @@ Ranges = list[tuple[int, int]]
 
 @dataclass
 class VerifyReport:
-    """What was read and what is wrong.
+    """Report of a verification: what was read and what is wrong.
 
     Attributes:
         pending_clips: planned, and their shard is not committed yet.
@@ -43,7 +43,7 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 whole, 3 unfinished, 5 something is wrong with what is stored."""
+        """Exit code: 0 whole, 3 unfinished, 5 something is wrong with what is stored."""
         if self.problems:
             return 5
         return 3 if self.pending_shards else 0
@@ -103,7 +103,7 @@ def _check_shard(
 
 
 def _rows(table: pa.Table, outcomes: list[Outcome], kind: TableKind) -> Iterator[str]:
-    """Rows against outcomes: the same keys, in order, once, with finite vectors."""
+    """Compare rows with outcomes: the same keys, in order, once, with finite vectors."""
     keys = list(
         zip(
             table.column("video_id").to_pylist(),
@@ -137,7 +137,7 @@ def _rows(table: pa.Table, outcomes: list[Outcome], kind: TableKind) -> Iterator
 
 
 def _overlaps(covered: dict[str, Ranges]) -> Iterator[str]:
-    """Clips that two files both hold."""
+    """Yield a problem for clips that two files both hold."""
     for video_id, ranges in covered.items():
         end = -1
         for first, last in sorted(ranges):

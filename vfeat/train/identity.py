@@ -1,4 +1,4 @@
-"""What a training must have in common with the one that it goes on with."""
+"""Identity of a training: the settings and data that a resumed one must share."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SHOWN = 3
 
 
 def read_text(uri: str) -> str:
-    """A small text file, local or at any fsspec URI."""
+    """Read a small text file, local or at any fsspec URI."""
     try:
         with open_source(uri) as file:
             return bytes(file.read()).decode("utf-8-sig")
@@ -28,7 +28,7 @@ def read_text(uri: str) -> str:
 
 
 def read_labels(uri: str, tasks: Sequence[tuple[str, HeadKind]]) -> list[TaskLabels]:
-    """One table for each task.
+    """Read one table of labels for each task.
 
     Args:
         uri: the CSV file.
@@ -67,7 +67,7 @@ def _table(
     columns: Sequence[str],
     rows: Sequence[tuple[dict[str, str | None], str, Split | None]],
 ) -> TaskLabels:
-    """One task: the lines whose cell is not empty."""
+    """Make one task from the lines whose cell is not empty."""
     column = name if name in columns else "label"
     cells = [(row.get(column) or "").strip() for row, _, _ in rows]
     labelled = [place for place, cell in enumerate(cells) if cell]
@@ -98,7 +98,7 @@ def _split(uri: str, place: int, row: dict[str, str | None]) -> Split | None:
 def _targets(
     uri: str, kind: HeadKind, cells: list[tuple[int, str]]
 ) -> tuple[tuple[str, ...], list[Target]]:
-    """Class names and, for each cell, its target."""
+    """Return the class names and, for each cell, its target."""
     if kind == "regression":
         return (), [_number(uri, place, text) for place, text in cells]
     if kind == "classification":
@@ -122,6 +122,6 @@ def _number(uri: str, place: int, text: str) -> float:
 
 
 def listed(names: Sequence[str]) -> str:
-    """A few names for a message."""
+    """Format a few names for a message."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

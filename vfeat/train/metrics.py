@@ -1,4 +1,4 @@
-"""How good predictions are, per video.
+"""Metrics of predictions, per video.
 
 Shape legend: N videos, K classes.
 """
@@ -21,7 +21,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one split; what the kind has not is None.
+    """Metrics of one split; None where the kind of task has no such metric.
 
     Attributes:
         videos: how many were counted.
@@ -43,25 +43,25 @@ class Metrics:
 
     @property
     def score(self) -> float:
-        """What is selected by: higher is better."""
+        """Score that selects the best epoch; higher is better."""
         if self.mse is not None:
             return -self.mse
         return (self.top1 if self.top1 is not None else self.mean_ap) or 0.0
 
     def headline(self) -> tuple[str, float]:
-        """The one number a person asks for, and its name."""
+        """Return name and value of the main metric."""
         if self.mse is not None:
             return "mse", self.mse
         name, value = ("top-1", self.top1) if self.top1 is not None else ("mAP", self.mean_ap)
         return name, value or 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Fields that the kind has."""
+        """Return the fields that the kind of task has."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def measure(kind: HeadKind, predicted_NK: Floats, targets: Sequence[Target]) -> Metrics:
-    """Metrics of per-video predictions: probabilities, or values [N, 1]."""
+    """Compute the metrics of per-video predictions: probabilities, or values [N, 1]."""
     if kind == "regression":
         error = float(np.mean((predicted_NK[:, 0] - np.array(targets, np.float64)) ** 2))
         return Metrics(len(targets), error, mse=error)
@@ -74,7 +74,7 @@ def measure(kind: HeadKind, predicted_NK: Floats, targets: Sequence[Target]) -> 
 
 
 def average_precision(scores_N: Floats, truth_N: npt.NDArray[np.bool_]) -> float | None:
-    """Mean precision at the rank of each positive; equal scores rank together."""
+    """Compute the mean precision at the rank of each positive; equal scores rank together."""
     if not truth_N.any():
         return None
     order = np.argsort(-scores_N, kind="stable")

@@ -9,7 +9,7 @@ from vfeat.errors import EnvironmentMissing
 
 
 def two_diagrams() -> tuple[Any, Any, Any]:
-    """A matplotlib figure and its two axes: losses, scores.
+    """Make a matplotlib figure and its two axes: losses, scores.
 
     Raises:
         EnvironmentMissing: matplotlib is not installed.
@@ -26,7 +26,7 @@ def two_diagrams() -> tuple[Any, Any, Any]:
 
 
 def to_png(figure: Any) -> bytes:
-    """With legends, grids and whole epochs; the same bytes for the same figure."""
+    """Add legends and grids and return the PNG; the same bytes for the same figure."""
     for axes in figure.axes:
         # Below the axes, where no curve runs under it.
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)

@@ -10,7 +10,7 @@ import torch
 
 
 def draw(*name: object) -> int:
-    """63 random bits for a name such as (seed, "order", epoch, video_id)."""
+    """Return 63 random bits for a name such as (seed, "order", epoch, video_id)."""
     text = "\x1f".join(map(str, name))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -18,7 +18,7 @@ def draw(*name: object) -> int:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """torch's random numbers from `seed` inside; outside they go on as if nothing had been."""
+    """Seed torch's random numbers inside the block; outside they continue unchanged."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

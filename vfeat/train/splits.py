@@ -15,7 +15,7 @@ SHARE = 0.1  # of the videos of a class, for validation and for testing
 def drawn_splits(
     table: TaskLabels, rows: Mapping[int, LabelRow], ids: Sequence[str], seed: int
 ) -> tuple[dict[Split, list[int]], int]:
-    """Places of the videos of each split, in order, and how many were held out of training.
+    """Return the places of each split's videos, in order, and how many were held out of training.
 
     A draw depends on the seed and the video's id only. One in ten videos of each class is for
     testing and one in ten for validation, at least one of each where a class has three.
@@ -63,7 +63,7 @@ def _shuffled(
     ids: Sequence[str],
     seed: int,
 ) -> list[list[int]]:
-    """Videos class by class, all together where a video has not exactly one; in drawn order."""
+    """Group videos by class, or all together where one has not exactly one; in drawn order."""
     groups: dict[object, list[int]] = defaultdict(list)
     for place in places:
         groups[rows[place].target if table.kind == "classification" else None].append(place)

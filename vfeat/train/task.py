@@ -82,12 +82,12 @@ class Task:
         return max(1, len(self.classes))
 
     def split(self, name: Split) -> tuple[Example, ...]:
-        """The examples of one split."""
+        """Return the examples of one split."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
 
 def present_classes(target: Target) -> tuple[int, ...]:
-    """Classes of a target; none for regression."""
+    """Return the classes of a target; none for regression."""
     if isinstance(target, tuple):
         return target
     return (target,) if isinstance(target, int) else ()

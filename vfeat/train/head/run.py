@@ -1,4 +1,4 @@
-"""`vfeat train head` from end to end."""
+"""Training of heads from end to end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _learn(
     device: torch.device,
     watch: TrainWatch,
 ) -> None:
-    """Epochs until every head has stopped; each ends with a checkpoint."""
+    """Train epochs until every head has stopped; each ends with a checkpoint."""
     epoch = store.load_checkpoint(root, identity, trainers)
     if epoch:
         watch.note(f"Going on after epoch {epoch}.")
@@ -132,7 +132,7 @@ def _write(
 
 
 def _readable(task: Task, feed: Feed) -> Task:
-    """The task without videos of which nothing is left."""
+    """Remove from the task the videos of which no window is left."""
     train, val, test = (
         tuple(e for e in task.split(split) if len(feed.spans[e.video])) for split in SPLITS
     )
