@@ -158,7 +158,7 @@ class ExtractWorker:
             shard, unit = self._tasks.pop(event.task_id)
         self.counters.units += 1
         self.counters.decode_s += event.outcome.decode_s
-        # Looked at again: a file that was replaced meanwhile gave clips of both contents.
+        # Checked again: a file that was replaced meanwhile gave clips of both contents.
         shard.add_outcome(unit, changed(unit) or decoded(unit, event.outcome))
 
     def _encode(self) -> None:

@@ -198,7 +198,7 @@ def _check_encryption(container: InputContainer, source: Source) -> None:
     # Only of local files: a remote one would have to be read twice as often.
     if source.path is None or not container.format.name.startswith("mov,"):
         return
-    with suppress(OSError):  # FFmpeg has read it a moment ago, and will say what is wrong now
+    with suppress(OSError):  # FFmpeg has just read it, and reports what is wrong now
         if is_encrypted(source.path):
             raise UnitError(
                 "undecodable", f"{source.uri}: is encrypted (DRM); expected a video without it"

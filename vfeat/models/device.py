@@ -15,7 +15,7 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EnvironmentMissing(
-            "device cuda was asked for, and torch sees no GPU here; use --device cpu, or install "
+            "device cuda was asked for, and torch finds no GPU here; use --device cpu, or install "
             "a CUDA build of torch (`vfeat doctor` shows what is found)"
         )
     has_gpu = wanted != "cpu" and torch.cuda.is_available()

@@ -36,7 +36,7 @@ STATE_GAIN = 3.0
 
 
 @torch.no_grad()
-def see_motion(model: Trunk) -> None:
+def initialise_motion_energy(model: Trunk) -> None:
     """Initialise the patch embedding and the first block, from torch's random state.
 
     Raises:

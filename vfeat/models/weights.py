@@ -1,12 +1,12 @@
-"""Where weights come from, as bytes and as a digest; without torch.
+"""Sources of weights, as bytes and as a digest; without torch.
 
     random                     a fixed seed: the same weights in every run
-    PATH or any fsspec URI     an official .pth, a bare .safetensors, or a folder of ours
+    PATH or any fsspec URI     an official .pth, a bare .safetensors, or a vfeat model folder
     hf://owner/repo/file       a file of the Hugging Face hub (owner/repo@revision too)
-    box:NAME                   a folder of ours in the package, see `vfeat.models.packaged`
+    box:NAME                   a model folder in the package, see `vfeat.models.packaged`
 
-A folder of ours holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names of
-the classes, in order) and `train.json` (the clips and frames it was trained on).
+A vfeat model folder holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names
+of the classes, in order) and `train.json` (the clips and frames it was trained on).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from vfeat.storage.failures import explain
 from vfeat.storage.remote import RemoteFile, connect
-from vfeat.storage.retry import PATIENCE_S, patiently
+from vfeat.storage.retry import PATIENCE_S, call_with_retries
 from vfeat.storage.uris import is_local, local_path
 
 __all__ = ["is_local", "open_source", "spool"]
@@ -59,7 +59,7 @@ def spool(uri: str, directory: str | os.PathLike[str], *, patience_s: float = PA
         return there
     fs, path = connect(uri)
     try:
-        patiently(lambda: fs.get_file(path, there), uri, patience_s)
+        call_with_retries(lambda: fs.get_file(path, there), uri, patience_s)
     except BaseException:
         if os.path.lexists(there):
             os.unlink(there)

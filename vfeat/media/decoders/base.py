@@ -47,7 +47,7 @@ class DecodeStats:
 
 def complaint_of(stats: DecodeStats) -> str:
     """Return the end of a message: the decoder library's complaint, if there is one."""
-    return f"; FFmpeg says: {stats.complaint}" if stats.complaint else ""
+    return f"; FFmpeg reports: {stats.complaint}" if stats.complaint else ""
 
 
 class Decoder(Protocol):

@@ -81,7 +81,7 @@ class Evaluator:
             scores_BK = scores.view(len(raw.picks), -1, self._classes).mean(1).cpu()
             for pick, scores_K in zip(raw.picks, scores_BK, strict=True):
                 sums.setdefault(pick.row, _Scores(pick.label)).add(scores_K.numpy())
-        return _measured(self._peers.every(sums))
+        return _measured(self._peers.gather(sums))
 
     def losses(
         self, objective: Objective, footage: Sequence[Footage], phase: Phase, epoch: int,
@@ -101,7 +101,7 @@ class Evaluator:
             losses = {name: float(value) for name, value in found.by_name.items()}
             total.add(losses, len(raw.picks))
         everywhere = Progress()
-        for part in self._peers.every(total):
+        for part in self._peers.gather(total):
             everywhere.clips += part.clips
             for name, value in part.sums.items():
                 everywhere.sums[name] = everywhere.sums.get(name, 0.0) + value

@@ -21,7 +21,7 @@ from vfeat.train.encoder.watch import EncoderWatch
 
 
 @dataclass(frozen=True)
-class Keepers:
+class LoopCallbacks:
     """Callbacks with which the loop saves its results.
 
     Attributes:
@@ -59,7 +59,7 @@ class Loop:
         self.train, self.val, self.footage, self.watch = train, val, footage, watch
         self.peers = trainer.peers
 
-    def run(self, progress: Progress, keep: Keepers) -> None:
+    def run(self, progress: Progress, keep: LoopCallbacks) -> None:
         """Learn all remaining epochs.
 
         Raises:
@@ -80,7 +80,7 @@ class Loop:
             self.watch.epoch_ended(line)
             keep.written(progress)
 
-    def _learn(self, progress: Progress, keep: Keepers) -> None:
+    def _learn(self, progress: Progress, keep: LoopCallbacks) -> None:
         """Learn the rest of an epoch."""
         groups = train_groups(self.train, self.footage, self.job, progress.epoch, progress.known)
         total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))

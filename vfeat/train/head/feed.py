@@ -96,7 +96,7 @@ class Feed:
         clips = 0
         stored = sorted(range(len(self.videos)), key=lambda place: self.videos[place].pieces)
         for done, place in enumerate(stored, start=1):
-            clips += self._look_at(place)
+            clips += self._scan_video(place)
             advanced(done, len(self.videos))
         if not self._broken:
             return None
@@ -129,7 +129,7 @@ class Feed:
         steps = Steps(found.values_LD, found.mask_L)
         return _finite_only(steps, self._steps) if place in self._broken else steps
 
-    def _look_at(self, place: int) -> int:
+    def _scan_video(self, place: int) -> int:
         """Scan one video; return the number of its broken clips."""
         ref = self.videos[place]
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))

@@ -75,7 +75,7 @@ class Mixing:
         cut = drawn >= self._mixup
         picture, mixed = self._mixers[cut](video_BCTSS.flatten(1, 2), target_BK.argmax(1))
         first_B, second_B, share_B = mixed.reshape(-1, 3).unbind(1)
-        if cut:  # kornia tells mixup's share of the second clip, and CutMix's of the first
+        if cut:  # kornia returns mixup's share of the second clip, and CutMix's of the first
             share_B = 1 - share_B
         first_BK, second_BK = (
             F.one_hot(labels_B.long(), self._classes).float() for labels_B in (first_B, second_B)

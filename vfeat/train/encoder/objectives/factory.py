@@ -7,7 +7,7 @@ from vfeat.models import create_model
 from vfeat.models.block_expansion import expand_blocks
 from vfeat.models.factory import create_flow_reader, create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
-from vfeat.models.motion_energy import see_motion
+from vfeat.models.motion_energy import initialise_motion_energy
 from vfeat.train.encoder.dry_run import check_shape, model_fields
 from vfeat.train.encoder.objectives.base import Classification, Objective
 from vfeat.train.encoder.objectives.distillation import Distillation
@@ -30,7 +30,7 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
     """
     objective = _objective(job, classes)
     if job.initial == "motion_energy":
-        see_motion(objective.model)
+        initialise_motion_energy(objective.model)
     if job.new_blocks:
         expand_blocks(objective.model, job.new_blocks)
     return objective
