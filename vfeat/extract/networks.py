@@ -65,8 +65,10 @@ class WholeClip:
         model = create_model(spec.name, weights=spec.weights, **{**config, **dict(spec.config)})
         self.model = model.eval().to(device)
         self.kept: Tokens = recipe.output.tokens
+        # Without stored tokens, the final norm of all but the class token is skipped.
         run = model.forward_features if self.kept == "none" else model.forward_tokens
         self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
+        # The token grid follows from the model's configuration, which the weights may bring.
         tubelet, patch = model.config.tubelet_size, model.config.patch_size
         self.shape = RowShape(
             model.config.embed_dim,

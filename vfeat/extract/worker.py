@@ -81,6 +81,7 @@ class ExtractWorker:
             raise self._failure
         results = shard.results()
         outcomes = tuple(result.outcome for result in results)
+        # A unit that runs alone is a suspect: its result goes to the driver, not into a file.
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
         written = time.monotonic()
@@ -100,6 +101,7 @@ class ExtractWorker:
         shard = OpenShard(lease, len(units))
         with self._lock:
             self._shards[id(shard)] = shard
+            # The pump has died and would never finish this shard.
             if self._failure is not None:
                 shard.finished.set()
                 return shard

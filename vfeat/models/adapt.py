@@ -165,6 +165,7 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
         "nothing until it is trained",
         stacklevel=4,
     )
+    # Its own generator, so that every worker gets the same head.
     generator = torch.Generator().manual_seed(RANDOM_SEED)
     state[HEAD[0]] = nn.init.trunc_normal_(torch.empty(wanted), std=0.02, generator=generator)
     state[HEAD[1]] = torch.zeros(wanted[0])

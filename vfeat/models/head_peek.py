@@ -33,6 +33,7 @@ def head_classes(uri: str) -> int | None:
         EnvironmentMissing, StorageError: see `vfeat.models.weights`.
     """
     with open_tensors(uri) as file:
+        # By content: a safetensors header begins with its length and a brace.
         shapes = _safetensors(file) if file.read(9)[8:] == b"{" else _zipped(file)
     found = {shape for name, shape in shapes.items() if _bare(name) == HEAD and len(shape) == 2}
     return found.pop()[0] if len(found) == 1 else None

@@ -163,6 +163,7 @@ class S4Layer(nn.Module):
         """
         length = u_BLH.shape[1]
         doublings_B = [self._krylov.doublings(n) for n in lengths_B or [length]]
+        # The usual case: one kernel for all rows, without copies.
         if len(set(doublings_B)) == 1:
             return self._convolve(u_BLH, doublings_B[0])
         y_BLH = torch.zeros_like(u_BLH)

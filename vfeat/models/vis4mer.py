@@ -128,12 +128,15 @@ class ViS4mer(nn.Module):
         masks: tuple[Tensor, ...] = () if present is None else (present.mask_BL,)
         u_BLD = _by_blocks(entering, x_BLD, *masks)
         y_BLD = layer.convolve(u_BLD, None if present is None else present.lengths_B)
+        # Freed before the pointwise part allocates: a long sequence fills most of the memory.
         del u_BLD
+        # Pooling needs whole pairs; the mask is padded like the values, so that they stay aligned.
         masks = tuple(evened(m[..., None], masked)[..., 0] for m in masks)
         x_BLD = _by_blocks(leaving, evened(y_BLD, masked), evened(x_BLD, masked), *masks)
         if present is None:
             return x_BLD, None
         present = present.halved()
+        # The linear layer's bias made missing steps non-zero.
         return zero_missing(x_BLD, present.mask_BL), present
 
     def _check(self, sequence_BLD: Tensor, mask_BL: Tensor | None) -> None:

@@ -79,6 +79,7 @@ class ObjectRoot:
                 if _is_unsupported(error) and extra.pop("mode", None):
                     # no conditional PUT here: the loser of a race writes the same rows
                     return False if self.exists(key) else attempt()
+                # Refused: another writer's object is there, or our own whose answer was lost.
                 found = self._writer(key)
                 if found is None:
                     raise

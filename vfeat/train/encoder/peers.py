@@ -99,6 +99,7 @@ def shares(group: Group, count: int) -> list[Group]:
     for pick in group:
         home = parts[pick.row % count]
         (home if len(home) < most else overflow).append(pick)
+    # Equal parts matter more than the cache: the slowest process sets the pace.
     for pick in overflow:
         min(parts, key=len).append(pick)
     return [tuple(part) for part in parts]

@@ -97,6 +97,7 @@ class HeadTrainer:
         with seeded(draw(*name), self.device):
             with self._autocast():
                 logits_BK = self.model(batch.values_BLD, batch.mask_BL)
+            # Outside autocast: the loss is computed in float32.
             loss = self.objective.loss(logits_BK, targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
