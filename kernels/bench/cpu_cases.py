@@ -68,9 +68,7 @@ def _with_gradients(
 
 
 def block_sides(size: Size, tokens: int, what: What) -> dict[str, Callable[[], object]]:
-    """Build passes of the fused part alone: forward, or forward and backward with every
-    gradient.
-    """
+    """Build passes of the fused part alone: forward, or with every gradient."""
     xz = torch.randn(1, tokens, 4 * size.width)
     weights = random_direction(size), random_direction(size)
     if what == "training":

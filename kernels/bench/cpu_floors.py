@@ -60,9 +60,7 @@ def block_work(size: Size, tokens: int, projections: bool) -> Work:
 
 
 def gemm_rate() -> float:
-    """Measure the FLOP/s of a large product as the back-end computes it, its threads
-    undisturbed.
-    """
+    """Measure the FLOP/s of a large product, as if its threads were alone on their cores."""
     a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
     least_cpu_ms = min(timed_ms(lambda: linear(a, b, None))[1] for _ in range(30))
     return 2 * 1024**3 / least_cpu_ms * 1e3 * torch.get_num_threads()

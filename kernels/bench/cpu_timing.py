@@ -33,10 +33,10 @@ class Side(NamedTuple):
 
 
 def measure(variants: Mapping[str, Run], rounds: int, budget_s: float) -> list[Side]:
-    """Measure one pass of each in turn, so that all run in the same state, until the budget is
-    spent.
+    """Measure one pass of each in turn until the budget is spent.
 
-    The pass whose memory is measured counts as the first, so that slow variants need two.
+    Turns give all variants the same state of the machine. The pass whose memory is measured counts
+    as the first, so that slow variants need two.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     peaks: dict[str, int] = {}

@@ -65,9 +65,7 @@ def model_sides(size: Size, frames: int, batch: int) -> dict[str, Callable[[], T
 
 
 def block_sides(size: Size, tokens: int, batch: int) -> dict[str, Callable[[], Tensor]]:
-    """Build each side's pass from in_proj's output to out_proj's input, in its own layout,
-    bfloat16.
-    """
+    """Build each side's pass between in_proj and out_proj, in its own layout, in bfloat16."""
     block = Block(size).cuda()
     weights = block.direction("forward"), block.direction("backward")
     xz = torch.randn(batch, tokens, 4 * size.width, device="cuda", dtype=torch.bfloat16)

@@ -58,9 +58,7 @@ def peak_bytes(run: Run) -> int | None:
 def interleaved(
     variants: Mapping[str, Run], rounds: int, budget_s: float = 60.0
 ) -> dict[str, float]:
-    """Measure median milliseconds of each, one of each in turn, so that all run at the same
-    clocks.
-    """
+    """Measure median milliseconds, one of each in turn, so that all run at the same clocks."""
     repeats = {
         name: max(1, round(ROUND_MS / max(1e-3, _once(run)))) for name, run in variants.items()
     }

@@ -68,9 +68,7 @@ def _forward_fft(u_BLH: Tensor, part: slice, n: int) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """Convolution that keeps signal and kernel, no transform; the backward pass transforms
-    again.
-    """
+    """Convolution that keeps signal and kernel, and transforms again in the backward pass."""
 
     @staticmethod
     def forward(

@@ -125,8 +125,9 @@ class ClassifyWorker:
     def _predict(
         self, head: Head, model: ViS4mer, ref: SequenceRef, windows: list[SequenceWindow]
     ) -> list[WindowPrediction | None]:
-        """Predict each window, in order; equal lengths share a batch. None for one without
-        clips.
+        """Predict each window, in order; None for one without clips.
+
+        Windows of equal length share a batch.
         """
         predictions: list[WindowPrediction | None] = []
         batch: list[FeatureSequence] = []

@@ -208,6 +208,11 @@ def _check_encryption(container: InputContainer, source: Source) -> None:
 def check_pixels(width: int, height: int, uri: str, max_pixels: int) -> None:
     """Refuse a frame over the budget.
 
+    Args:
+        width, height: size of the frame, pixels.
+        uri: video, for the message.
+        max_pixels: budget of a frame.
+
     Raises:
         UnitError: too_large.
     """

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Callback for the position of the work; only a position beyond all earlier ones is
-    progress.
-    """
+    """Callback for the position of the work; only a new highest position is progress."""
 
     def __call__(self, reached: int = 0, /) -> None: ...
 

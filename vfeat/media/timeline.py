@@ -129,9 +129,7 @@ class Grid:
         )
 
     def last_window_before(self, tick: int) -> int:
-        """Return the largest clip index whose dense window ends at or before `tick` (may be <
-        0).
-        """
+        """Return the largest index (may be < 0) of a dense window that ends by `tick`."""
         seconds = (tick - self.timeline.origin_tick) * self._tick_s
         return floor((seconds - self.spec.clip) / self.spec.stride)
 

@@ -8,7 +8,10 @@ from vfeat.errors import EnvironmentMissing
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Resolve `auto`, `cpu` or `cuda` to a device; `auto` is a GPU when torch finds one.
+    """Resolve a device name to a device of this machine.
+
+    Args:
+        wanted: `cpu`, `cuda`, or `auto`, which is a GPU when torch finds one.
 
     Raises:
         EnvironmentMissing: `cuda` was asked for and torch has none.

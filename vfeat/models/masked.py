@@ -130,7 +130,14 @@ class AlignmentDecoder(nn.Module):
 
 
 def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Return the tokens (B, V, D) where the mask is False, in order.
+    """Select the tokens that the mask leaves visible.
+
+    Args:
+        tokens_BLD: all tokens, the class token first.
+        mask_BL: bool, True for masked tokens.
+
+    Returns:
+        Tokens (B, V, D), in order.
 
     Raises:
         JobError: a mask of another shape, or rows with unequal numbers of masked tokens.

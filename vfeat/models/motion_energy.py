@@ -58,8 +58,10 @@ def initialise_motion_energy(model: Trunk) -> None:
 
 
 def _wave_pair(like_CTPP: Tensor) -> Tensor:
-    """Draw a drifting wave under a soft window, and the same a quarter period later: (2, C, T, P,
-    P).
+    """Draw a drifting wave under a soft window, and a second one a quarter period later.
+
+    Returns:
+        (2, C, T, P, P), each of norm 1.
     """
     colours, frames, side, _ = like_CTPP.shape
     place_P = torch.arange(side) - (side - 1) / 2

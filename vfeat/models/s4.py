@@ -61,9 +61,7 @@ class NplrKernel(nn.Module):
         self.register_buffer("z", torch.view_as_real(z_F).clone())
 
     def doublings(self, length: int) -> int:
-        """Count how often l_max must be doubled for inputs of that length, as the official code
-        does.
-        """
+        """Count how often l_max must be doubled for that length, as in the official code."""
         times = 0
         while length > self.l_max << times:
             times += 1

@@ -197,9 +197,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def own_config(info: ModelInfo) -> VideoMambaConfig | None:
-    """Return a model's configuration without user options; None if its weights are not
-    installed.
-    """
+    """Return a model's default configuration; None if its weights are not installed."""
     if info.weights is None:
         return info.config
     try:

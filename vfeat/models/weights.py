@@ -93,7 +93,7 @@ def open_tensors(uri: str) -> Iterator[BinaryIO]:
 
 
 def find_weights(uri: str | None) -> None:
-    """Refuse what is not there before long work begins; a hub is not asked yet.
+    """Check that the weights exist before long work begins; a hub is not queried yet.
 
     Args:
         uri: None and `random` need no file.

@@ -91,9 +91,7 @@ class LocalRoot:
     def _written(
         self, key: str, write: Callable[[BinaryIO], object], size_bytes: int
     ) -> Iterator[Path]:
-        """Write a hidden temporary file beside its target, on the same disk; remove it
-        afterwards.
-        """
+        """Write a hidden temporary file on the target's disk; remove it afterwards."""
         target = self.path(key)
         temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:

@@ -69,7 +69,11 @@ class Decoder(Protocol):
         """
 
     def promised(self, after: int, until: int) -> int:
-        """Count the packets read so far that begin in (after, until]: frames that should exist."""
+        """Count the packets read so far that begin in (after, until]: frames that should exist.
+
+        Args:
+            after, until: ticks.
+        """
 
     def end_tick(self) -> int:
         """Return the end of the last packet's display; valid at the end of the stream."""

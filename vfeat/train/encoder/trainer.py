@@ -121,8 +121,7 @@ class EncoderTrainer:
     def _backward(
         self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], share: float
     ) -> tuple[dict[str, float], list[float]]:
-        """Compute the batch's gradients; return its losses and the probability of each clip's
-        label.
+        """Compute the gradients; return losses, and the probability of each clip's label.
 
         Args:
             share: share of the batch's clips that are in this process.
@@ -171,8 +170,10 @@ class EncoderTrainer:
 
 
 def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
-    """Set drop path, growing with depth, and activation checkpoints; return the number of
-    blocks.
+    """Set drop path, growing with depth, and activation checkpoints.
+
+    Returns:
+        Number of blocks.
     """
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     for place, block in enumerate(blocks):

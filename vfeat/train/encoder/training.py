@@ -57,8 +57,10 @@ class Training:
             keep_freed_memory()
 
     def run(self) -> dict[str, Any]:
-        """Train from the checkpoint, or the start, to the end; return the content of
-        `metrics.json`.
+        """Train from the checkpoint, or the start, to the end.
+
+        Returns:
+            The content of `metrics.json`.
 
         Raises:
             JobError: the list or its videos cannot be used, or the loss is not finite any more.

@@ -81,8 +81,7 @@ class Feed:
         return clips * self._steps
 
     def scan(self, advanced: Callable[[int, int], None]) -> str | None:
-        """Read every video once: compute its mean and its windows, check that its values are
-        finite.
+        """Read every video once: compute means and windows, check that values are finite.
 
         Args:
             advanced: called with (done, total) videos.

@@ -53,9 +53,7 @@ class Mixing:
             self._erasing = kornia.RandomErasing(p=job.random_erasing)
 
     def rand_augment(self, video_BCTSS: Tensor) -> Tensor:
-        """Apply the same two operations to the batch, with strengths drawn clip by clip; in
-        [0, 1].
-        """
+        """Apply the same two operations to all clips, each with its own strength; in [0, 1]."""
         if self._rand is None or not len(video_BCTSS):
             return video_BCTSS
         B, _, T = video_BCTSS.shape[:3]

@@ -58,8 +58,9 @@ def _teacher(job: TrainEncoderJob, classes: int) -> Teacher:
 
 
 def _masked(job: TrainEncoderJob, teacher: Teacher, fields: dict[str, int]) -> MaskedVideoMamba:
-    """Create the masked network; its last layer is compared after the final norm, so that all is
-    trained.
+    """Create the masked network.
+
+    Its last layer is compared after the final norm, so that all of it is trained.
     """
     return create_masked(
         job.model, teacher.width, last_layer="normalised", weights=job.weights, **fields
