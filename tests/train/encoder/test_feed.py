@@ -116,9 +116,9 @@ def test_videos_rest_while_their_label_is_known(clips: Path, tmp_path: Path) -> 
     )
     assert {row for row in rows if comes[row] == 200} == rows - sure
     assert 0.15 < sum(comes[row] for row in sure) / (200 * len(sure)) < 0.35
-    merge = dict.fromkeys(rows, 1.0)
+    everyone = dict.fromkeys(rows, 1.0)
     for epoch in range(2, 40):  # an epoch is never empty
-        assert train_groups(samples, footage, job, epoch, merge)
+        assert train_groups(samples, footage, job, epoch, everyone)
 
 
 def test_what_does_not_decode_is_left_out_and_noted(clips: Path, tmp_path: Path) -> None:
