@@ -51,7 +51,12 @@ class EncoderModel(Protocol):
 
 
 def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
-    """Load the recipe's network with its weights, in evaluation mode, on the device."""
+    """Load the recipe's network with its weights, in evaluation mode.
+
+    Args:
+        recipe: names model, weights and the outputs to keep.
+        device: device of the network.
+    """
     kind = FrameWise if recipe.model.name == VIT else WholeClip
     return kind(recipe, device)
 

@@ -135,7 +135,12 @@ class Grid:
 
 
 def count_clips(spec: ClipSpec, duration_s: Fraction) -> int:
-    """Count the clips of a video: the first always, others when half their window is inside."""
+    """Count the clips of a video: the first always, others when half their window is inside.
+
+    Args:
+        spec: clip settings of the recipe.
+        duration_s: seconds from the first frame to the end of the last one.
+    """
     if spec.sampling == "sparse":
         return spec.sparse_clips
     return 1 + max(0, floor((duration_s - spec.clip / 2) / spec.stride))

@@ -33,10 +33,17 @@ def expanded_config(config: VideoMambaConfig, count: int) -> VideoMambaConfig:
 
 
 def expanded_order(depth: int, count: int) -> list[int]:
-    """Return for each block the index of its origin among the `depth` old ones.
+    """Return for each block the index of its origin among the old ones.
 
     A new block follows the one that it copies. The new ones are spread evenly; the last stands at
     the end.
+
+    Args:
+        depth: number of old blocks.
+        count: number of new blocks, at most `depth`.
+
+    Returns:
+        depth + count indices, in the order of the new network.
     """
     copied = {(number + 1) * depth // count - 1 for number in range(count)}
     return [block for block in range(depth) for _ in range(1 + (block in copied))]

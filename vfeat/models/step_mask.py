@@ -64,7 +64,12 @@ class Presence:
 
 
 def zero_missing(x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Set missing steps to zero, including those that hold NaN."""
+    """Set missing steps to zero, including those that hold NaN.
+
+    Args:
+        x_BLD: values.
+        mask_BL: bool, true where a step is present.
+    """
     return x_BLD.masked_fill(~mask_BL[..., None], 0)
 
 

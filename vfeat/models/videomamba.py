@@ -182,7 +182,15 @@ class Block(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the mixer's output, not yet added, and the residual that it belongs to."""
+        """Add the previous block's output to the stream, normalise and mix.
+
+        Args:
+            hidden_BLD: output of the previous block's mixer, or the embedded tokens.
+            residual_BLD: the stream before that output; None in the first block.
+
+        Returns:
+            The mixer's output, not yet added, and the residual that it belongs to.
+        """
         if self.checkpointed and torch.is_grad_enabled():
             mixed = checkpoint(self._mixed, hidden_BLD, residual_BLD, use_reentrant=False)
         else:
@@ -242,7 +250,15 @@ class AddRMSNorm(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the normalised sum, in the dtype of the weight, and the sum itself."""
+        """Add and normalise.
+
+        Args:
+            hidden_BLD: values to add.
+            residual_BLD: the stream so far; None before the first block.
+
+        Returns:
+            The normalised sum, in the dtype of the weight, and the sum itself.
+        """
         return ops.add_rms_norm(hidden_BLD, residual_BLD, self.weight, EPSILON)
 
 

@@ -63,9 +63,16 @@ class ViS4mer(nn.Module):
         return cast(Tensor, self.decoder(self.forward_features(sequence_BLD, mask_BL)))
 
     def forward_features(self, sequence_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Return the mean over time of the last layer, (B, d_model / 2^n_layers).
+        """Embed sequences.
 
-        Args and errors are those of `forward`.
+        Args:
+            sequence_BLD, mask_BL: as in `forward`.
+
+        Returns:
+            The mean over time of the last layer, (B, d_model / 2^n_layers).
+
+        Raises:
+            JobError: as `forward`.
         """
         self._check(sequence_BLD, mask_BL)
         present = None if mask_BL is None else Presence.of(mask_BL)

@@ -197,7 +197,15 @@ def stored_config(uri: str) -> dict[str, Any] | None:
 
 
 def read_beside(uri: str, name: str) -> bytes | None:
-    """Read a further file of a vfeat model folder; None if it has none, and for anything else."""
+    """Read a further file of a vfeat model folder.
+
+    Args:
+        uri: location of the weights.
+        name: name of the file, for example `labels.json`.
+
+    Returns:
+        Its content; None if the folder has none, and for anything that is no such folder.
+    """
     if uri == RANDOM or uri.startswith(HUB):
         return None
     folder = open_box(uri)

@@ -55,10 +55,18 @@ class ObjectRoot:
         return {name: size for name, size in sorted(found.items()) if not name.startswith(".")}
 
     def create(self, key: str, upload: Upload, size_bytes: int) -> bool:
-        """Put a new object in place; return False when one is there already.
+        """Put a new object in place.
 
         A create whose answer was lost is refused when it is tried again. The object therefore
         carries the name of its writer, which is read after a refusal.
+
+        Args:
+            key: name below the root.
+            upload: uploads the content; safe to repeat.
+            size_bytes: size of the content, for the message of a full store.
+
+        Returns:
+            False when another object is there already.
         """
         writer = uuid.uuid4().hex
         extra: dict[str, object] = {"mode": "create"}

@@ -67,7 +67,17 @@ class Evaluator:
         self, model: torch.nn.Module, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> Metrics | None:  # fmt: skip
-        """Compute metrics of a network that classifies; None when no video yields a clip."""
+        """Compute metrics of a network that classifies.
+
+        Args:
+            model: returns logits (B, K) of clips.
+            footage: videos of the split.
+            phase, epoch: position, for the watch.
+            watch: gets the progress, and may ask to stop.
+
+        Returns:
+            None when no video yields a clip.
+        """
 
         def score(video_BCTSS: Tensor) -> Tensor:
             logits_BK: Tensor = model(video_BCTSS)
@@ -87,7 +97,17 @@ class Evaluator:
         self, objective: Objective, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> dict[str, float]:  # fmt: skip
-        """Average an objective's own losses; empty when no video yields a clip."""
+        """Average an objective's own losses over a split.
+
+        Args:
+            objective: the objective with its network.
+            footage: videos of the split.
+            phase, epoch: position, for the watch.
+            watch: gets the progress, and may ask to stop.
+
+        Returns:
+            Means by name; empty when no video yields a clip.
+        """
         objective.eval()
         total = Progress()
         for raw, video_BCTSS in self._batches(footage, phase, epoch, watch):

@@ -92,6 +92,13 @@ def shares(group: Group, count: int) -> list[Group]:
 
     As far as the parts stay equal, a video goes to the same process in each epoch, where its clips
     are cached.
+
+    Args:
+        group: the clips of a batch.
+        count: number of processes.
+
+    Returns:
+        One part for each process, by rank.
     """
     most = -(-len(group) // count)
     parts: list[list[Pick]] = [[] for _ in range(count)]

@@ -172,7 +172,15 @@ class Feed:
 
 
 def collate(stretches: Sequence[Steps], device: torch.device) -> Batch:
-    """Pad windows of any lengths into one float32 batch."""
+    """Pad windows of any lengths into one batch.
+
+    Args:
+        stretches: the windows.
+        device: device of the batch.
+
+    Returns:
+        Values in float32, zero where padded.
+    """
     longest = max(len(s.mask_L) for s in stretches)
     values_BLD = np.zeros((len(stretches), longest, stretches[0].values_LD.shape[1]), np.float32)
     mask_BL = np.zeros((len(stretches), longest), np.bool_)

@@ -26,7 +26,15 @@ EVAL_BYTES = 256 << 20
 def train_epoch(
     trainers: Sequence[HeadTrainer], feed: Feed, epoch: int, device: torch.device, watch: TrainWatch
 ) -> None:
-    """Train all heads on every training video once, by one window drawn for the epoch."""
+    """Train all heads on every training video once, by one window drawn for the epoch.
+
+    Args:
+        trainers: the heads that still learn.
+        feed: windows of the videos.
+        epoch: number of the epoch, from 1.
+        device: device of the networks.
+        watch: gets the progress.
+    """
     answers = [{e.video: e.target for e in trainer.task.train} for trainer in trainers]
     seed = trainers[0].spec.seed
     ids = [video.video_id for video in feed.videos]

@@ -90,7 +90,16 @@ class HeadTrainer:
         return done - self.best_epoch >= self.spec.patience
 
     def step(self, batch: Batch, targets: Sequence[Target], epoch: int) -> None:
-        """Take one step of the optimizer. Its randomness depends on its position only."""
+        """Take one step of the optimizer. Its randomness depends on its position only.
+
+        Args:
+            batch: windows of several videos.
+            targets: label of each window.
+            epoch: number of the epoch, from 1.
+
+        Raises:
+            JobError: the loss is not finite.
+        """
         self.model.train()
         self._steps += 1
         name = (self.spec.seed, self.task.name, "step", epoch, self._steps)

@@ -64,7 +64,15 @@ class Mixing:
         return clips_BTCSS.transpose(1, 2).contiguous()
 
     def mix(self, video_BCTSS: Tensor, target_BK: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply mixup or CutMix, or neither, by their shares; mix the targets alike."""
+        """Apply mixup or CutMix, or neither, by their shares.
+
+        Args:
+            video_BCTSS: normalised clips.
+            target_BK: one-hot classes.
+
+        Returns:
+            Mixed clips, and targets mixed alike.
+        """
         if not (self._mixup or self._cutmix) or not len(video_BCTSS):
             return video_BCTSS, target_BK
         drawn = float(torch.rand(()))
