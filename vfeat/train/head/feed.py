@@ -131,6 +131,7 @@ class Feed:
     def _scan_video(self, place: int) -> int:
         """Scan one video; return the number of its broken clips."""
         ref = self.videos[place]
+        # In blocks: a long video with patch tokens need not fit into memory.
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
         keep = self._cache.has_room(ref.clips * self._steps)
         total_D, count, broken = np.zeros(self.width), 0, 0
@@ -143,6 +144,7 @@ class Feed:
                 before = int(steps.mask_L.sum())
                 steps = _finite_only(steps, self._steps)
                 broken += (before - int(steps.mask_L.sum())) // self._steps
+            # float64, because a sum of many thousand float32 steps loses digits.
             total_D += steps.values_LD.sum(0, dtype=np.float64)
             count += int(steps.mask_L.sum())
             masks.append(steps.mask_L[:: self._steps])

@@ -133,6 +133,7 @@ class HeadTrainer:
         best = max(((h.val_score, -h.val_loss) for h in self.history), default=None)
         is_best = best is None or (val.score, -val.loss) > best
         if is_best:
+            # Copied to the CPU: the parameters change in place with the next step.
             self.best_state = {
                 key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()
             }
