@@ -154,7 +154,9 @@ def _direction_backward(
     grad_u_TE, grad_delta_TE, grad_bc_TN, grad_A_EN, grad_D_E = _scan_backward(
         grad_y_BLE, states, u_BLE, delta_BLE, projected_TP, xz_BL2E, weights, reverse, grad_xz_BL2E
     )
+    # x_proj's rows are the rank, then B and C: the gradients are joined in that order.
     grad_projected_TP = torch.cat([grad_delta_TE @ weights.dt_weight_ER, grad_bc_TN], dim=1)
+    # u enters the scan directly and through the projections; both gradients add up.
     grad_u_TE.addmm_(grad_projected_TP, weights.x_proj_weight)
 
     batch, channels = len(xz_BL2E), len(weights.D_E)
@@ -190,6 +192,7 @@ def _scan_backward(
     """Compute gradients of u, delta, B beside C, A and D; write that of z to `grad_xz_BL2E`."""
     batch, length, channels = u_BLE.shape
     grad_u, grad_delta = torch.empty_like(u_BLE), torch.empty_like(u_BLE)
+    # One part for each group of channels: summed in a fixed order, so that runs are equal.
     grad_bc = u_BLE.new_empty(-(-channels // GROUP), batch * length, 2 * STATES)
     grad_A, grad_D = u_BLE.new_empty(batch, channels, STATES), u_BLE.new_empty(batch, channels)
     arguments = scan_arguments(

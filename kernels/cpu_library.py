@@ -123,9 +123,7 @@ class Library:
         return bool(self._handle.vfeat_use_isa(name.encode()))
 
     def norm_parts(self, tokens: int) -> int:
-        """Return the rows of partial sums into which the norm's backward pass divides its
-        tokens.
-        """
+        """Return the number of partial sums in the norm's backward pass over `tokens` tokens."""
         return int(self._handle.vfeat_norm_parts(tokens))
 
     def call(self, name: str, arguments: ctypes.Structure) -> None:

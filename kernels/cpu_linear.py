@@ -17,8 +17,15 @@ from .processor import processor
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Compute `torch.nn.functional.linear`; by oneDNN if faster and without gradient, else by
-    torch.
+    """Compute `torch.nn.functional.linear`, by oneDNN if that is faster.
+
+    Args:
+        x: (..., inputs).
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
+
+    Returns:
+        (..., outputs). With a gradient, or in another dtype than float32, by torch's own choice.
     """
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if learns or x.dtype is not torch.float32 or x.numel() == 0 or not onednn_is_faster():

@@ -52,8 +52,9 @@ def selective_scan(
     delta_softplus: bool = False,
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Run the scan; see `reference.selective_scan`. mamba-ssm's last state is not
-    differentiable.
+    """Run the scan; see `reference.selective_scan`.
+
+    The last state is not differentiable in mamba-ssm.
     """
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
 

@@ -8,8 +8,10 @@ CPUINFO = Path("/proc/cpuinfo")  # Linux
 
 
 def processor(field: str) -> str:
-    """Return a field of the first processor, such as `vendor_id` or `model name`; empty if
-    unknown.
+    """Return a field of the first processor; empty if unknown.
+
+    Args:
+        field: name in /proc/cpuinfo, such as `vendor_id` or `model name`.
     """
     try:
         lines = CPUINFO.read_text().splitlines()

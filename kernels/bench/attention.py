@@ -1,11 +1,7 @@
-"""What one would use instead of VideoMamba: attention over the same tokens.
-
-    frames      a ViT on each frame by itself, then the mean
-    divided     TimeSformer: over time for each patch, then over the patches of each frame
-    joint       over all tokens of the clip at once
+"""The alternative to VideoMamba: attention over the same tokens.
 
 Pre-norm layers, heads of 64, MLP of 4, no class token. Attention is torch's
-scaled_dot_product_attention, which takes flash attention on a GPU in bfloat16.
+scaled_dot_product_attention, which uses flash attention on a GPU in bfloat16.
 
 Shape suffixes: B clips, T frames, S patches of a frame, D width; X any batch, L tokens.
 """
@@ -32,7 +28,7 @@ class Attention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, x_XLD: Tensor) -> Tensor:
-        """What is to be added to x."""
+        """Return the update to be added to x."""
         heads = x_XLD.shape[-1] // HEAD
         qkv = self.qkv(self.norm(x_XLD)).unflatten(-1, (3, heads, HEAD))
         q, k, v = qkv.movedim(-3, 0).transpose(-3, -2).unbind()
@@ -53,7 +49,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, x_BTSD: Tensor) -> Tensor:
-        """The same shape."""
+        """Apply the layer; the shape stays the same."""
         if self.over_time is not None:
             along_time = self.over_time(x_BTSD.transpose(1, 2).flatten(0, 1))
             x_BTSD = x_BTSD + along_time.view(x_BTSD.transpose(1, 2).shape).transpose(1, 2)
@@ -73,6 +69,6 @@ class AttentionModel(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """Features of each clip."""
+        """Return the features of each clip."""
         x_BTSD = self.patches(video_BCTHW).flatten(3).permute(0, 2, 3, 1) + self.position
         return cast(Tensor, self.norm(self.layers(x_BTSD)).mean((1, 2)))

@@ -1,8 +1,8 @@
-"""`python -m vfeat.kernels.bench cpu`: the C++ kernels beside what one would use instead.
+"""`python -m vfeat.kernels.bench cpu`: the C++ kernels beside their alternatives.
 
-Everything in one run: the correctness gate, this machine's GEMM rate, the block forward
-and in training, whole models, then time and memory against length. Sides take turns and
-medians are compared. A red gate prints no time at all.
+Everything in one run: the correctness gate, this machine's GEMM rate, the block forward and in
+training, whole models, then time and memory against length. Sides take turns and medians are
+compared. A red gate prints no time at all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 
 def main(argv: list[str]) -> int:
-    """Run; 0 done, 1 the gate is red, 4 there is no library."""
+    """Run the benchmark; return 0 when done, 1 if the gate is red, 4 if there is no library."""
     parser = argparse.ArgumentParser(prog="python -m vfeat.kernels.bench cpu", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="write everything there")
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
 
 
 def cases(slow_frames: int) -> Iterator[Case]:
-    """Blocks, models, and the slope with length."""
+    """Yield blocks, models, and the slope with length."""
     tokens = 8 * 196 + 1
     for size in (TINY, SMALL):
         yield Case(
@@ -102,7 +102,7 @@ def cases(slow_frames: int) -> Iterator[Case]:
 
 
 def model_case(kind: str, size: Size, frames: int, wanted: list[str]) -> Case:
-    """A whole model at a length."""
+    """Build the case of a whole model at a length."""
     return Case(
         f"{kind} {size.name} {frames} frames",
         lambda: cpu_cases.model_sides(size, frames, wanted),
@@ -111,13 +111,13 @@ def model_case(kind: str, size: Size, frames: int, wanted: list[str]) -> Case:
 
 
 def run(case: Case, budget_s: float) -> list[Side]:
-    """Training needs gradients; everything else runs as inference does."""
+    """Measure a case, with gradients for training and in inference mode otherwise."""
     with torch.inference_mode("training" not in case.name):
         return measure(case.sides(), rounds=21, budget_s=budget_s)
 
 
 def table(case: Case, sides: list[Side], machine: dict[str, str | float]) -> str:
-    """A few lines for people."""
+    """Format a case in a few lines for people."""
     lines = [f"\n{case.name}"]
     floor_ms = None
     if case.work is not None:
@@ -143,7 +143,7 @@ def table(case: Case, sides: list[Side], machine: dict[str, str | float]) -> str
 
 
 def describe(threads: int) -> dict[str, str | float]:
-    """Where and how this was measured."""
+    """Describe the machine and the conditions of the measurement."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": processor("model name") or platform.processor(),

@@ -30,7 +30,7 @@ What = Literal["forward", "training"]
 
 
 def gate(size: Size) -> list[str]:
-    """What is wrong with our kernels; empty when they may be timed."""
+    """List the faults of our kernels; empty when they may be timed."""
     xz_BL2E = torch.randn(2, 197, 4 * size.width)
     weights = random_direction(size), random_direction(size)
     wide = tuple(DirectionWeights(*(t.double() for t in w if t is not None)) for w in weights)
@@ -54,7 +54,7 @@ def gate(size: Size) -> list[str]:
 
 
 def relative(found: Tensor, exact: Tensor) -> float:
-    """Largest difference over the largest value; NaN passes no gate."""
+    """Return the largest difference over the largest value; NaN passes no gate."""
     difference = (found.detach().double() - exact.detach().double()).abs().max()
     return float(difference / exact.detach().double().abs().max())
 
@@ -68,7 +68,7 @@ def _with_gradients(
 
 
 def block_sides(size: Size, tokens: int, what: What) -> dict[str, Callable[[], object]]:
-    """The fused part alone: forward, or forward and backward with every gradient."""
+    """Build passes of the fused part alone: forward, or with every gradient."""
     xz = torch.randn(1, tokens, 4 * size.width)
     weights = random_direction(size), random_direction(size)
     if what == "training":
@@ -83,10 +83,10 @@ def block_sides(size: Size, tokens: int, what: What) -> dict[str, Callable[[], o
 
 
 def model_sides(size: Size, frames: int, wanted: list[str]) -> dict[str, Callable[[], object]]:
-    """A pass of each model over one clip of 224 x 224; attention has half VideoMamba's depth.
+    """Build a pass of each model over a clip of 224 x 224; attention has half VideoMamba's depth.
 
-    A layer of attention with its MLP has twice the parameters of a Mamba block: ViT-Tiny
-    has 12 layers, VideoMamba-Tiny 24 blocks.
+    A layer of attention with its MLP has twice the parameters of a Mamba block: ViT-Tiny has 12
+    layers, VideoMamba-Tiny 24 blocks.
     """
     video = torch.randn(1, 3, frames, 224, 224)
     sides: dict[str, Callable[[], object]] = {}

@@ -33,9 +33,10 @@ class Side(NamedTuple):
 
 
 def measure(variants: Mapping[str, Run], rounds: int, budget_s: float) -> list[Side]:
-    """One pass of each in turn, so that all see the same machine, until the budget is spent.
+    """Measure one pass of each in turn until the budget is spent.
 
-    The pass whose memory is measured counts as the first, so that slow variants need two.
+    Turns give all variants the same state of the machine. The pass whose memory is measured counts
+    as the first, so that slow variants need two.
     """
     found: dict[str, list[tuple[float, float]]] = {}
     peaks: dict[str, int] = {}
@@ -58,16 +59,16 @@ def measure(variants: Mapping[str, Run], rounds: int, budget_s: float) -> list[S
 
 
 def timed_ms(run: Run) -> tuple[float, float]:
-    """One pass: wall time, and CPU time of the process."""
+    """Time one pass: wall time, and CPU time of the process."""
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return 1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)
 
 
 def _first_pass(run: Run) -> tuple[tuple[float, float], int]:
-    """Times of a pass that follows another, and by how much the resident set grew in it.
+    """Time a pass that follows another, and measure how much the resident set grew in it.
 
-    Linux forgets the peak on request; elsewhere it is that of the whole process so far.
+    Linux resets the peak on request; elsewhere it is that of the whole process so far.
     """
     run()
     gc.collect()

@@ -1,8 +1,8 @@
-"""`python -m vfeat.kernels.bench cuda`: our kernels beside what one would use instead.
+"""`python -m vfeat.kernels.bench cuda`: our kernels beside their alternatives.
 
-Everything in one run: the correctness gate, this GPU's rates, the block, the model, then
-time and memory against length. Sides take turns and medians are compared. What does not
-fit the minutes is listed as not run. A red gate prints no time at all.
+Everything in one run: the correctness gate, this GPU's rates, the block, the model, then time and
+memory against length. Sides take turns and medians are compared. Cases that do not fit the minutes
+are listed as not run. A red gate prints no time at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .cuda_floors import Machine, block_work, floors, measure_machine
 from .cuda_timing import Side, measure
 from .videomamba import SIZES, Size
 
-NO_GPU = "bench cuda: it needs an NVIDIA GPU, and torch sees none here; nothing was measured"
+NO_GPU = "bench cuda: it needs an NVIDIA GPU, and torch finds none here; nothing was measured"
 OURS, BASELINE = "triton", "mamba_ssm"
 LENGTHS = (8, 16, 32, 64, 128, 256)
 
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 
 @dataclass
 class Result:
-    """What was found for one case; milliseconds, bytes, and the floors of our kernels."""
+    """Measurements of one case: milliseconds, bytes, and the floors of our kernels."""
 
     case: str
     clips: int
@@ -54,7 +54,7 @@ class Result:
 
 
 def cases() -> Iterator[Case]:
-    """The most telling first: those after the deadline are not run."""
+    """Yield the cases, the most informative first: those after the deadline are not run."""
     for frames, batches in ((8, (1, 64, 16, 4)), (64, (1, 8)), (16, (1, 32))):
         for size in SIZES:
             yield from (Case("model", size, frames, batch) for batch in batches)
@@ -66,7 +66,7 @@ def cases() -> Iterator[Case]:
 
 
 def main(argv: list[str]) -> int:
-    """Run; 0 done, 1 the gate is red, 4 there is no GPU."""
+    """Run the benchmark; return 0 when done, 1 if the gate is red, 4 if there is no GPU."""
     parser = argparse.ArgumentParser(prog="python -m vfeat.kernels.bench cuda", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="of the whole run (10)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> int:
 
 
 def run_all(machine: Machine, deadline: float) -> tuple[list[Result], list[str]]:
-    """Each case gets its share of the time that is left."""
+    """Run the cases; each gets its share of the time that is left."""
     results, left_out, todo = [], [], list(cases())
     for index, case in enumerate(todo):
         left_s = deadline - time.monotonic()
@@ -124,7 +124,7 @@ def run_case(case: Case, machine: Machine, budget_s: float) -> Result:
 
 
 def table(result: Result) -> str:
-    """A few lines for people."""
+    """Format a result in a few lines for people."""
     sides = [Side(**side) for side in result.sides]  # type: ignore[arg-type]
     work, least = cuda_floors.Work(**result.work), cuda_floors.Floors(**result.floors_ms)
     name, floor_ms = least.largest
@@ -159,7 +159,7 @@ def _described(machine: Machine) -> str:
 
 
 def write(folder: Path, machine: Machine, results: list[Result], left_out: list[str]) -> Path:
-    """Everything, with date and hardware."""
+    """Write all results, with date and hardware."""
     now = datetime.now(UTC)
     document = {
         "when": now.isoformat(timespec="seconds"),

@@ -1,9 +1,9 @@
-"""What a block must at least do, and how long the GPU needs for that alone.
+"""Lower bounds of a block's work, and the GPU's time for them.
 
-Three floors: special functions (16 results per clock and multiprocessor), instructions
-(5 per state and 32 channels: two products, an exponential, two fused multiply-adds; four
-schedulers), and bytes (of our own sequence of kernels, GEMMs apart from each other).
-Rates of memory and of GEMMs are measured at the start of each run.
+Three floors: special functions (16 results per clock and multiprocessor), instructions (5 per state
+and 32 channels: two products, an exponential, two fused multiply-adds; four schedulers), and bytes
+(of our own sequence of kernels, GEMMs apart from each other). Rates of memory and of GEMMs are
+measured at the start of each run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .videomamba import STATES, TAPS, Size
 
 
 class Machine(NamedTuple):
-    """What the GPU can do.
+    """Measured capabilities of the GPU.
 
     Attributes:
         clock_hz: the highest, as the driver states it.
@@ -41,12 +41,12 @@ class Work(NamedTuple):
     state_updates: float
 
     def times(self, count: float) -> Work:
-        """As many blocks."""
+        """Multiply the counts."""
         return Work(*(count * value for value in self))
 
 
 class Floors(NamedTuple):
-    """Milliseconds."""
+    """Least milliseconds of each kind of work."""
 
     special: float
     issue: float
@@ -55,15 +55,16 @@ class Floors(NamedTuple):
 
     @property
     def largest(self) -> tuple[str, float]:
-        """The floor that binds, and its milliseconds."""
+        """Binding floor and its milliseconds."""
         return max(self._asdict().items(), key=lambda item: item[1])
 
 
 def block_work(size: Size, tokens: int, itemsize: int, projections: bool = False) -> Work:
-    """One block from in_proj's output to out_proj's input, or with both and the norm.
+    """Count one block's work from in_proj's output to out_proj's input, or with both and the norm.
 
     Args:
-        tokens: of all clips.
+        size: dimensions of the model.
+        tokens: number of tokens of all clips.
         itemsize: bytes of an activation.
         projections: count in_proj, out_proj and add + norm too.
     """
@@ -88,7 +89,7 @@ def block_work(size: Size, tokens: int, itemsize: int, projections: bool = False
 
 
 def floors(work: Work, machine: Machine) -> Floors:
-    """The least time for each kind of work."""
+    """Compute the least time for each kind of work."""
     clocks = 1e3 / (machine.multiprocessors * machine.clock_hz)
     return Floors(
         work.exponentials / 16 * clocks,
@@ -99,7 +100,7 @@ def floors(work: Work, machine: Machine) -> Floors:
 
 
 def measure_machine() -> Machine:
-    """Ask the driver, copy a gibibyte, multiply 8192 by 8192."""
+    """Query the driver, copy a gibibyte, multiply 8192 by 8192."""
     properties = torch.cuda.get_device_properties(0)
     clock_hz = 1e3 * getattr(properties, "clock_rate", 1_980_000)
     source = torch.empty(1 << 28, device="cuda").normal_()

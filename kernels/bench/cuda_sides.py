@@ -1,4 +1,4 @@
-"""The sides of the comparison: which kernels and models there are on this machine.
+"""Sides of the comparison: the kernels and models available on this machine.
 
 Shape suffixes as in `videomamba`.
 """
@@ -24,7 +24,7 @@ KINDS: tuple[Kind, ...] = ("frames", "divided", "joint")
 
 
 def ours() -> Kernels:
-    """The fused kernels of `gpu`."""
+    """Return the fused kernels of `gpu`."""
     from ..gpu.block import bidirectional_mamba
     from ..gpu.norm import add_rms_norm
 
@@ -32,7 +32,7 @@ def ours() -> Kernels:
 
 
 def official() -> Kernels | None:
-    """The packages mamba-ssm and causal-conv1d with their fused norm, where installed."""
+    """Return the packages mamba-ssm and causal-conv1d with their fused norm, if installed."""
     if mamba_ssm_ops.why_not("cuda", torch.bfloat16) is not None:
         return None
     from mamba_ssm.ops.triton.layer_norm import rms_norm_fn
@@ -49,7 +49,7 @@ def official() -> Kernels | None:
 
 
 def model_sides(size: Size, frames: int, batch: int) -> dict[str, Callable[[], Tensor]]:
-    """A pass of each model over the same clips, in bfloat16."""
+    """Build a pass of each model over the same clips, in bfloat16."""
     video = torch.randn(batch, 3, frames, 224, 224, device="cuda", dtype=torch.bfloat16)
     model = Model(size, frames).cuda().narrow(torch.bfloat16).eval()
 
@@ -65,7 +65,7 @@ def model_sides(size: Size, frames: int, batch: int) -> dict[str, Callable[[], T
 
 
 def block_sides(size: Size, tokens: int, batch: int) -> dict[str, Callable[[], Tensor]]:
-    """From in_proj's output to out_proj's input, each in its own layout, in bfloat16."""
+    """Build each side's pass between in_proj and out_proj, in its own layout, in bfloat16."""
     block = Block(size).cuda()
     weights = block.direction("forward"), block.direction("backward")
     xz = torch.randn(batch, tokens, 4 * size.width, device="cuda", dtype=torch.bfloat16)
@@ -79,7 +79,7 @@ def block_sides(size: Size, tokens: int, batch: int) -> dict[str, Callable[[], T
 
 
 def _each(weights: DirectionWeights, change: Callable[[Tensor], Tensor]) -> DirectionWeights:
-    """The same weights, each changed."""
+    """Apply a change to each of the weights."""
     return DirectionWeights(*(change(t) for t in weights if t is not None))
 
 
@@ -88,7 +88,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def gate(size: Size) -> list[str]:
-    """What is wrong with the kernels; nothing, or no ratio may be printed."""
+    """List the faults of the kernels; if there is any, no ratio may be printed."""
     problems = [reason for reason in [availability.why_not("cuda", torch.float32)] if reason]
     block = Block(size)
     for dtype, tolerance in TOLERANCE.items():

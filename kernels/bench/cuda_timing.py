@@ -29,7 +29,7 @@ class Side(NamedTuple):
 
 
 def measure(variants: Mapping[str, Run], budget_s: float) -> list[Side]:
-    """Interleaved medians and peak memory; a variant that does not fit is left out."""
+    """Measure interleaved medians and peak memory; leave out a variant that does not fit."""
     fitting: dict[str, Run] = {}
     peaks: dict[str, int] = {}
     for name, run in variants.items():
@@ -41,7 +41,7 @@ def measure(variants: Mapping[str, Run], budget_s: float) -> list[Side]:
 
 
 def peak_bytes(run: Run) -> int | None:
-    """Memory of the second pass, after everything was compiled; None where it does not fit."""
+    """Return the memory of the second pass, after compilation; None if it does not fit."""
     try:
         run()
         torch.cuda.synchronize()
@@ -58,7 +58,7 @@ def peak_bytes(run: Run) -> int | None:
 def interleaved(
     variants: Mapping[str, Run], rounds: int, budget_s: float = 60.0
 ) -> dict[str, float]:
-    """Median milliseconds of each: one of each in turn, so that all see the same clocks."""
+    """Measure median milliseconds, one of each in turn, so that all run at the same clocks."""
     repeats = {
         name: max(1, round(ROUND_MS / max(1e-3, _once(run)))) for name, run in variants.items()
     }
@@ -72,13 +72,13 @@ def interleaved(
 
 
 def _once(run: Run) -> float:
-    """Milliseconds of a pass, the first call not counted."""
+    """Measure the milliseconds of a pass, not counting the first call."""
     run()
     return _timed(run, 1)
 
 
 def _timed(run: Run, repeats: int) -> float:
-    """Milliseconds of a pass, by events around several."""
+    """Measure the milliseconds of a pass, by events around several."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in "be")  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     begin.record()
@@ -90,6 +90,6 @@ def _timed(run: Run, repeats: int) -> float:
 
 
 def relative(found: Tensor, exact: Tensor) -> float:
-    """‖found - exact‖ / ‖exact‖ in float64; NaN passes no gate."""
+    """Compute ‖found - exact‖ / ‖exact‖ in float64; NaN passes no gate."""
     a, b = found.detach().double().cpu(), exact.detach().double().cpu()
     return float((a - b).norm() / b.norm())

@@ -24,7 +24,7 @@ STATES, TAPS, EPSILON = 16, 4, 1e-5
 
 
 class Size(NamedTuple):
-    """A published model."""
+    """Dimensions of a published model."""
 
     name: str
     width: int
@@ -32,7 +32,7 @@ class Size(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """Of the time step."""
+        """Rank of the time step."""
         return -(-self.width // 16)
 
 
@@ -55,7 +55,7 @@ class Kernels(NamedTuple):
 
 
 def random_direction(size: Size) -> DirectionWeights:
-    """Weights with Mamba's initial distribution of A and of time steps."""
+    """Draw weights with Mamba's initial distribution of A and of time steps."""
     channels = 2 * size.width
     steps = torch.empty(channels).uniform_(-6.9, -2.3).exp()
     return DirectionWeights(
@@ -82,12 +82,12 @@ class Block(nn.Module):
                 self.register_buffer(f"{side}_{name}", tensor)
 
     def direction(self, side: str) -> DirectionWeights:
-        """The scan's own weights stay float32."""
+        """Return one direction's weights; the scan's own weights stay float32."""
         fields = DirectionWeights._fields
         return DirectionWeights(*(getattr(self, f"{side}_{name}") for name in fields))
 
     def mix(self, x_BLD: Tensor, kernels: Kernels) -> Tensor:
-        """Between the norm and the residual."""
+        """Run the block between the norm and the residual."""
         weights = self.direction("forward"), self.direction("backward")
         if not kernels.channel_major:
             xz_BL2E = kernels.linear(x_BLD, self.in_proj.weight, None)
@@ -111,14 +111,14 @@ class Model(nn.Module):
         self.norm = nn.Parameter(torch.ones(size.width))
 
     def narrow(self, dtype: torch.dtype) -> Model:
-        """GEMM weights in `dtype`; the scan's stay float32."""
+        """Convert GEMM weights to `dtype`; the scan's stay float32."""
         for name, parameter in self.named_parameters():
             if "norm" not in name:
                 parameter.data = parameter.data.to(dtype)
         return self
 
     def forward(self, video_BCTHW: Tensor, kernels: Kernels) -> Tensor:
-        """The normalised class token."""
+        """Return the normalised class token."""
         tokens_BLD = self.patches(video_BCTHW).flatten(2).mT
         token = self.token.expand(len(tokens_BLD), -1, -1)
         hidden, residual = torch.cat([token, tokens_BLD], 1) + self.position, None

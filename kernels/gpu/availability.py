@@ -29,7 +29,7 @@ def why_not(device_type: str, dtype: torch.dtype) -> str | None:
     if device_type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1":
         return None
     if device_type != "cuda" or not torch.cuda.is_available():
-        return "it needs an NVIDIA GPU, and torch sees none."
+        return "it needs an NVIDIA GPU, and torch finds none."
     return _why_not_here() or _self_check()
 
 

@@ -100,8 +100,9 @@ class Graphed:
             return None
 
     def _weights_state(self) -> tuple[tuple[int, int], ...]:
-        """Return a state that changes when a weight is written or moved; inference tensors keep
-        none.
+        """Return a state that changes when a weight is written or moved.
+
+        Inference tensors have no version counter; only their address counts.
         """
         return tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self.weights)
 

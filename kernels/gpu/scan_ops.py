@@ -54,8 +54,14 @@ class Form(NamedTuple):
 
 
 def scan(operands: Operands, form: Form) -> tuple[Tensor, Tensor | None]:
-    """Run the recurrence: y_BLE, the gated sum over directions, and the last states (K, B, N,
-    E).
+    """Run the recurrence over both directions.
+
+    Args:
+        operands: inputs; see `Operands`.
+        form: variant of the recurrence.
+
+    Returns:
+        y_BLE, the gated sum over directions, and the last states (K, B, N, E) or None.
     """
     operands = _laid_out(operands)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in operands):
@@ -101,9 +107,7 @@ class _Sizes(NamedTuple):
 
 
 def _segments(operands: Operands, form: Form, tokens: int) -> tuple[Tensor, Tensor]:
-    """Compute the state before each segment, in its direction, and the last: (K, B, S, N, E),
-    KBNE.
-    """
+    """Compute the state before each segment (K, B, S, N, E), and the last one (K, B, N, E)."""
     u, delta, BC, A, bias, _, _ = operands
     batch, length, E, P, N = _Sizes.of(operands)
     directions, segments = len(u), -(-length // tokens)

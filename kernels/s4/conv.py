@@ -68,9 +68,7 @@ def _forward_fft(u_BLH: Tensor, part: slice, n: int) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """Convolution that keeps signal and kernel, no transform; the backward pass transforms
-    again.
-    """
+    """Convolution that keeps signal and kernel, and transforms again in the backward pass."""
 
     @staticmethod
     def forward(
@@ -83,6 +81,7 @@ class _Convolution(torch.autograd.Function):
             product = _forward_fft(u_BLH, part, n).mul_(k_hF)
             y_BLH[:, :, part] = torch.fft.irfft(product, n=n)[..., :length].mT
         ctx.n = n
+        # The signal is only needed for the kernel's gradient.
         ctx.save_for_backward(u_BLH if kernel_HT is not None else None, kernel_HT, spectrum_HF)
         return y_BLH
 
@@ -96,8 +95,10 @@ class _Convolution(torch.autograd.Function):
         for part in _chunks(gradient_BLH, n):
             g_BhF = _forward_fft(gradient_BLH, part, n)
             if to_k is not None:
+                # The kernel's gradient is the correlation of signal and gradient, over the batch.
                 cross_hF = (_forward_fft(u_BLH, part, n).conj() * g_BhF).sum(0)
                 to_k[part] = torch.fft.irfft(cross_hF, n=n)[:, : to_k.shape[1]]
+            # A conjugated spectrum reverses the kernel in time: the transposed convolution.
             product = g_BhF.mul_(_kernel_fft(kernel_HT, spectrum_HF, part, n).conj())
             to_u[:, :, part] = torch.fft.irfft(product, n=n)[..., :length].mT
         return to_u, to_k, None, None

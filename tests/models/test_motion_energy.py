@@ -8,7 +8,7 @@ import torch
 
 from vfeat.errors import JobError
 from vfeat.models import VideoMamba, create_model
-from vfeat.models.motion_energy import see_motion
+from vfeat.models.motion_energy import initialise_motion_energy
 
 CONFIG = {"embed_dim": 64, "depth": 2, "img_size": 64, "num_frames": 8, "num_classes": 2}
 
@@ -44,10 +44,10 @@ def test_directions_are_told_apart_without_training() -> None:
     torch.manual_seed(0)
     fresh = create_model("videomamba", tubelet_size=4, **CONFIG).eval()
     plain = told_apart(fresh)
-    see_motion(fresh)
+    initialise_motion_energy(fresh)
     assert told_apart(fresh) > max(2.0, 3 * plain)
 
 
 def test_one_frame_sees_no_motion() -> None:
     with pytest.raises(JobError, match="tubelet_size of at least 2"):
-        see_motion(create_model("videomamba", tubelet_size=1, **CONFIG))
+        initialise_motion_energy(create_model("videomamba", tubelet_size=1, **CONFIG))

@@ -132,7 +132,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("file", "changes", "sentence"),
     [
-        ("config.json", {"model_type": "swin"}, "type 'swin'.*It knows vit, deit"),
+        ("config.json", {"model_type": "swin"}, "type 'swin'.*It supports vit, deit"),
         ("config.json", {"hidden_size": "wide"}, "hidden_size in config.json is a whole number"),
         ("config.json", {"num_hidden_layers": 3}, "lack .* tensors.*layer"),
         ("config.json", {"hidden_size": 64}, "tensors|could not be loaded"),

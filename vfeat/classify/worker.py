@@ -42,7 +42,7 @@ BATCH_BYTES = 64 << 20  # bytes of float32 inputs in one forward pass
 
 
 @dataclass(frozen=True)
-class _Said:
+class WindowPrediction:
     """Scores, logits and embedding of one window.
 
     Attributes:
@@ -111,22 +111,23 @@ class ClassifyWorker:
         index = 0
         for head, model in zip(self.spec.heads, self.models, strict=True):
             stretches = windows_of(head, ref, self.spec, self.stride_s, self.clip_s)
-            said = self._say(head, model, ref, stretches)
+            predictions = self._predict(head, model, ref, stretches)
             span = SequenceWindow(0, ref.clips - 1, 0.0, stretches[-1].end_s)
-            yield self._row(ref, head, index, None, span, _mean(ref, said))
+            yield self._row(ref, head, index, None, span, _mean(ref, predictions))
             index += 1
             if self.spec.windows:
-                for number, (window, one) in enumerate(zip(stretches, said, strict=True)):
+                for number, (window, one) in enumerate(zip(stretches, predictions, strict=True)):
                     yield None if one is None else self._row(ref, head, index, number, window, one)
                     index += 1
 
-    def _say(
+    def _predict(
         self, head: Head, model: ViS4mer, ref: SequenceRef, windows: list[SequenceWindow]
-    ) -> list[_Said | None]:
-        """Predict each window, in order; equal lengths share a batch. None for one without
-        clips.
+    ) -> list[WindowPrediction | None]:
+        """Predict each window, in order; None for one without clips.
+
+        Windows of equal length share a batch.
         """
-        said: list[_Said | None] = []
+        predictions: list[WindowPrediction | None] = []
         batch: list[FeatureSequence] = []
         for window in windows:
             began = time.monotonic()
@@ -137,16 +138,18 @@ class ClassifyWorker:
             other = batch and len(batch[0].mask_L) != len(sequence.mask_L)
             nothing = not sequence.mask_L.any()
             if batch and (other or nothing or (len(batch) + 1) * size > BATCH_BYTES):
-                said += self._forward(head, model, batch)
+                predictions += self._forward(head, model, batch)
                 batch = []
             if nothing:
-                said.append(None)
+                predictions.append(None)
             else:
                 batch.append(sequence)
-        return said + (self._forward(head, model, batch) if batch else [])
+        return predictions + (self._forward(head, model, batch) if batch else [])
 
     @torch.inference_mode()
-    def _forward(self, head: Head, model: ViS4mer, batch: list[FeatureSequence]) -> list[_Said]:
+    def _forward(
+        self, head: Head, model: ViS4mer, batch: list[FeatureSequence]
+    ) -> list[WindowPrediction]:
         began = time.monotonic()
         values_BLD = torch.from_numpy(np.stack([one.values_LD for one in batch])).to(self.device)
         mask_BL = torch.from_numpy(np.stack([one.mask_L for one in batch])).to(self.device)
@@ -161,7 +164,7 @@ class ClassifyWorker:
         arrays = [t.float().cpu().numpy() for t in (scores_BK, logits_BK, features_BW)]
         self.counters.encode_s += time.monotonic() - began
         clips = [int(one.mask_L.sum()) // one.steps_per_clip for one in batch]
-        return [_Said(*parts) for parts in zip(*arrays, clips, strict=True)]
+        return [WindowPrediction(*parts) for parts in zip(*arrays, clips, strict=True)]
 
     def _row(
         self,
@@ -170,19 +173,19 @@ class ClassifyWorker:
         index: int,
         number: int | None,
         window: SequenceWindow,
-        said: _Said,
+        prediction: WindowPrediction,
     ) -> PredictionRow:
         names = head.classes or (head.task,)
-        order = np.argsort(-said.scores, kind="stable")[: self.spec.top_k]
+        order = np.argsort(-prediction.scores, kind="stable")[: self.spec.top_k]
         # Windows are laid over the sequence; times are those of the video.
         start_s = window.start_s + ref.left_out(window.first_clip) * self.stride_s
         end_s = window.end_s + ref.left_out(window.last_clip) * self.stride_s
         return PredictionRow(
             ref.video_id, ref.uri, index, head.task, number, start_s, end_s,
-            said.clips,
-            tuple((names[k], float(said.scores[k])) for k in order),
-            tuple(float(value) for value in said.logits),
-            said.embedding if self.spec.embedding else None,
+            prediction.clips,
+            tuple((names[k], float(prediction.scores[k])) for k in order),
+            tuple(float(value) for value in prediction.logits),
+            prediction.embedding if self.spec.embedding else None,
         )  # fmt: skip
 
 
@@ -211,20 +214,20 @@ def publish_predictions(
     )
 
 
-def _mean(ref: SequenceRef, said: list[_Said | None]) -> _Said:
+def _mean(ref: SequenceRef, predictions: list[WindowPrediction | None]) -> WindowPrediction:
     """Average the predictions of a video's windows.
 
     Raises:
         UnitError: none of its clips is stored.
     """
-    heard = [one for one in said if one is not None]
-    if not heard:
+    present = [one for one in predictions if one is not None]
+    if not present:
         raise UnitError("unreadable", f"{ref.uri}: none of its {ref.clips} clips is stored")
     scores, logits, embedding = (
-        np.mean([getattr(one, name) for one in heard], axis=0)
+        np.mean([getattr(one, name) for one in present], axis=0)
         for name in ("scores", "logits", "embedding")
     )
-    return _Said(scores, logits, embedding, ref.rows)
+    return WindowPrediction(scores, logits, embedding, ref.rows)
 
 
 def _check_finite(ref: SequenceRef, sequence: FeatureSequence) -> None:

@@ -87,8 +87,6 @@ def _from_listing(source: str) -> Iterator[Video]:
 
 
 def _suffix(uri: str) -> str:
-    """Return the lower-case suffix of the name; of a chain such as `zip://a.mp4::b.zip`, its first
-    link's.
-    """
+    """Return the lower-case suffix of the name; of a chain, that of its first link."""
     name = uri if is_local(uri) or is_s3(uri) else uri.partition("::")[0]
     return os.path.splitext(name)[1].lower()

@@ -48,9 +48,7 @@ class Encoder:
         self.batch_size = batch_size or self._batch_by_memory()
 
     def _batch_by_memory(self) -> int:
-        """Compute how many clips' activations fit: about 60 values per token and channel are
-        alive.
-        """
+        """Compute how many clips fit: about 60 values per token and channel are alive at once."""
         if self.device.type == "cpu":
             return 4  # beyond this a CPU gains nothing and the last batch waits longer
         free, _ = torch.cuda.mem_get_info(self.device)

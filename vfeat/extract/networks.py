@@ -51,7 +51,12 @@ class EncoderModel(Protocol):
 
 
 def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
-    """Load the recipe's network with its weights, in evaluation mode, on the device."""
+    """Load the recipe's network with its weights, in evaluation mode.
+
+    Args:
+        recipe: names model, weights and the outputs to keep.
+        device: device of the network.
+    """
     kind = FrameWise if recipe.model.name == VIT else WholeClip
     return kind(recipe, device)
 
@@ -65,8 +70,10 @@ class WholeClip:
         model = create_model(spec.name, weights=spec.weights, **{**config, **dict(spec.config)})
         self.model = model.eval().to(device)
         self.kept: Tokens = recipe.output.tokens
+        # Without stored tokens, the final norm of all but the class token is skipped.
         run = model.forward_features if self.kept == "none" else model.forward_tokens
         self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
+        # The token grid follows from the model's configuration, which the weights may bring.
         tubelet, patch = model.config.tubelet_size, model.config.patch_size
         self.shape = RowShape(
             model.config.embed_dim,

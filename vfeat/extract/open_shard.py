@@ -36,6 +36,14 @@ class OpenShard:
     def add_clip(
         self, unit: Unit, clip_index: int, start_s: float, end_s: float, clip: Encoded
     ) -> None:
+        """Add an encoded clip of a unit as a row.
+
+        Args:
+            unit: the clip's unit.
+            clip_index: number of the clip in the video's grid.
+            start_s, end_s: seconds from the first presented frame.
+            clip: embedding, labels and tokens.
+        """
         row = ClipRow(
             unit.video_id, unit.uri, clip_index, start_s, end_s,
             clip.embedding, clip.labels, clip.tokens,
@@ -45,6 +53,7 @@ class OpenShard:
         self._check()
 
     def add_outcome(self, unit: Unit, outcome: Outcome) -> None:
+        """Add the outcome of a unit whose decoding has ended."""
         self.outcomes[unit.key] = outcome
         self.waiting -= 1
         self._check()

@@ -87,6 +87,7 @@ class ExtractWorker:
             raise self._failure
         results = shard.results()
         outcomes = tuple(result.outcome for result in results)
+        # A unit that runs alone is a suspect: its result goes to the driver, not into a file.
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
         written = time.monotonic()
@@ -106,6 +107,7 @@ class ExtractWorker:
         shard = OpenShard(lease, len(units))
         with self._lock:
             self._shards[id(shard)] = shard
+            # The pump has died and would never finish this shard.
             if self._failure is not None:
                 shard.finished.set()
                 return shard
@@ -170,7 +172,7 @@ class ExtractWorker:
             shard, unit = self._tasks.pop(event.task_id)
         self.counters.units += 1
         self.counters.decode_s += event.decode_s
-        # Looked at again: a file that was replaced meanwhile gave clips of both contents.
+        # Checked again: a file that was replaced meanwhile gave clips of both contents.
         shard.add_outcome(unit, changed(unit) or with_probe_warnings(unit, event.outcome))
 
     def _encode(self) -> None:

@@ -34,9 +34,7 @@ def set_of_size(classes: int) -> str | None:
 
 
 def digest(names: Iterable[str]) -> str:
-    """Return what identifies a list of names in a recipe, for a person to read: `400 names,
-    1f0c…`.
-    """
+    """Return a readable identity of a list of names for a recipe: `400 names, 1f0c…`."""
     listed = tuple(names)
     content = "\n".join(listed).encode()
     return f"{len(listed)} names, {hashlib.blake2b(content, digest_size=8).hexdigest()}"

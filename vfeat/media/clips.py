@@ -292,6 +292,11 @@ class ClipAssembler:
 
 
 def stack(clip: Clip, out: U8) -> None:
-    """Write a clip's pictures into uint8 VTHWC memory."""
+    """Write a clip's pictures into memory.
+
+    Args:
+        clip: the decoded clip.
+        out: uint8 VTHWC; overwritten.
+    """
     for position, picture in enumerate(clip.frames):
         np.copyto(out[:, position], picture)

@@ -105,6 +105,7 @@ class Clock(Generic[P]):
                 wild_until -= 1
                 yield self._without_time(packet)
                 continue
+            # Only the packets behind a jump distinguish a wild time from a gap or a restart.
             if self._jumps(packet):
                 _fill(ahead, source)
                 if burst := self._burst(packet, ahead):
@@ -148,9 +149,11 @@ class Clock(Generic[P]):
     def _take_over(self, packet: P, ahead: deque[P]) -> None:
         """Accept a time that stays: a gap as it is, a restart at the end of the line."""
         assert packet.dts is not None and self._previous is not None
+        # A gap keeps its times, and so does any step in a video that was entered in the middle.
         if packet.dts > self._previous or not self._continues:
             return
         begins = (p.pts for p in (packet, *ahead) if p.pts is not None and not self._leads(p))
+        # The new part begins with its earliest picture, which need not be its first packet.
         self._shift = (self.end or 0) - min(begins, default=packet.dts)
         self.restarts += 1
 

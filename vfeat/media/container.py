@@ -198,7 +198,7 @@ def _check_encryption(container: InputContainer, source: Source) -> None:
     # Only of local files: a remote one would have to be read twice as often.
     if source.path is None or not container.format.name.startswith("mov,"):
         return
-    with suppress(OSError):  # FFmpeg has read it a moment ago, and will say what is wrong now
+    with suppress(OSError):  # FFmpeg has just read it, and reports what is wrong now
         if is_encrypted(source.path):
             raise UnitError(
                 "undecodable", f"{source.uri}: is encrypted (DRM); expected a video without it"
@@ -207,6 +207,11 @@ def _check_encryption(container: InputContainer, source: Source) -> None:
 
 def check_pixels(width: int, height: int, uri: str, max_pixels: int) -> None:
     """Refuse a frame over the budget.
+
+    Args:
+        width, height: size of the frame, pixels.
+        uri: video, for the message.
+        max_pixels: budget of a frame.
 
     Raises:
         UnitError: too_large.

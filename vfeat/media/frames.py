@@ -56,7 +56,16 @@ def resize(frame: U8, height: int, width: int, how: Literal["bilinear", "area"])
 
 
 def crops(resized: U8, size: int, count: Literal[1, 3]) -> U8:
-    """Cut squares from a resized HWC picture, VHWC: the centre, or three along the long side."""
+    """Cut squares from a resized picture.
+
+    Args:
+        resized: uint8 HWC; its short side is `size`.
+        size: side of the squares, pixels.
+        count: 1 for the centre, 3 for three along the long side.
+
+    Returns:
+        uint8 VHWC.
+    """
     height, width = resized.shape[:2]
     if count == 1:
         top, left = round((height - size) / 2), round((width - size) / 2)

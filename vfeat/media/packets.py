@@ -197,9 +197,7 @@ class PacketReader:
         return True
 
     def _byte_behind(self) -> int | None:
-        """Return the first byte at which another part can begin; None if the format has no
-        parts.
-        """
+        """Return the first byte at which another part can begin, or None."""
         header = _HEADERS.get(self.opened.container.format.name)
         if header is None or self._last_byte is None or self.parts >= _MAX_PARTS:
             return None

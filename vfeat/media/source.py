@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Callback for the position of the work; only a position beyond all earlier ones is
-    progress.
-    """
+    """Callback for the position of the work; only a new highest position is progress."""
 
     def __call__(self, reached: int = 0, /) -> None: ...
 
@@ -87,7 +85,13 @@ def storage_failure(uri: str, error: Exception) -> UnitError:
 
 
 def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source:
-    """Build the source of a URI, without accessing it."""
+    """Build the source of a URI, without accessing it.
+
+    Args:
+        uri: an absolute path, or any URI that the storage layer opens.
+        size_bytes: size of the object, if known.
+        patience_s: seconds of outage that one remote read waits through.
+    """
     from vfeat.storage.uris import is_local, local_path
 
     path = local_path(uri) if is_local(uri) else None

@@ -129,15 +129,18 @@ class Grid:
         )
 
     def last_window_before(self, tick: int) -> int:
-        """Return the largest clip index whose dense window ends at or before `tick` (may be <
-        0).
-        """
+        """Return the largest index (may be < 0) of a dense window that ends by `tick`."""
         seconds = (tick - self.timeline.origin_tick) * self._tick_s
         return floor((seconds - self.spec.clip) / self.spec.stride)
 
 
 def count_clips(spec: ClipSpec, duration_s: Fraction) -> int:
-    """Count the clips of a video: the first always, others when half their window is inside."""
+    """Count the clips of a video: the first always, others when half their window is inside.
+
+    Args:
+        spec: clip settings of the recipe.
+        duration_s: seconds from the first frame to the end of the last one.
+    """
     if spec.sampling == "sparse":
         return spec.sparse_clips
     return 1 + max(0, floor((duration_s - spec.clip / 2) / spec.stride))

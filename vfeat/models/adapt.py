@@ -52,8 +52,7 @@ def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
 
 
 def fit_head(uri: str, state: Mapping[str, Tensor], shapes: Shapes, config: Vis4merConfig) -> State:
-    """Return ViS4mer's state dict in float32, otherwise unchanged: none of its tensors can be
-    resized.
+    """Return ViS4mer's state dict in float32; none of its tensors can be resized.
 
     Args:
         uri: source of the state, for messages.
@@ -98,10 +97,10 @@ def _match_variant(state: State, shapes: Shapes) -> None:
 
 
 def _inflate(state: State, shapes: Shapes) -> None:
-    """Turn an image checkpoint into a video checkpoint: its patch filter becomes the tubelet's
-    centre.
+    """Turn an image checkpoint into a video checkpoint.
 
-    The time embedding, which an image model lacks, starts at zero.
+    The patch filter becomes the tubelet's centre. The time embedding, which an image model lacks,
+    starts at zero.
     """
     image, wanted = state.get(PATCH), shapes[PATCH]
     if image is None or image.dim() != 4 or len(wanted) != 5:
@@ -165,15 +164,14 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
         "nothing until it is trained",
         stacklevel=4,
     )
+    # Its own generator, so that every worker gets the same head.
     generator = torch.Generator().manual_seed(RANDOM_SEED)
     state[HEAD[0]] = nn.init.trunc_normal_(torch.empty(wanted), std=0.02, generator=generator)
     state[HEAD[1]] = torch.zeros(wanted[0])
 
 
 def _check(uri: str, state: State, shapes: Shapes, options: str) -> None:
-    """Raise unless the state has exactly the model's names and shapes; list the first five
-    problems.
-    """
+    """Raise unless the state has the model's names and shapes; list the first five problems."""
     problems = [
         f"{key}: the checkpoint has shape {tuple(state[key].shape)}, the model {tuple(shape)}"
         for key, shape in shapes.items()

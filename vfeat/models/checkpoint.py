@@ -62,7 +62,12 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
 
 
 def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
-    """Write `config.json` and `model.safetensors` to a local folder, creating it if needed."""
+    """Write `config.json` and `model.safetensors` to a local folder.
+
+    Args:
+        model: network with a `config`.
+        folder: created if needed; each file is replaced in one step.
+    """
     from safetensors.torch import save
 
     target = Path(folder)

@@ -8,14 +8,17 @@ from vfeat.errors import EnvironmentMissing
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Resolve `auto`, `cpu` or `cuda` to a device; `auto` is a GPU when torch finds one.
+    """Resolve a device name to a device of this machine.
+
+    Args:
+        wanted: `cpu`, `cuda`, or `auto`, which is a GPU when torch finds one.
 
     Raises:
         EnvironmentMissing: `cuda` was asked for and torch has none.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise EnvironmentMissing(
-            "device cuda was asked for, and torch sees no GPU here; use --device cpu, or install "
+            "device cuda was asked for, and torch finds no GPU here; use --device cpu, or install "
             "a CUDA build of torch (`vfeat doctor` shows what is found)"
         )
     has_gpu = wanted != "cpu" and torch.cuda.is_available()

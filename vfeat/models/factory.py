@@ -151,6 +151,7 @@ def _create_variant(
         return _seeded(lambda: make(resolved))
     checkpoint = load_checkpoint(weights)
     model = make(resolve_config(name, config, stored=checkpoint.config))
+    # Training-only parts of another shape keep their fresh values; all else is fitted.
     own = model.state_dict()
     state = {key: tensor for key, tensor in own.items() if key.startswith(TRAINING_PARTS)}
     for key, tensor in checkpoint.state.items():

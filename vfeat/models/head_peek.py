@@ -33,6 +33,7 @@ def head_classes(uri: str) -> int | None:
         EnvironmentMissing, StorageError: see `vfeat.models.weights`.
     """
     with open_tensors(uri) as file:
+        # By content: a safetensors header begins with its length and a brace.
         shapes = _safetensors(file) if file.read(9)[8:] == b"{" else _zipped(file)
     found = {shape for name, shape in shapes.items() if _bare(name) == HEAD and len(shape) == 2}
     return found.pop()[0] if len(found) == 1 else None
@@ -59,7 +60,7 @@ def _zipped(file: BinaryIO) -> dict[str, tuple[int, ...]]:
             if entry.file_size > LARGEST_INDEX:
                 return {}
             with archive.open(entry) as index:
-                loaded = _Shapes(index).load()
+                loaded = _ShapeUnpickler(index).load()
     except Exception:  # a damaged file raises anything: loading the weights reports it
         return {}
     while isinstance(loaded, Mapping):
@@ -81,10 +82,10 @@ def _bare(name: str) -> str:
     return name
 
 
-class _Nothing:
+class _Placeholder:
     """Placeholder for every class and function that a pickle names; ignores all arguments."""
 
-    def __new__(cls, *_: Any, **__: Any) -> _Nothing:
+    def __new__(cls, *_: Any, **__: Any) -> _Placeholder:
         return super().__new__(cls)
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -104,7 +105,7 @@ def _first(value: Any, *_: Any) -> Any:
     return value
 
 
-class _Shapes(pickle.Unpickler):
+class _ShapeUnpickler(pickle.Unpickler):
     """Unpickler of a state dict that puts shapes in place of tensors and imports nothing."""
 
     KNOWN: Mapping[str, Any] = {
@@ -114,7 +115,7 @@ class _Shapes(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        return self.KNOWN.get(name, _Nothing)
+        return self.KNOWN.get(name, _Placeholder)
 
     def persistent_load(self, pid: Any) -> None:
         """Skip the storages: only shapes are read."""

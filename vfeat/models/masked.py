@@ -130,7 +130,14 @@ class AlignmentDecoder(nn.Module):
 
 
 def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Return the tokens (B, V, D) where the mask is False, in order.
+    """Select the tokens that the mask leaves visible.
+
+    Args:
+        tokens_BLD: all tokens, the class token first.
+        mask_BL: bool, True for masked tokens.
+
+    Returns:
+        Tokens (B, V, D), in order.
 
     Raises:
         JobError: a mask of another shape, or rows with unequal numbers of masked tokens.
@@ -151,7 +158,15 @@ def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """Compute the sinusoidal position embedding, sines and cosines alternating: (L, D), float32."""
+    """Compute the sinusoidal position embedding, sines and cosines alternating.
+
+    Args:
+        length: number of tokens.
+        width: width of a token.
+
+    Returns:
+        (length, width), float32.
+    """
     place_L1 = torch.arange(length, dtype=torch.float64)[:, None]
     pair_D = torch.arange(width) // 2
     angle_LD = place_L1 / PERIOD ** (2 * pair_D / width).double()

@@ -36,7 +36,7 @@ STATE_GAIN = 3.0
 
 
 @torch.no_grad()
-def see_motion(model: Trunk) -> None:
+def initialise_motion_energy(model: Trunk) -> None:
     """Initialise the patch embedding and the first block, from torch's random state.
 
     Raises:
@@ -58,8 +58,10 @@ def see_motion(model: Trunk) -> None:
 
 
 def _wave_pair(like_CTPP: Tensor) -> Tensor:
-    """Draw a drifting wave under a soft window, and the same a quarter period later: (2, C, T, P,
-    P).
+    """Draw a drifting wave under a soft window, and a second one a quarter period later.
+
+    Returns:
+        (2, C, T, P, P), each of norm 1.
     """
     colours, frames, side, _ = like_CTPP.shape
     place_P = torch.arange(side) - (side - 1) / 2
@@ -72,8 +74,10 @@ def _wave_pair(like_CTPP: Tensor) -> Tensor:
     window_PP = torch.exp(-(place_P[:, None] ** 2 + place_P**2) / (2 * (0.35 * side) ** 2))
     tint_C = torch.randn(colours) if colourful < COLOURED else torch.ones(colours)
     pair = []
+    # Cosine and sine: the sum of their squares does not depend on where the wave stands.
     for wave in (torch.cos, torch.sin):
         wave_TPP = wave(2 * math.pi * periods_TPP) * window_PP
+        # Without its mean, a filter does not respond to the brightness of the picture.
         wave_CTPP = tint_C[:, None, None, None] * (wave_TPP - wave_TPP.mean())
         pair.append(wave_CTPP / wave_CTPP.norm())
     return torch.stack(pair)
@@ -82,6 +86,7 @@ def _wave_pair(like_CTPP: Tensor) -> Tensor:
 def _square_and_add(mixer: BidirectionalMamba) -> None:
     """Set the first block so that it passes x and -x, gates them into squares and sums them."""
     one_DD = torch.eye(len(mixer.out_proj.weight))
+    # x and -x, each gated by itself: their sum is even in x, like a square.
     mixer.in_proj.weight.copy_(torch.cat([one_DD, -one_DD, one_DD, -one_DD]))
     mixer.out_proj.weight.copy_(torch.cat([one_DD, one_DD], dim=1) / 2)
     for suffix in ("", "_b"):

@@ -21,10 +21,13 @@ class FlowReader(VideoMamba):
         nn.init.zeros_(self.flow_head.bias)
 
     def read_flow(self, tokens_BLD: Tensor) -> Tensor:
-        """Predict x and y of the flow for each patch of each tubelet: (B, T', S', S', 2).
+        """Predict the optical flow at each patch of each tubelet.
 
         Args:
             tokens_BLD: output of `forward_tokens`, the class token first.
+
+        Returns:
+            x and y in logarithmic units, (B, T', S', S', 2).
         """
         side = self.config.grid
         flow: Tensor = self.flow_head(tokens_BLD[:, 1:])

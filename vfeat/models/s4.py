@@ -61,16 +61,22 @@ class NplrKernel(nn.Module):
         self.register_buffer("z", torch.view_as_real(z_F).clone())
 
     def doublings(self, length: int) -> int:
-        """Count how often l_max must be doubled for inputs of that length, as the official code
-        does.
-        """
+        """Count how often l_max must be doubled for that length, as in the official code."""
         times = 0
         while length > self.l_max << times:
             times += 1
         return times
 
     def forward(self, doublings: int, taps: int | None = None) -> Tensor:
-        """Compute the kernel of length l_max · 2^doublings, or its first taps: (H, T)."""
+        """Compute the kernel.
+
+        Args:
+            doublings: how often l_max is doubled.
+            taps: number of taps to return; None for all l_max · 2^doublings.
+
+        Returns:
+            (H, T), real.
+        """
         nodes_F = torch.view_as_complex(self.nodes)
         if doublings:
             nodes_F = s4.fft_nodes(self.l_max << doublings, device=self.nodes.device)
@@ -157,12 +163,20 @@ class S4Layer(nn.Module):
         return cast(Tensor, self.output_linear(y_BLH))
 
     def convolve(self, u_BLH: Tensor, lengths_B: Sequence[int] | None = None) -> Tensor:
-        """Convolve with the state spaces' kernels and add the skip D u: (B, L, H).
+        """Convolve with the state spaces' kernels and add the skip D u.
 
         Each row uses the kernel that its own length calls for, whatever it is padded to.
+
+        Args:
+            u_BLH: input sequence.
+            lengths_B: number of steps of each row before padding; None if all rows are full.
+
+        Returns:
+            (B, L, H).
         """
         length = u_BLH.shape[1]
         doublings_B = [self._krylov.doublings(n) for n in lengths_B or [length]]
+        # The usual case: one kernel for all rows, without copies.
         if len(set(doublings_B)) == 1:
             return self._convolve(u_BLH, doublings_B[0])
         y_BLH = torch.zeros_like(u_BLH)

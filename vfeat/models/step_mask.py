@@ -64,12 +64,25 @@ class Presence:
 
 
 def zero_missing(x_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-    """Set missing steps to zero, including those that hold NaN."""
+    """Set missing steps to zero, including those that hold NaN.
+
+    Args:
+        x_BLD: values.
+        mask_BL: bool, true where a step is present.
+    """
     return x_BLD.masked_fill(~mask_BL[..., None], 0)
 
 
 def pooled(x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-    """Average pairs of steps, counting only present ones; L must be even."""
+    """Average pairs of steps, counting only present ones.
+
+    Args:
+        x_BLD: values; L must be even.
+        mask_BL: bool, true where a step is present; None when all are.
+
+    Returns:
+        (B, L/2, D).
+    """
     if mask_BL is None:
         return _pairs(x_BLD).mean(2)
     pairs = _pairs(zero_missing(x_BLD, mask_BL))
@@ -86,6 +99,10 @@ def evened(x_BLD: Tensor, keep_last: bool) -> Tensor:
     """Make the number of steps even: drop an odd last step, or pad it if it must be kept.
 
     A sequence of a single step is paired with itself.
+
+    Args:
+        x_BLD: values.
+        keep_last: pad an odd last step with zeros instead of dropping it.
     """
     length = x_BLD.shape[1]
     if length % 2 == 0:

@@ -70,9 +70,7 @@ class Trunk(nn.Module):
             yield hidden_BLD, residual_BLD
 
     def _checked(self, video: Tensor) -> Tensor:
-        """Return the input with a time dimension, which an image may lack; raise if its shape is
-        wrong.
-        """
+        """Return the input with a time dimension; raise if its shape is wrong."""
         frames, size = self.config.num_frames or 1, self.config.img_size
         if video.dim() == 4 and frames == 1:
             video = video.unsqueeze(2)
@@ -100,18 +98,42 @@ class VideoMamba(Trunk):
             nn.init.zeros_(self.head.bias)
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
-        """Return logits (B, K), or the class token (B, D) of a model without a head."""
+        """Classify clips.
+
+        Args:
+            video_BCTHW: normalised pixels.
+
+        Returns:
+            Logits (B, K), or the class token (B, D) of a model without a head.
+
+        Raises:
+            JobError: the video has another shape than the model's.
+        """
         return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
 
     def forward_features(self, video_BCTHW: Tensor) -> Tensor:
-        """Return the normalised class token (B, D)."""
+        """Embed clips.
+
+        Args:
+            video_BCTHW: normalised pixels.
+
+        Returns:
+            The normalised class token (B, D).
+        """
         hidden_BLD, residual_BLD = self._last_block(video_BCTHW)
         # Only the class token is read, and the norm treats each token alone.
         token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
         return cast(Tensor, token_B1D[:, 0])
 
     def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
-        """Return all normalised tokens (B, 1 + T'·S, D), the class token first."""
+        """Embed clips token by token.
+
+        Args:
+            video_BCTHW: normalised pixels.
+
+        Returns:
+            All normalised tokens (B, 1 + T'·S, D), the class token first.
+        """
         return cast(Tensor, self.norm_f(*self._last_block(video_BCTHW))[0])
 
     def _last_block(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,7 +182,15 @@ class Block(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the mixer's output, not yet added, and the residual that it belongs to."""
+        """Add the previous block's output to the stream, normalise and mix.
+
+        Args:
+            hidden_BLD: output of the previous block's mixer, or the embedded tokens.
+            residual_BLD: the stream before that output; None in the first block.
+
+        Returns:
+            The mixer's output, not yet added, and the residual that it belongs to.
+        """
         if self.checkpointed and torch.is_grad_enabled():
             mixed = checkpoint(self._mixed, hidden_BLD, residual_BLD, use_reentrant=False)
         else:
@@ -180,7 +210,15 @@ class Block(nn.Module):
 
 
 def transposed(tokens_BLD: Tensor, rows: int) -> Tensor:
-    """Transpose the tokens after the class token: from `rows` rows of equal length to columns."""
+    """Transpose the tokens after the class token from rows to columns.
+
+    Args:
+        tokens_BLD: the class token, then `rows` rows of equal length.
+        rows: number of rows.
+
+    Returns:
+        (B, L, D), the class token first.
+    """
     class_B1D, rest_BLD = tokens_BLD[:, :1], tokens_BLD[:, 1:]
     B, L, D = rest_BLD.shape
     columns_BLD = rest_BLD.reshape(B, rows, L // rows, D).transpose(1, 2).flatten(1, 2)
@@ -188,7 +226,12 @@ def transposed(tokens_BLD: Tensor, rows: int) -> Tensor:
 
 
 def drop_clips(hidden_BLD: Tensor, share: float) -> Tensor:
-    """Zero a random share of the clips and scale the others up, so that the mean stays."""
+    """Zero a random share of the clips and scale the others up, so that the mean stays.
+
+    Args:
+        hidden_BLD: output of a mixer.
+        share: probability of a clip to be zeroed, in [0, 1).
+    """
     kept_B11 = hidden_BLD.new_empty(len(hidden_BLD), 1, 1).bernoulli_(1 - share)
     return hidden_BLD * kept_B11.div_(1 - share)
 
@@ -207,7 +250,15 @@ class AddRMSNorm(nn.Module):
     def forward(
         self, hidden_BLD: Tensor, residual_BLD: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return the normalised sum, in the dtype of the weight, and the sum itself."""
+        """Add and normalise.
+
+        Args:
+            hidden_BLD: values to add.
+            residual_BLD: the stream so far; None before the first block.
+
+        Returns:
+            The normalised sum, in the dtype of the weight, and the sum itself.
+        """
         return ops.add_rms_norm(hidden_BLD, residual_BLD, self.weight, EPSILON)
 
 

@@ -221,9 +221,7 @@ def expanded_order(depth: int, count: int) -> list[int]:
 
 
 def own_config(info: ModelInfo) -> VideoMambaConfig | None:
-    """Return a model's configuration without user options; None if its weights are not
-    installed.
-    """
+    """Return a model's default configuration; None if its weights are not installed."""
     if info.weights is None:
         return info.config
     try:

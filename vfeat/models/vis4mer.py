@@ -63,9 +63,16 @@ class ViS4mer(nn.Module):
         return cast(Tensor, self.decoder(self.forward_features(sequence_BLD, mask_BL)))
 
     def forward_features(self, sequence_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Return the mean over time of the last layer, (B, d_model / 2^n_layers).
+        """Embed sequences.
 
-        Args and errors are those of `forward`.
+        Args:
+            sequence_BLD, mask_BL: as in `forward`.
+
+        Returns:
+            The mean over time of the last layer, (B, d_model / 2^n_layers).
+
+        Raises:
+            JobError: as `forward`.
         """
         self._check(sequence_BLD, mask_BL)
         present = None if mask_BL is None else Presence.of(mask_BL)
@@ -128,12 +135,15 @@ class ViS4mer(nn.Module):
         masks: tuple[Tensor, ...] = () if present is None else (present.mask_BL,)
         u_BLD = _by_blocks(entering, x_BLD, *masks)
         y_BLD = layer.convolve(u_BLD, None if present is None else present.lengths_B)
+        # Freed before the pointwise part allocates: a long sequence fills most of the memory.
         del u_BLD
+        # Pooling needs whole pairs; the mask is padded like the values, so that they stay aligned.
         masks = tuple(evened(m[..., None], masked)[..., 0] for m in masks)
         x_BLD = _by_blocks(leaving, evened(y_BLD, masked), evened(x_BLD, masked), *masks)
         if present is None:
             return x_BLD, None
         present = present.halved()
+        # The linear layer's bias made missing steps non-zero.
         return zero_missing(x_BLD, present.mask_BL), present
 
     def _check(self, sequence_BLD: Tensor, mask_BL: Tensor | None) -> None:

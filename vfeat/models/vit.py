@@ -103,7 +103,7 @@ def read_vit(name: str) -> VitInfo:
     if kind is None:
         raise JobError(
             f"vit:{name} is a model of type {kind_name!r}, which vfeat cannot run frame by "
-            f"frame. It knows {', '.join(KINDS)}."
+            f"frame. It supports {', '.join(KINDS)}."
         )
     nested = outer.get("vision_config")
     config = nested if isinstance(nested, dict) else outer

@@ -43,8 +43,11 @@ class ClassAttention:
             )
 
     def __call__(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor]:
-        """Return every token (F, M, D), and the mean over heads of the attention to patches
-        (F, P).
+        """Run the network on frames.
+
+        Returns:
+            Every token (F, M, D), and the class token's attention to the patches, averaged over
+            heads (F, P).
         """
         output = self._run(frames_FCSS)
         attention_FAMM: Tensor = output.attentions[-1]

@@ -90,9 +90,7 @@ class VitFiles:
         )
 
     def digest(self) -> str:
-        """Compute `sha256:<hex>` over configuration and weights, the same for a folder and
-        the hub.
-        """
+        """Hash configuration and weights, `sha256:<hex>`; the same for a folder and the hub."""
         total = hashlib.sha256()
         for file in (CONFIG_FILE, *self.tensors()):
             total.update(f"{file} {self._sha256(file)}\n".encode())

@@ -43,8 +43,10 @@ class FrameTransformer(nn.Module):
         return tuple(str(names[index]) for index in sorted(names))
 
     def forward(self, frames_FCSS: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return every token of the last layer (F, N, D), and logits (F, K) or None without a
-        head.
+        """Run the network on normalised frames.
+
+        Returns:
+            Every token of the last layer (F, N, D), and logits (F, K) or None without a head.
         """
         if not self.info.has_head:
             return self.network(pixel_values=frames_FCSS, **self.options)[0], None
@@ -140,9 +142,7 @@ def _trunk(network: Any, has_head: bool) -> nn.Module:
 
 
 def _position_options(network: nn.Module, info: VitInfo, size: int) -> dict[str, bool]:
-    """Request resized position embeddings for frames of another size, if the network has the
-    option.
-    """
+    """Request resized position embeddings for frames of another size, if supported."""
     takes = "interpolate_pos_encoding" in inspect.signature(network.forward).parameters
     return {"interpolate_pos_encoding": True} if takes and size != info.image_size else {}
 

@@ -1,12 +1,12 @@
-"""Where weights come from, as bytes and as a digest; without torch.
+"""Sources of weights, as bytes and as a digest; without torch.
 
     random                     a fixed seed: the same weights in every run
-    PATH or any fsspec URI     an official .pth, a bare .safetensors, or a folder of ours
+    PATH or any fsspec URI     an official .pth, a bare .safetensors, or a vfeat model folder
     hf://owner/repo/file       a file of the Hugging Face hub (owner/repo@revision too)
-    box:NAME                   a folder of ours in the package, see `vfeat.models.packaged`
+    box:NAME                   a model folder in the package, see `vfeat.models.packaged`
 
-A folder of ours holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names of
-the classes, in order) and `train.json` (the clips and frames it was trained on).
+A vfeat model folder holds `config.json` and `model.safetensors`, and perhaps `labels.json` (names
+of the classes, in order) and `train.json` (the clips and frames it was trained on).
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def open_tensors(uri: str) -> Iterator[BinaryIO]:
 
 
 def find_weights(uri: str | None) -> None:
-    """Refuse what is not there before long work begins; a hub is not asked yet.
+    """Check that the weights exist before long work begins; a hub is not queried yet.
 
     Args:
         uri: None and `random` need no file.
@@ -197,7 +197,15 @@ def stored_config(uri: str) -> dict[str, Any] | None:
 
 
 def read_beside(uri: str, name: str) -> bytes | None:
-    """Read a further file of a vfeat model folder; None if it has none, and for anything else."""
+    """Read a further file of a vfeat model folder.
+
+    Args:
+        uri: location of the weights.
+        name: name of the file, for example `labels.json`.
+
+    Returns:
+        Its content; None if the folder has none, and for anything that is no such folder.
+    """
     if uri == RANDOM or uri.startswith(HUB):
         return None
     folder = open_box(uri)

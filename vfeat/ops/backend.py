@@ -25,7 +25,12 @@ class Backend(Protocol):
         ...
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """Return a sentence on why it cannot run there; None when it can."""
+        """Return a sentence on why it cannot run there; None when it can.
+
+        Args:
+            device_type: `cpu` or `cuda`, as in `torch.device.type`.
+            dtype: dtype of the activations.
+        """
         ...
 
     def selective_scan(

@@ -20,9 +20,7 @@ class CpuBackend:
     add_rms_norm = staticmethod(cpu_norm.add_rms_norm)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
-        """Return a sentence on the wrong device or dtype, or on the missing library; None if it
-        runs.
-        """
+        """Return a sentence on the wrong device or dtype or missing library; None if it runs."""
         if device_type != "cpu":
             return "it runs on CPU tensors only."
         if dtype not in DTYPES:

@@ -119,12 +119,15 @@ def causal_conv1d(
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute x W^T + b over the last dimension, as `torch.nn.functional.linear`, in x's dtype.
+    """Compute x W^T + b over the last dimension, as `torch.nn.functional.linear`.
 
     Args:
         x: (..., inputs).
         weight: (outputs, inputs).
         bias: (outputs,), or None.
+
+    Returns:
+        (..., outputs) in the dtype of x.
     """
     return choose(x.device.type, x.dtype).linear(x, weight, bias)
 
@@ -161,11 +164,14 @@ def add_rms_norm(
     """Add to the residual stream, then divide by the root mean square.
 
     Args:
+        hidden_BLD: output of the mixer.
         residual_BLD: the stream so far, float32 or float64; None before the first block.
+        weight_D: scale of each channel.
+        epsilon: added to the mean square.
 
     Returns:
-        The normalised sum in the dtype of the weight, and the sum itself: float32, or
-        float64 for float64.
+        The normalised sum in the dtype of the weight, and the sum itself: float32, or float64 for
+        float64.
 
     Raises:
         VfeatError: shapes that do not fit together.

@@ -40,7 +40,11 @@ def register(backend: Backend) -> None:
 
 
 def choose(device_type: str, dtype: torch.dtype = torch.float32) -> Backend:
-    """Return the back-end for tensors of this device and dtype.
+    """Choose the back-end for tensors of this device and dtype.
+
+    Args:
+        device_type: `cpu` or `cuda`, as in `torch.device.type`.
+        dtype: dtype of the activations.
 
     Raises:
         EnvironmentMissing: `VFEAT_KERNEL` names one that does not exist or cannot run.

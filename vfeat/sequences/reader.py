@@ -206,7 +206,12 @@ class SequenceReader:
 
 
 def steps_of(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """Map clip indices, in order, to steps of the sequence."""
+    """Map clip indices to steps of the sequence.
+
+    Args:
+        ref: the video with its folds.
+        clip_index: indices in ascending order.
+    """
     steps = clip_index.astype(np.int64)
     for fold in reversed(ref.folds):
         steps[clip_index >= fold.position + ref.left_out(fold.position)] -= fold.clips

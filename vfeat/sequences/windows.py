@@ -46,6 +46,7 @@ def sliding(
         stride_s, clip_s: clip grid of the recipe, seconds.
         window_s, hop_s: length and spacing of the windows, seconds.
     """
+    # Exact fractions: in floats, 0.3 / 0.1 would lose a clip.
     stride, clip = Fraction(repr(stride_s)), Fraction(repr(clip_s))
     window, hop = Fraction(repr(window_s)), Fraction(repr(hop_s))
     end = (clips - 1) * stride + clip

@@ -189,11 +189,11 @@ def _answered(answer: Answer, uri: str) -> str:
     if code == "SignatureDoesNotMatch":
         return f"{at} refuses the secret (SignatureDoesNotMatch): check AWS_SECRET_ACCESS_KEY"
     if code == "InvalidAccessKeyId":
-        return f"{at} does not know the access key (InvalidAccessKeyId): check AWS_ACCESS_KEY_ID"
+        return f"{at} rejects the access key (InvalidAccessKeyId): check AWS_ACCESS_KEY_ID"
     if code in {"ExpiredToken", "InvalidToken", "RequestTimeTooSkewed"}:
         return f"{at} refuses the credentials ({code}): renew them and check the clock"
     if status in {401, 403}:
-        # A HEAD has no body to tell a wrong secret from a right that is missing.
+        # A HEAD has no body that would distinguish a wrong secret from a missing right.
         return (
             f"{at} denies access ({code or status}): the secret is wrong or this key may not do "
             "that here; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"

@@ -39,7 +39,11 @@ def is_hidden(name: str) -> bool:
 
 
 def matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """Return whether the path, or a folder above it, matches the whole pattern."""
+    """Return whether the path, or a folder above it, matches the whole pattern.
+
+    Args:
+        pattern, path: split at `/` into parts.
+    """
     if not pattern:
         return not any(map(is_hidden, path))
     if pattern[0] == "**":
@@ -50,7 +54,11 @@ def matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
 
 
 def may_hold(pattern: Sequence[str], folder: Sequence[str]) -> bool:
-    """Return whether anything below the folder can match; if not, it need not be listed."""
+    """Return whether anything below the folder can match; if not, it need not be listed.
+
+    Args:
+        pattern, folder: split at `/` into parts.
+    """
     if not pattern or not folder or pattern[0] == "**":
         return True
     return _part(pattern[0], folder[0]) and may_hold(pattern[1:], folder[1:])

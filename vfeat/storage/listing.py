@@ -19,7 +19,7 @@ from vfeat.storage.globs import (
     may_hold,
 )
 from vfeat.storage.remote import connect, s3_pages
-from vfeat.storage.retry import patiently
+from vfeat.storage.retry import call_with_retries
 from vfeat.storage.uris import is_local, is_s3, is_web, local_path, local_uri, split_s3
 
 # A wrong address should be reported soon; an outage in the middle may last longer.
@@ -107,7 +107,7 @@ def _find_s3(uri: str) -> Listed:
 def _find_other(uri: str) -> Listed:
     fs, path = connect(uri)
     try:
-        info = patiently(lambda: _info(fs, path), uri, 0.0)
+        info = call_with_retries(lambda: _info(fs, path), uri, 0.0)
         found = replace(_listed_other(fs, info), uri=uri)
     except VfeatError:
         raise
@@ -235,7 +235,7 @@ def _list_other(src: str) -> Iterator[Listed]:
     fs, path = connect(src)
     chain = src[src.find("::") :] if "::" in src else ""
     try:
-        info = patiently(lambda: _info(fs, path), src, _FIRST_ANSWER_S)
+        info = call_with_retries(lambda: _info(fs, path), src, _FIRST_ANSWER_S)
     except Exception as error:  # fsspec's file systems raise what they like
         told = explain(error, src)
         # in a web address the query is no pattern: a wrong one must not list the whole site
@@ -262,7 +262,7 @@ def _info(fs: Any, path: str) -> dict[str, Any]:
 def _other_below(
     fs: Any, chain: str, folder: str, parts: tuple[str, ...], pattern: tuple[str, ...]
 ) -> Iterator[Listed]:
-    infos = patiently(lambda: fs.ls(folder, detail=True), fs.unstrip_protocol(folder))
+    infos = call_with_retries(lambda: fs.ls(folder, detail=True), fs.unstrip_protocol(folder))
     for info in sorted(infos, key=lambda info: str(info["name"])):
         name = str(info["name"]).rstrip("/").rpartition("/")[2]
         here = (*parts, name)

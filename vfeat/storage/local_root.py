@@ -59,7 +59,16 @@ class LocalRoot:
         return dict(sorted(found.items()))
 
     def create(self, key: str, write: Callable[[BinaryIO], object], size_bytes: int) -> bool:
-        """Put a new file in place; return False when one is there already."""
+        """Put a new file in place.
+
+        Args:
+            key: path below the root.
+            write: writes the content into an open file.
+            size_bytes: size of the content, for the message of a full disk.
+
+        Returns:
+            False when a file is there already.
+        """
         target = self.path(key)
         with self._written(key, write, size_bytes) as temporary:
             try:
@@ -91,9 +100,7 @@ class LocalRoot:
     def _written(
         self, key: str, write: Callable[[BinaryIO], object], size_bytes: int
     ) -> Iterator[Path]:
-        """Write a hidden temporary file beside its target, on the same disk; remove it
-        afterwards.
-        """
+        """Write a hidden temporary file on the target's disk; remove it afterwards."""
         target = self.path(key)
         temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from vfeat.storage.failures import MissingObject, answer_of, is_expected, is_transient
 from vfeat.storage.remote import RemoteFile, connect, s3_pages
-from vfeat.storage.retry import patiently
+from vfeat.storage.retry import call_with_retries
 from vfeat.storage.uris import is_s3, split_s3
 
 PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this fits one PUT
@@ -41,7 +41,7 @@ class ObjectRoot:
         fs, path = connect(self.url(key))
         # one request: with several, s3fs would ask for the size first
         once = {"max_concurrency": 1} if is_s3(self.uri) else {}
-        return cast(bytes, self._patiently(key, lambda: fs.cat_file(path, **once)))
+        return cast(bytes, self._call_with_retries(key, lambda: fs.cat_file(path, **once)))
 
     def exists(self, key: str) -> bool:
         try:
@@ -55,17 +55,25 @@ class ObjectRoot:
         return {name: size for name, size in sorted(found.items()) if not name.startswith(".")}
 
     def create(self, key: str, upload: Upload, size_bytes: int) -> bool:
-        """Put a new object in place; return False when one is there already.
+        """Put a new object in place.
 
         A create whose answer was lost is refused when it is tried again. The object therefore
         carries the name of its writer, which is read after a refusal.
+
+        Args:
+            key: name below the root.
+            upload: uploads the content; safe to repeat.
+            size_bytes: size of the content, for the message of a full store.
+
+        Returns:
+            False when another object is there already.
         """
         writer = uuid.uuid4().hex
         extra: dict[str, object] = {"mode": "create"}
         if is_s3(self.uri):
             extra["Metadata"] = {_WRITER: writer}
         else:
-            # no metadata to tell writers apart: whoever comes second, loses
+            # no metadata to distinguish writers: the second one loses
             if self.exists(key):
                 return False
         fs, path = connect(self.url(key))
@@ -79,31 +87,34 @@ class ObjectRoot:
                 if _is_unsupported(error) and extra.pop("mode", None):
                     # no conditional PUT here: the loser of a race writes the same rows
                     return False if self.exists(key) else attempt()
+                # Refused: another writer's object is there, or our own whose answer was lost.
                 found = self._writer(key)
                 if found is None:
                     raise
                 return found == writer
             return True
 
-        return patiently(attempt, self.url(key), self.patience_s, size_bytes)
+        return call_with_retries(attempt, self.url(key), self.patience_s, size_bytes)
 
     def replace(self, key: str, upload: Upload, size_bytes: int) -> None:
         """Put an object in place of whatever is there; readers see the old or the new one."""
         fs, path = connect(self.url(key))
-        self._patiently(key, lambda: upload(fs, path, {}), size_bytes)
+        self._call_with_retries(key, lambda: upload(fs, path, {}), size_bytes)
 
     def delete(self, key: str) -> None:
         fs, path = connect(self.url(key))
         # not there: nothing to do
         with suppress(MissingObject):
-            self._patiently(key, lambda: fs.rm_file(path))
+            self._call_with_retries(key, lambda: fs.rm_file(path))
 
     def _head(self, key: str) -> dict[str, Any]:
         fs, path = connect(self.url(key))
         if not is_s3(self.uri):
-            return cast(dict[str, Any], self._patiently(key, lambda: fs.info(path)))
+            return cast(dict[str, Any], self._call_with_retries(key, lambda: fs.info(path)))
         bucket, name = split_s3(self.url(key))
-        head = self._patiently(key, lambda: fs.call_s3("head_object", Bucket=bucket, Key=name))
+        head = self._call_with_retries(
+            key, lambda: fs.call_s3("head_object", Bucket=bucket, Key=name)
+        )
         return cast(dict[str, Any], head)
 
     def _writer(self, key: str) -> str | None:
@@ -127,7 +138,7 @@ class ObjectRoot:
         fs, path = connect(self.url(prefix))
         fs.invalidate_cache()
         try:
-            infos = self._patiently(prefix, lambda: fs.ls(path, detail=True))
+            infos = self._call_with_retries(prefix, lambda: fs.ls(path, detail=True))
         except MissingObject:
             return {}
         return {
@@ -136,10 +147,10 @@ class ObjectRoot:
             if info["type"] != "directory"
         }
 
-    def _patiently(
+    def _call_with_retries(
         self, key: str, call: Callable[[], object], size_bytes: int | None = None
     ) -> object:
-        return patiently(call, self.url(key), self.patience_s, size_bytes)
+        return call_with_retries(call, self.url(key), self.patience_s, size_bytes)
 
 
 def _is_denied(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.storage.failures import explain
-from vfeat.storage.retry import PATIENCE_S, patiently
+from vfeat.storage.retry import PATIENCE_S, call_with_retries
 from vfeat.storage.uris import is_s3
 
 _CONNECT_S = 5
@@ -62,7 +62,7 @@ def _open_s3() -> Any:
         config_kwargs={
             "connect_timeout": _CONNECT_S,
             "read_timeout": _READ_S,
-            # `patiently` waits; this only mends what passes at once
+            # `call_with_retries` waits for outages; this only mends what passes at once
             "retries": {"mode": "standard", "total_max_attempts": 2},
             "max_pool_connections": 32,
             # the newer default sends trailing checksums, which many S3-alikes refuse
@@ -140,7 +140,7 @@ def s3_pages(
     uri = f"s3://{bucket}/{prefix}"
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": page_keys}
     while True:
-        page: dict[str, Any] = patiently(
+        page: dict[str, Any] = call_with_retries(
             lambda: fs.call_s3("list_objects_v2", **asked), uri, patience_s
         )
         yield page
@@ -162,7 +162,7 @@ class RemoteFile(io.BufferedIOBase):
         fs, path = connect(uri)
         # S3 is spared a HEAD when the listing has told the size
         known = {"size": size_bytes} if size_bytes is not None and is_s3(uri) else {}
-        self._file = patiently(
+        self._file = call_with_retries(
             lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="readahead", **known),
             uri,
             patience_s,
@@ -171,7 +171,9 @@ class RemoteFile(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to `size` bytes from here; all that is left when negative."""
         length = -1 if size is None else size
-        data: bytes = patiently(lambda: self._file.read(length), self._uri, self._patience_s)
+        data: bytes = call_with_retries(
+            lambda: self._file.read(length), self._uri, self._patience_s
+        )
         return data
 
     def readinto(self, buffer: Any, /) -> int:

@@ -19,7 +19,7 @@ _LONGEST_PAUSE_S = 10.0
 _answered: set[str] = set()
 
 
-def patiently(
+def call_with_retries(
     call: Callable[[], T],
     uri: str,
     patience_s: float = PATIENCE_S,

@@ -62,20 +62,31 @@ class Root:
         return self._store.exists(key)
 
     def list(self, prefix: str) -> dict[str, int]:
-        """List names and sizes (bytes) of the files directly in the folder `prefix`, sorted.
+        """List the files directly in the folder `prefix`.
 
-        The result is empty when there is no such folder; dot-names and folders are left out.
+        Dot-names and folders are left out.
+
+        Returns:
+            Size in bytes by name, sorted; empty when there is no such folder.
         """
         return self._store.list(prefix)
 
     def create_bytes(self, key: str, data: bytes) -> bool:
-        """Publish in one step if the key is free; return whether the file there now is ours."""
+        """Publish in one step if the key is free.
+
+        Returns:
+            True if the file there now is ours; False if another one was there first.
+        """
         if isinstance(self._store, LocalRoot):
             return self._store.create(key, lambda file: file.write(data), len(data))
         return self._store.create(key, bytes_upload(data), len(data))
 
     def create_file(self, key: str, local_path: str | Path) -> bool:
-        """Publish a finished local file in one step and keep it; return as `create_bytes`."""
+        """Publish a finished local file in one step if the key is free; the local file stays.
+
+        Returns:
+            True if the file there now is ours; False if another one was there first.
+        """
         path = Path(local_path)
         write = copy_from(path)
         size_bytes = path.stat().st_size

@@ -57,8 +57,9 @@ def is_web(uri: str) -> bool:
 
 
 def server_of(uri: str) -> str:
-    """Return `scheme://host` of a remote URI, without user and password; of a chain, its last
-    link's.
+    """Return `scheme://host` of a remote URI, without user and password.
+
+    Of a chain it is the last link's.
     """
     scheme, _, rest = uri.rpartition("::")[2].partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]

@@ -79,7 +79,9 @@ def test_going_on_after_any_step(
 def test_going_on_where_videos_rest(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(order, "SURE", 0.27)  # of four labels: some videos are, some are not
+    monkeypatch.setattr(
+        order, "LEARNED_THRESHOLD", 0.27
+    )  # of four labels: some videos are, some are not
     fields = {**FIELDS, "mixup": 0.0, "epochs": 4, "rest": 0.8}
     whole = train_encoder(tiny_job(clips, tmp_path / "whole", **fields))
     job = tiny_job(clips, tmp_path / "cut", **fields)

@@ -47,7 +47,7 @@ class DecodeStats:
 
 def complaint_of(stats: DecodeStats) -> str:
     """Return the end of a message: the decoder library's complaint, if there is one."""
-    return f"; FFmpeg says: {stats.complaint}" if stats.complaint else ""
+    return f"; FFmpeg reports: {stats.complaint}" if stats.complaint else ""
 
 
 class Decoder(Protocol):
@@ -69,7 +69,11 @@ class Decoder(Protocol):
         """
 
     def promised(self, after: int, until: int) -> int:
-        """Count the packets read so far that begin in (after, until]: frames that should exist."""
+        """Count the packets read so far that begin in (after, until]: frames that should exist.
+
+        Args:
+            after, until: ticks.
+        """
 
     def end_tick(self) -> int:
         """Return the end of the last packet's display; valid at the end of the stream."""

@@ -200,9 +200,7 @@ class PyavDecoder:
             self._scout.close()
 
     def _needed(self) -> Iterator[tuple[Timed[Read], bool]]:
-        """Yield packets that must be decoded; True with the first one after others were left
-        out.
-        """
+        """Yield packets that must be decoded; True with the first one after a gap."""
         held: list[Timed[Read]] = []
         held_bytes, gap = 0, False
         for timed in self._reader.packets():
@@ -328,9 +326,7 @@ class PyavDecoder:
             yield self._frame(frame, tick)
 
     def _sorted(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield the frames whose time can be right; sort them if a container keeps decoding
-        times.
-        """
+        """Yield frames whose time can be right; sorted if a container keeps decoding times."""
         sane = (frame for frame in frames if frame.pts != _WILD)
         if self._opened.container.format.name not in _DECODE_TIMES_ONLY:
             yield from sane

@@ -49,9 +49,7 @@ class Scout:
         return None
 
     def _keyframe(self, target: int, until: int) -> int | None:
-        """Return the tick of the first keyframe from a landing on; None if none comes by
-        `until`.
-        """
+        """Return the tick of the first keyframe after a landing; None if none comes by `until`."""
         if not self._reader.seek(target):
             return None
         candidate: int | None = None

@@ -13,7 +13,7 @@ from vfeat.models.device import choose_device
 
 
 @dataclass(frozen=True)
-class Place:
+class DevicePlan:
     """Device, threads and decoder count of one training process.
 
     Attributes:
@@ -27,9 +27,9 @@ class Place:
     threads: int | None = None
 
 
-def find_place(
+def plan_devices(
     job: TrainEncoderJob, rank: int = 0, here: int = 1, given: torch.device | None = None
-) -> Place:
+) -> DevicePlan:
     """Choose the resources of process `rank` of the `here` processes on this machine.
 
     Args:
@@ -43,10 +43,10 @@ def find_place(
     device = given or _device(job, rank, here)
     cores = max(1, len(os.sched_getaffinity(0)) // here)
     if device.type == "cuda":
-        return Place(device, job.decode_workers or cores)
+        return DevicePlan(device, job.decode_workers or cores)
     # The network needs some of the cores.
     decoders = job.decode_workers or max(1, cores // 2)
-    return Place(device, decoders, cores if here > 1 else None)
+    return DevicePlan(device, decoders, cores if here > 1 else None)
 
 
 def _device(job: TrainEncoderJob, rank: int, here: int) -> torch.device:
@@ -55,6 +55,6 @@ def _device(job: TrainEncoderJob, rank: int, here: int) -> torch.device:
     gpus = torch.cuda.device_count()
     if here > gpus:
         raise EnvironmentMissing(
-            f"--workers {here}: each needs a GPU of its own, and torch sees {gpus} here"
+            f"--workers {here}: each needs a GPU of its own, and torch finds {gpus} here"
         )
     return torch.device("cuda", rank)

@@ -67,7 +67,17 @@ class Evaluator:
         self, model: torch.nn.Module, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> Metrics | None:  # fmt: skip
-        """Compute metrics of a network that classifies; None when no video yields a clip."""
+        """Compute metrics of a network that classifies.
+
+        Args:
+            model: returns logits (B, K) of clips.
+            footage: videos of the split.
+            phase, epoch: position, for the watch.
+            watch: gets the progress, and may ask to stop.
+
+        Returns:
+            None when no video yields a clip.
+        """
 
         def score(video_BCTSS: Tensor) -> Tensor:
             logits_BK: Tensor = model(video_BCTSS)
@@ -81,13 +91,23 @@ class Evaluator:
             scores_BK = scores.view(len(raw.picks), -1, self._classes).mean(1).cpu()
             for pick, scores_K in zip(raw.picks, scores_BK, strict=True):
                 sums.setdefault(pick.row, _Scores(pick.label)).add(scores_K.numpy())
-        return _measured(self._peers.every(sums))
+        return _measured(self._peers.gather(sums))
 
     def losses(
         self, objective: Objective, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
     ) -> dict[str, float]:  # fmt: skip
-        """Average an objective's own losses; empty when no video yields a clip."""
+        """Average an objective's own losses over a split.
+
+        Args:
+            objective: the objective with its network.
+            footage: videos of the split.
+            phase, epoch: position, for the watch.
+            watch: gets the progress, and may ask to stop.
+
+        Returns:
+            Means by name; empty when no video yields a clip.
+        """
         objective.eval()
         total = Progress()
         for raw, video_BCTSS in self._batches(footage, phase, epoch, watch):
@@ -101,7 +121,7 @@ class Evaluator:
             losses = {name: float(value) for name, value in found.by_name.items()}
             total.add(losses, len(raw.picks))
         everywhere = Progress()
-        for part in self._peers.every(total):
+        for part in self._peers.gather(total):
             everywhere.clips += part.clips
             for name, value in part.sums.items():
                 everywhere.sums[name] = everywhere.sums.get(name, 0.0) + value

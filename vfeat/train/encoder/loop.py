@@ -21,7 +21,7 @@ from vfeat.train.encoder.watch import EncoderWatch
 
 
 @dataclass(frozen=True)
-class Keepers:
+class LoopCallbacks:
     """Callbacks with which the loop saves its results.
 
     Attributes:
@@ -59,7 +59,7 @@ class Loop:
         self.train, self.val, self.footage, self.watch = train, val, footage, watch
         self.peers = trainer.peers
 
-    def run(self, progress: Progress, keep: Keepers) -> None:
+    def run(self, progress: Progress, keep: LoopCallbacks) -> None:
         """Learn all remaining epochs.
 
         Raises:
@@ -75,17 +75,19 @@ class Loop:
                 raise
             if line.best:
                 keep.best()
+            # Before the checkpoint, so that a resumed run does not repeat the finished epoch.
             progress.next_epoch(line)
             keep.checkpoint(progress)
             self.watch.epoch_ended(line)
             keep.written(progress)
 
-    def _learn(self, progress: Progress, keep: Keepers) -> None:
+    def _learn(self, progress: Progress, keep: LoopCallbacks) -> None:
         """Learn the rest of an epoch."""
         groups = train_groups(self.train, self.footage, self.job, progress.epoch, progress.known)
         total, done = sum(map(len, groups)), sum(map(len, groups[: progress.step]))
         began_s = saved_s = time.monotonic()
         seconds, waited_s = progress.seconds, progress.waited_s
+        # All groups are drawn, also after a resume, so that the order does not depend on the cut.
         mine = [self.peers.share(group) for group in groups[progress.step :]]
         with Prefetch(self.feed.batches(mine)) as batches:
             for raw in batches:
@@ -102,6 +104,7 @@ class Loop:
                 progress.waited_s = waited_s + batches.waited_s
                 loss = progress.means().get("loss", 0.0)
                 self.watch.advanced("train", progress.epoch, done, total, loss)
+                # Collective: all processes must leave the epoch after the same step.
                 if self.peers.any(self.watch.stopping()):
                     keep.checkpoint(progress)
                     raise Interrupted(

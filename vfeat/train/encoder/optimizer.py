@@ -84,6 +84,10 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
     """Average weights exponentially.
 
     The first steps weigh more, so that a short training does not average its beginning.
+
+    Args:
+        model: the network whose weights are averaged.
+        decay: weight of the past in each step, in [0, 1).
     """
 
     @torch.no_grad()

@@ -32,7 +32,7 @@ class Peers:
     count = 1
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """True for the process that writes the files."""
         return self.rank == 0
 
@@ -44,7 +44,7 @@ class Peers:
         """Sum the values over the processes."""
         return list(values)
 
-    def every(self, item: Item) -> list[Item]:
+    def gather(self, item: Item) -> list[Item]:
         """Gather each process's item, by rank. The items are pickled."""
         return [item]
 
@@ -76,7 +76,7 @@ class Distributed(Peers):
         found: list[float] = sums.tolist()
         return found
 
-    def every(self, item: Item) -> list[Item]:
+    def gather(self, item: Item) -> list[Item]:
         found: list[Any] = [None] * self.count
         dist.all_gather_object(found, item)
         return found
@@ -92,13 +92,21 @@ def shares(group: Group, count: int) -> list[Group]:
 
     As far as the parts stay equal, a video goes to the same process in each epoch, where its clips
     are cached.
+
+    Args:
+        group: the clips of a batch.
+        count: number of processes.
+
+    Returns:
+        One part for each process, by rank.
     """
     most = -(-len(group) // count)
     parts: list[list[Pick]] = [[] for _ in range(count)]
-    homeless: list[Pick] = []
+    overflow: list[Pick] = []
     for pick in group:
         home = parts[pick.row % count]
-        (home if len(home) < most else homeless).append(pick)
-    for pick in homeless:
+        (home if len(home) < most else overflow).append(pick)
+    # Equal parts matter more than the cache: the slowest process sets the pace.
+    for pick in overflow:
         min(parts, key=len).append(pick)
     return [tuple(part) for part in parts]

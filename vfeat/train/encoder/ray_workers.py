@@ -23,7 +23,7 @@ from vfeat.engine.ray_connection import Connection
 from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.data.clip_list import Listing
-from vfeat.train.encoder.device_plan import find_place
+from vfeat.train.encoder.device_plan import plan_devices
 from vfeat.train.encoder.history import EpochLine
 from vfeat.train.encoder.peers import Distributed
 from vfeat.train.encoder.run import prepare
@@ -46,7 +46,7 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
         return prepared.done
     connection = Connection(job.address)
     try:
-        board = ray.remote(_Board).options(num_cpus=0).remote()
+        board = ray.remote(MessageBoard).options(num_cpus=0).remote()
         # Ray reports workers that die on stdout, where the result belongs.
         with (
             redirect_stdout(sys.stderr),
@@ -77,19 +77,19 @@ def _trainer(job: TrainEncoderJob, listing: Listing, board: Any, storage: str) -
     )
 
 
-class _Board:
+class MessageBoard:
     """Actor between the leading worker and the driver: passes on news and the request to stop."""
 
     def __init__(self) -> None:
         self.news: list[tuple[str, tuple[Any, ...]]] = []
-        self.wish = False
+        self.stop_requested = False
         self.over = False
 
-    def tell(self, what: str, *content: Any) -> bool:
+    def post(self, what: str, *content: Any) -> bool:
         """Add news; return whether to stop."""
         self.news.append((what, content))
         self.over = self.over or what == "failed"
-        return self.wish
+        return self.stop_requested
 
     def is_over(self) -> bool:
         """Return whether an error of ours in a worker has ended the training."""
@@ -97,34 +97,34 @@ class _Board:
 
     def take(self, stop: bool) -> list[tuple[str, tuple[Any, ...]]]:
         """Return all news since the last call."""
-        self.wish = self.wish or stop
+        self.stop_requested = self.stop_requested or stop
         news, self.news = self.news, []
         return news
 
 
-class _Far(EncoderWatch):
+class RemoteWatch(EncoderWatch):
     """Watch of a leading worker; it forwards to the message board."""
 
     def __init__(self, board: Any) -> None:
-        self._board, self._told_s, self._stop = board, 0.0, False
+        self._board, self._posted_s, self._stop = board, 0.0, False
 
     def advanced(self, phase: Phase, epoch: int, done: int, total: int, loss: float) -> None:
         now_s = time.monotonic()
-        if now_s - self._told_s > LOOK_EVERY_S:
-            self._told_s = now_s
-            self._tell("advanced", phase, epoch, done, total, loss)
+        if now_s - self._posted_s > LOOK_EVERY_S:
+            self._posted_s = now_s
+            self._post("advanced", phase, epoch, done, total, loss)
 
     def epoch_ended(self, line: EpochLine) -> None:
-        self._tell("epoch_ended", line)
+        self._post("epoch_ended", line)
 
     def note(self, text: str) -> None:
-        self._tell("note", text)
+        self._post("note", text)
 
     def stopping(self) -> bool:
         return self._stop
 
-    def _tell(self, what: str, *content: Any) -> None:
-        self._stop = ray.get(self._board.tell.remote(what, *content))
+    def _post(self, what: str, *content: Any) -> None:
+        self._stop = ray.get(self._board.post.remote(what, *content))
 
 
 def _work(config: dict[str, Any]) -> None:
@@ -136,14 +136,14 @@ def _work(config: dict[str, Any]) -> None:
     try:
         given = None if job.device == "cpu" else get_device()
         here = context.get_local_world_size()
-        place = find_place(job, context.get_local_rank(), here, given)
-        peers = Distributed(place.device)
-        result = Training(job, config["listing"], peers, place, _Far(board)).run()
+        plan = plan_devices(job, context.get_local_rank(), here, given)
+        peers = Distributed(plan.device)
+        result = Training(job, config["listing"], peers, plan, RemoteWatch(board)).run()
     except VfeatError as error:
-        ray.get(board.tell.remote("failed", error))
+        ray.get(board.post.remote("failed", error))
         raise  # so that Ray Train ends the others, which may wait for this one
-    if peers.leads:
-        ray.get(board.tell.remote("done", result))
+    if peers.is_leader:
+        ray.get(board.post.remote("done", result))
 
 
 def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str, Any]:
@@ -177,7 +177,7 @@ def _watched(trainer: TorchTrainer, board: Any, watch: EncoderWatch) -> dict[str
     if "done" in outcome:
         result: dict[str, Any] = outcome["done"]
         return result
-    why = failures[0] if failures else "no worker said why"
+    why = failures[0] if failures else "no worker gave a reason"
     raise EnvironmentMissing(
         f"Ray Train gave up; the last checkpoint is kept, and the same command goes on: {why}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.data.clip_list import Listing, read_listing
-from vfeat.train.encoder.device_plan import find_place
+from vfeat.train.encoder.device_plan import plan_devices
 from vfeat.train.encoder.dry_run import check_shape
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.spawn import spawned
@@ -32,7 +32,7 @@ def train_encoder(job: TrainEncoderJob, watch: EncoderWatch | None = None) -> di
         return prepared.done
     if job.workers > 1:
         return spawned(job, prepared.listing, watch)
-    return Training(job, prepared.listing, Peers(), find_place(job), watch).run()
+    return Training(job, prepared.listing, Peers(), plan_devices(job), watch).run()
 
 
 @dataclass(frozen=True)

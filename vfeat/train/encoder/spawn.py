@@ -17,12 +17,12 @@ import torch.distributed as dist
 from vfeat.errors import VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.data.clip_list import Listing
-from vfeat.train.encoder.device_plan import find_place
+from vfeat.train.encoder.device_plan import plan_devices
 from vfeat.train.encoder.peers import Distributed
 from vfeat.train.encoder.training import Training
 from vfeat.train.encoder.watch import EncoderWatch
 
-LAST_WORDS_S = 5.0  # how long the error of a child that died is waited for
+ERROR_WAIT_S = 5.0  # how long the error of a child that died is waited for
 
 
 def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict
     Raises:
         VfeatError: the error that ended one of them.
     """
-    find_place(job, 0, job.workers)  # refused here, before anything starts
+    plan_devices(job, 0, job.workers)  # refused here, before anything starts
     context = multiprocessing.get_context("spawn")
     errors: SimpleQueue[VfeatError] = context.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="vfeat-peers-") as folder:
@@ -47,7 +47,7 @@ def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict
         except VfeatError:
             raise
         except RuntimeError as error:  # torch's, when a peer is gone
-            raise _last_words(children, errors) or error from None
+            raise first_worker_error(children, errors) or error from None
         finally:
             for child in children:
                 child.terminate()
@@ -57,11 +57,11 @@ def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict
 def _take_part(
     job: TrainEncoderJob, listing: Listing, rank: int, meeting: str, watch: EncoderWatch
 ) -> dict[str, Any]:
-    place = find_place(job, rank, job.workers)
-    backend = "nccl" if place.device.type == "cuda" else "gloo"
+    plan = plan_devices(job, rank, job.workers)
+    backend = "nccl" if plan.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=meeting, rank=rank, world_size=job.workers)
     try:
-        return Training(job, listing, Distributed(place.device), place, watch).run()
+        return Training(job, listing, Distributed(plan.device), plan, watch).run()
     finally:
         dist.destroy_process_group()
 
@@ -80,12 +80,12 @@ def _child(
         errors.put(VfeatError(f"worker {rank} of the training failed:\n{trace}"))
 
 
-def _last_words(
+def first_worker_error(
     children: Sequence[BaseProcess], errors: SimpleQueue[VfeatError]
 ) -> VfeatError | None:
     """Return the error of the first child that died; None when all live."""
     for child in children:
-        child.join(LAST_WORDS_S / len(children))
+        child.join(ERROR_WAIT_S / len(children))
     if not errors.empty():
         return errors.get()
     dead = [child for child in children if child.exitcode]

@@ -48,8 +48,9 @@ class Identity:
 
     @classmethod
     def of(cls, job: TrainEncoderJob, listing: Listing) -> Identity:
-        """Build from job and list; videos count by name and size, so that a moved folder is the
-        same.
+        """Build from job and list.
+
+        Videos count by name and size, so that a moved folder is the same.
         """
         digest = blake2b(repr(listing.classes).encode(), digest_size=16)
         for split in SPLITS:

@@ -104,25 +104,24 @@ class EncoderTrainer:
         whole = self.steps_per_epoch
         place = (epoch - 1) * whole + step * whole / (steps or whole)
         set_learning_rate(self.optimizer, learning_rate(self.job, place, self.steps_per_epoch))
-        # Peers draw other numbers for what concerns their part; the first as if it were alone.
+        # Peers draw other numbers for their own parts; the first as if it were alone.
         name: tuple[object, ...] = (self.job.seed, "step", epoch, step)
-        name = name if self.peers.leads else (*name, self.peers.rank)
+        name = name if self.peers.is_leader else (*name, self.peers.rank)
         with seeded(draw(*name), self.device):
-            told, given = self._backward(frames_BTSSC, picks, len(picks) / clips)
+            losses, given = self._backward(frames_BTSSC, picks, len(picks) / clips)
         parameters = [p for p in self.objective.parameters() if p.requires_grad]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.job.clip_norm))
-        self._check(told["loss"], norm, epoch, step)
+        self._check(losses["loss"], norm, epoch, step)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.objective.model)
         rows = [pick.row for pick in picks]
-        return Taken({**told, "gradient_norm": norm}, clips, dict(zip(rows, given, strict=False)))
+        return Taken({**losses, "gradient_norm": norm}, clips, dict(zip(rows, given, strict=False)))
 
     def _backward(
         self, frames_BTSSC: Tensor, picks: tuple[Pick, ...], share: float
     ) -> tuple[dict[str, float], list[float]]:
-        """Compute the batch's gradients; return its losses and the probability of each clip's
-        label.
+        """Compute the gradients; return losses, and the probability of each clip's label.
 
         Args:
             share: share of the batch's clips that are in this process.
@@ -171,8 +170,10 @@ class EncoderTrainer:
 
 
 def regularise(model: nn.Module, job: TrainEncoderJob) -> int:
-    """Set drop path, growing with depth, and activation checkpoints; return the number of
-    blocks.
+    """Set drop path, growing with depth, and activation checkpoints.
+
+    Returns:
+        Number of blocks.
     """
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     for place, block in enumerate(blocks):

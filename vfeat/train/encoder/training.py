@@ -17,10 +17,10 @@ from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.data.feed import ClipFeed
 from vfeat.train.encoder.data.footage import Footage, check_parts, probe_samples
-from vfeat.train.encoder.device_plan import Place
+from vfeat.train.encoder.device_plan import DevicePlan
 from vfeat.train.encoder.evaluate import Evaluator
 from vfeat.train.encoder.history import Progress
-from vfeat.train.encoder.loop import Keepers, Loop
+from vfeat.train.encoder.loop import Loop, LoopCallbacks
 from vfeat.train.encoder.objectives.base import Objective
 from vfeat.train.encoder.objectives.factory import make_objective
 from vfeat.train.encoder.objectives.optical_flow import FlowTable
@@ -42,23 +42,25 @@ class Training:
     """
 
     def __init__(
-        self, job: TrainEncoderJob, listing: Listing, peers: Peers, place: Place,
+        self, job: TrainEncoderJob, listing: Listing, peers: Peers, plan: DevicePlan,
         watch: EncoderWatch,
     ) -> None:  # fmt: skip
-        self.job, self.listing, self.peers, self.place = job, listing, peers, place
-        self.watch = watch if peers.leads else EncoderWatch()
+        self.job, self.listing, self.peers, self.plan = job, listing, peers, plan
+        self.watch = watch if peers.is_leader else EncoderWatch()
         self.store = EncoderStore(job.out, Identity.of(job, listing))
         samples = [s for split in SPLITS for s in listing.splits[split]]
         self.samples = sorted(samples, key=lambda sample: sample.row)
         self.broken = BrokenSamples(len(samples), job.max_broken_share)
-        if place.threads is not None:
-            torch.set_num_threads(place.threads)
-        if place.device.type == "cpu":
+        if plan.threads is not None:
+            torch.set_num_threads(plan.threads)
+        if plan.device.type == "cpu":
             keep_freed_memory()
 
     def run(self) -> dict[str, Any]:
-        """Train from the checkpoint, or the start, to the end; return the content of
-        `metrics.json`.
+        """Train from the checkpoint, or the start, to the end.
+
+        Returns:
+            The content of `metrics.json`.
 
         Raises:
             JobError: the list or its videos cannot be used, or the loss is not finite any more.
@@ -66,15 +68,15 @@ class Training:
         """
         if why_not := check_parts(self.job.clip_spec, self.samples):
             raise JobError(why_not)
-        device = self.place.device
+        device = self.plan.device
         objective = self._objective()
         kernel = ops.choose(device.type, torch.float32).name
         self.watch.note(f"Training on {self._where()}, kernels: {kernel}.")
         pin = device.type == "cuda"
-        with ClipFeed(self.job, self.broken, self.place.decoders, pin) as feed:
+        with ClipFeed(self.job, self.broken, self.plan.decoders, pin) as feed:
             footage = self._probe(feed)
             trainer = self._trainer(objective)
-            if self.peers.leads:
+            if self.peers.is_leader:
                 classes = self.listing.classes if objective.classifies else ()
                 self.store.begin(self.job, classes, kernel)
             progress = self._progress(trainer)
@@ -91,11 +93,11 @@ class Training:
         train, val = self.listing.splits["train"], self._split("val", footage)
         try:
             loop = Loop(self.job, trainer, feed, evaluator, train, val, footage, self.watch)
-            loop.run(progress, self._keepers(trainer, records))
+            loop.run(progress, self._callbacks(trainer, records))
             metrics = {}
             if trainer.objective.classifies:
                 metrics = self._measure(evaluator, footage)
-            if not self.peers.leads:
+            if not self.peers.is_leader:
                 return {}
             result = records.end(progress, metrics)
             self.store.end()
@@ -105,10 +107,10 @@ class Training:
 
     def _objective(self) -> Objective:
         seed = draw(self.job.seed, "init")
-        with seeded(seed, self.place.device), warnings.catch_warnings():
+        with seeded(seed, self.plan.device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*The head is untrained.*")
             objective = make_objective(self.job, len(self.listing.classes))
-        return objective.to(self.place.device)
+        return objective.to(self.plan.device)
 
     def _trainer(self, objective: Objective) -> EncoderTrainer:
         clips = len(self.listing.splits["train"]) * self.job.repeats
@@ -116,13 +118,13 @@ class Training:
         augment = Augment(self.job, self.listing.classes)
         flow = FlowTable(self.job, objective.model.config) if self.job.flow_loss else None
         return EncoderTrainer(
-            objective, augment, self.job, steps, self.place.device, self.peers, flow
+            objective, augment, self.job, steps, self.plan.device, self.peers, flow
         )
 
     def _progress(self, trainer: EncoderTrainer) -> Progress:
         """Return the checkpoint's progress, or a fresh one; the same for all peers."""
         progress = self.store.load_checkpoint(trainer) or Progress()
-        if len(set(self.peers.every((progress.epoch, progress.step)))) > 1:
+        if len(set(self.peers.gather((progress.epoch, progress.step)))) > 1:
             raise JobError(
                 f"not every worker finds the checkpoint in {self.store.root.uri}: --out must be "
                 "s3://, or a disk that all nodes share"
@@ -131,17 +133,17 @@ class Training:
 
     def _where(self) -> str:
         several = f"{self.peers.count} workers, " if self.peers.count > 1 else ""
-        return several + self.place.device.type
+        return several + self.plan.device.type
 
     def _probe(self, feed: ClipFeed) -> dict[int, Footage]:
         """Probe the samples; return footage by row. Each process probes its part of them."""
         mine = self.samples[self.peers.rank :: self.peers.count]
         found, broken = probe_samples(
-            feed.pool(1), mine, self.job.clip_spec, self.place.decoders,
+            feed.pool(1), mine, self.job.clip_spec, self.plan.decoders,
             self._probed,
         )  # fmt: skip
         footage: dict[int, Footage] = {}
-        for theirs, broken_there in self.peers.every((found, broken)):
+        for theirs, broken_there in self.peers.gather((found, broken)):
             footage |= theirs
             self.broken.add(broken_there)
         there = {f.sample.label for f in self._split("train", footage)}
@@ -159,20 +161,20 @@ class Training:
         rows = [sample.row for sample in self.listing.splits[split]]
         return [footage[row] for row in rows if row in footage]
 
-    def _keepers(self, trainer: EncoderTrainer, records: Records) -> Keepers:
+    def _callbacks(self, trainer: EncoderTrainer, records: Records) -> LoopCallbacks:
         """Build the callbacks: the leader writes; the others only take part in gathering."""
 
         def epoch(progress: Progress) -> None:
-            self.broken.everyone(self.peers.every(self.broken))
-            if self.peers.leads:
+            self.broken.merge(self.peers.gather(self.broken))
+            if self.peers.is_leader:
                 records.epoch(progress)
 
         def nothing(*_: object) -> None:
             pass
 
-        if not self.peers.leads:
-            return Keepers(nothing, nothing, epoch)
-        return Keepers(
+        if not self.peers.is_leader:
+            return LoopCallbacks(nothing, nothing, epoch)
+        return LoopCallbacks(
             lambda progress: self.store.save_checkpoint(trainer, progress),
             lambda: self.store.save_best(trainer.model),
             epoch,
@@ -183,7 +185,7 @@ class Training:
     ) -> dict[Split, Metrics]:
         """Measure the published weights on the splits that they were not trained on."""
         self.peers.any(False)  # nobody reads them before the leader has written them
-        model = self.store.load_best().to(self.place.device)
+        model = self.store.load_best().to(self.plan.device)
         found: dict[Split, Metrics] = {}
         for split in SPLITS:
             part = self._split(split, footage)

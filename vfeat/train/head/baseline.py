@@ -35,6 +35,7 @@ def linear_baseline(
     objective = Objective(task, weights, device)
     train_ND = _rows(means_ND, task.train)
     centre_D, scale_D = train_ND.mean(0), train_ND.std(0, correction=0).clamp(min=1e-6)
+    # Standardised, so that one penalty suits features of any scale.
     train_ND = (train_ND - centre_D) / scale_D
     best: dict[Split, Metrics] = {}
     for penalty in PENALTIES:
@@ -49,6 +50,7 @@ def linear_baseline(
                 found[split] = measure(
                     task.kind, predicted_NK.numpy(), [e.target for e in examples]
                 )
+        # The test split is only reported, never used for a choice.
         if not best or _score(found["val"]) > _score(best["val"]):
             best = found
     return best

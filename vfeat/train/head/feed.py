@@ -98,8 +98,7 @@ class Feed:
         return clips * self._steps
 
     def scan(self, advanced: Callable[[int, int], None]) -> str | None:
-        """Read every video once: compute its mean and its windows, check that its values are
-        finite.
+        """Read every video once: compute means and windows, check that values are finite.
 
         Args:
             advanced: called with (done, total) videos.
@@ -113,7 +112,7 @@ class Feed:
         clips = 0
         stored = sorted(range(len(self.videos)), key=lambda place: self.videos[place].pieces)
         for done, place in enumerate(stored, start=1):
-            clips += self._look_at(place)
+            clips += self._scan_video(place)
             advanced(done, len(self.videos))
         if not self._broken:
             return None
@@ -147,9 +146,10 @@ class Feed:
         steps = Steps(found.values_LD, found.mask_L)
         return _finite_only(steps, self._steps) if place in self._broken else steps
 
-    def _look_at(self, place: int) -> int:
+    def _scan_video(self, place: int) -> int:
         """Scan one video; return the number of its broken clips."""
         ref = self.videos[place]
+        # In blocks: a long video with patch tokens need not fit into memory.
         block = max(1, SCAN_BYTES // (self._steps * self.width * 4))
         keep = self._cache.has_room(ref.clips * self._steps * self.width * self._stored.itemsize)
         total_D, count, broken = np.zeros(self.width), 0, 0
@@ -162,6 +162,7 @@ class Feed:
                 before = int(steps.mask_L.sum())
                 steps = _finite_only(steps, self._steps)
                 broken += (before - int(steps.mask_L.sum())) // self._steps
+            # float64, because a sum of many thousand float32 steps loses digits.
             total_D += steps.values_LD.sum(0, dtype=np.float64)
             count += int(steps.mask_L.sum())
             masks.append(steps.mask_L[:: self._steps])
@@ -191,7 +192,15 @@ class Feed:
 
 
 def collate(stretches: Sequence[Steps], device: torch.device) -> Batch:
-    """Pad windows of any lengths into one float32 batch."""
+    """Pad windows of any lengths into one batch.
+
+    Args:
+        stretches: the windows.
+        device: device of the batch.
+
+    Returns:
+        Values in float32, zero where padded.
+    """
     longest = max(len(s.mask_L) for s in stretches)
     values_BLD = np.zeros((len(stretches), longest, stretches[0].values_LD.shape[1]), np.float32)
     mask_BL = np.zeros((len(stretches), longest), np.bool_)

@@ -25,10 +25,19 @@ EVAL_BYTES = 256 << 20
 def train_epoch(
     trainers: Sequence[HeadTrainer], feed: Feed, epoch: int, device: torch.device, watch: TrainWatch
 ) -> None:
-    """Train all heads on every training video once, by one window drawn for the epoch."""
+    """Train all heads on every training video once, by one window drawn for the epoch.
+
+    Args:
+        trainers: the heads that still learn.
+        feed: windows of the videos.
+        epoch: number of the epoch, from 1.
+        device: device of the networks.
+        watch: gets the progress.
+    """
     answers = [{e.video: e.target for e in trainer.task.train} for trainer in trainers]
     seed = trainers[0].job.seed
     ids = [video.video_id for video in feed.videos]
+    # By video id, not by place: the order stays the same when the features are listed anew.
     order = sorted(set().union(*answers), key=lambda place: draw(seed, "order", epoch, ids[place]))
     waiting: list[list[tuple[Steps, Target]]] = [[] for _ in trainers]
     for count, place in enumerate(order):
@@ -37,6 +46,7 @@ def train_epoch(
             if place not in wanted:
                 continue
             batch.append((stretch, wanted[place]))
+            # Each head steps when its own batch is full, as if it were trained alone.
             if len(batch) == trainer.job.batch_size:
                 _step(trainer, batch, epoch, device)
         watch.advanced("train", epoch, count + 1, len(order))
@@ -72,6 +82,7 @@ def evaluate(
     for chunk in _chunks(feed, order, trainers[0].job.batch_size):
         batch = collate([stretch for _, stretch in chunk], device)
         for trainer, mine, total in zip(trainers, wanted, sums, strict=True):
+            # A chunk holds videos of all heads; each head predicts only its own.
             rows = [row for row, (place, _) in enumerate(chunk) if place in mine]
             if not rows:
                 continue

@@ -56,10 +56,10 @@ class Objective:
 
 
 def _class_weights(task: Task) -> Tensor:
-    """Compute class weights of the training split: inverse shares of mean 1, or negatives over
-    positives.
+    """Compute class weights of the training split.
 
-    A class without a training video has weight 1: it never enters a loss.
+    They are inverse shares of mean 1 or, for a multilabel task, negatives over positives. A class
+    without a training video has weight 1: it never enters a loss.
     """
     counts_K = torch.zeros(task.outputs)
     for example in task.train:

@@ -142,6 +142,7 @@ def write_head(
         name: {split: dict([m.headline()]) for split, m in found.items()}
         for name, found in scores.items()
     }
+    # Last: its existence marks the head as complete.
     root.replace_bytes(HEAD_FILE, _json({**head.to_json(), **brief}))
     return missing
 
@@ -168,6 +169,7 @@ def finished(root: Root, tasks: Sequence[str], identity: dict[str, Any]) -> list
         place = Root(head_uri(root.uri, task, len(tasks)))
         if not place.exists(METRICS_FILE):
             raise JobError(f"{root.uri} holds other heads already; use another --out")
+        # A finished run with other settings must not pass for this one.
         fields = json.loads(place.read_bytes(METRICS_FILE))
         check_identity(root.uri, fields["identity"], identity)
         results.append(HeadResult.from_json({**fields, "uri": place.uri}))

@@ -90,13 +90,23 @@ class HeadTrainer:
         return done - self.best_epoch >= self.job.patience
 
     def step(self, batch: Batch, targets: Sequence[Target], epoch: int) -> None:
-        """Take one step of the optimizer. Its randomness depends on its position only."""
+        """Take one step of the optimizer. Its randomness depends on its position only.
+
+        Args:
+            batch: windows of several videos.
+            targets: label of each window.
+            epoch: number of the epoch, from 1.
+
+        Raises:
+            JobError: the loss is not finite.
+        """
         self.model.train()
         self._steps += 1
         name = (self.job.seed, self.task.name, "step", epoch, self._steps)
         with seeded(draw(*name), self.device):
             with self._autocast():
                 logits_BK = self.model(batch.values_BLD, batch.mask_BL)
+            # Outside autocast: the loss is computed in float32.
             loss = self.objective.loss(logits_BK, targets)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -123,6 +133,7 @@ class HeadTrainer:
         best = max(((h.val_score, -h.val_loss) for h in self.history), default=None)
         is_best = best is None or (val.score, -val.loss) > best
         if is_best:
+            # Copied to the CPU: the parameters change in place with the next step.
             self.best_state = {
                 key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()
             }

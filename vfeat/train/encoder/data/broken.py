@@ -55,7 +55,7 @@ class BrokenSamples:
                 f"{example.sample.video.uri}: {example.message}"
             )
 
-    def everyone(self, parts: Iterable[BrokenSamples]) -> None:
+    def merge(self, parts: Iterable[BrokenSamples]) -> None:
         """Record the broken samples of the peers; raises as `add`."""
         for part in parts:
             self.add(part._found.values())

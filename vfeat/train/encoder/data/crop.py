@@ -32,7 +32,13 @@ class Box:
 
 
 def draw_box(generator: np.random.Generator, size: int, share: float) -> Box:
-    """Draw a box in a picture of `size` pixels; its side is shorter by up to `share`."""
+    """Draw a box in a picture.
+
+    Args:
+        generator: source of randomness.
+        size: side of the picture, pixels.
+        share: largest part of the side that is cut off, in [0, 1).
+    """
     side = round(size * (1 - share * generator.random()))
     top, left = generator.integers(0, size - side, 2, endpoint=True)
     return Box(int(top), int(left), side)

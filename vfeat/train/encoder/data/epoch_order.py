@@ -44,10 +44,10 @@ class Pick:
         return self.footage.sample.label
 
 
-Group = tuple[Pick, ...]  # of one batch
-RESTS = 10_000  # parts that a share is drawn in
-SURE = 0.9
-"""From this probability of its label on, a video is learnt well enough to rest for a while."""
+Group = tuple[Pick, ...]  # the clips of one batch
+SKIP_PARTS = 10_000  # parts that a share is drawn in
+LEARNED_THRESHOLD = 0.9
+"""From this probability of its label on, a video is learned, and skipped in some epochs."""
 
 
 def train_groups(
@@ -67,9 +67,11 @@ def train_groups(
             is skipped in the share `rest` of the epochs, so that most time goes to videos that are
             not learned yet (online batch selection: Loshchilov and Hutter, 2015).
     """
-    sure = {row for row, given in (known or {}).items() if given >= SURE}
-    awake = [s for s in samples if s.row not in sure or not _rests(s, job, epoch)] or samples
-    ordered = sorted(awake, key=lambda sample: draw(job.seed, "order", epoch, sample.row))
+    learned = {row for row, given in (known or {}).items() if given >= LEARNED_THRESHOLD}
+    active_samples = [
+        s for s in samples if s.row not in learned or not _is_skipped(s, job, epoch)
+    ] or samples
+    ordered = sorted(active_samples, key=lambda sample: draw(job.seed, "order", epoch, sample.row))
     places = [(sample.row, repeat) for sample in ordered for repeat in range(job.repeats)]
     return [
         tuple(_drawn(footage[row], job, epoch, repeat) for row, repeat in group if row in footage)
@@ -77,8 +79,8 @@ def train_groups(
     ]
 
 
-def _rests(sample: Sample, job: TrainEncoderJob, epoch: int) -> bool:
-    return draw(job.seed, "rest", epoch, sample.row) % RESTS < job.rest * RESTS
+def _is_skipped(sample: Sample, job: TrainEncoderJob, epoch: int) -> bool:
+    return draw(job.seed, "rest", epoch, sample.row) % SKIP_PARTS < job.rest * SKIP_PARTS
 
 
 def _drawn(footage: Footage, job: TrainEncoderJob, epoch: int, repeat: int) -> Pick:

@@ -53,9 +53,7 @@ class Mixing:
             self._erasing = kornia.RandomErasing(p=job.random_erasing)
 
     def rand_augment(self, video_BCTSS: Tensor) -> Tensor:
-        """Apply the same two operations to the batch, with strengths drawn clip by clip; in
-        [0, 1].
-        """
+        """Apply the same two operations to all clips, each with its own strength; in [0, 1]."""
         if self._rand is None or not len(video_BCTSS):
             return video_BCTSS
         B, _, T = video_BCTSS.shape[:3]
@@ -66,7 +64,15 @@ class Mixing:
         return clips_BTCSS.transpose(1, 2).contiguous()
 
     def mix(self, video_BCTSS: Tensor, target_BK: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply mixup or CutMix, or neither, by their shares; mix the targets alike."""
+        """Apply mixup or CutMix, or neither, by their shares.
+
+        Args:
+            video_BCTSS: normalised clips.
+            target_BK: one-hot classes.
+
+        Returns:
+            Mixed clips, and targets mixed alike.
+        """
         if not (self._mixup or self._cutmix) or not len(video_BCTSS):
             return video_BCTSS, target_BK
         drawn = float(torch.rand(()))
@@ -75,7 +81,7 @@ class Mixing:
         cut = drawn >= self._mixup
         picture, mixed = self._mixers[cut](video_BCTSS.flatten(1, 2), target_BK.argmax(1))
         first_B, second_B, share_B = mixed.reshape(-1, 3).unbind(1)
-        if cut:  # kornia tells mixup's share of the second clip, and CutMix's of the first
+        if cut:  # kornia returns mixup's share of the second clip, and CutMix's of the first
             share_B = 1 - share_B
         first_BK, second_BK = (
             F.one_hot(labels_B.long(), self._classes).float() for labels_B in (first_B, second_B)

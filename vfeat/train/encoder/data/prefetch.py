@@ -63,6 +63,7 @@ class Prefetch(Generic[Item]):
             for item in source:
                 if not self._put(item):
                     return
+            # Marks the end of the source.
             self._put(None)
         except BaseException as error:  # any error is raised again in the reader
             self._put(error)

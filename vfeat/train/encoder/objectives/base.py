@@ -113,8 +113,10 @@ class Classification(Objective):
 
 
 def given(logits_BK: Tensor, batch: TrainBatch) -> Tensor:
-    """Return the predicted probability of each clip's own label, float32 [B], without a
-    gradient.
+    """Return the predicted probability of each clip's own label.
+
+    Returns:
+        float32 [B], without a gradient.
     """
     return (logits_BK.detach().float().softmax(-1) * batch.target_BK).sum(-1)
 

@@ -8,7 +8,7 @@ from vfeat.models import create_model
 from vfeat.models.block_expansion import expand_blocks
 from vfeat.models.factory import create_flow_reader, create_masked, create_student
 from vfeat.models.masked import MaskedVideoMamba
-from vfeat.models.motion_energy import see_motion
+from vfeat.models.motion_energy import initialise_motion_energy
 from vfeat.models.videomamba_config import VideoMambaConfig, resolve_config
 from vfeat.models.vit import PREFIX, is_vit
 from vfeat.models.weights import RANDOM, stored_config
@@ -35,7 +35,7 @@ def make_objective(job: TrainEncoderJob, classes: int) -> Objective:
     """
     objective = _objective(job, classes)
     if job.initial == "motion_energy":
-        see_motion(objective.model)
+        initialise_motion_energy(objective.model)
     if job.new_blocks:
         expand_blocks(objective.model, job.new_blocks)
     return objective
@@ -63,8 +63,9 @@ def _teacher(job: TrainEncoderJob, classes: int) -> Teacher:
 
 
 def _masked(job: TrainEncoderJob, teacher: Teacher, fields: dict[str, int]) -> MaskedVideoMamba:
-    """Create the masked network; its last layer is compared after the final norm, so that all is
-    trained.
+    """Create the masked network.
+
+    Its last layer is compared after the final norm, so that all of it is trained.
     """
     return create_masked(
         job.model, teacher.width, last_layer="normalised", weights=job.weights, **fields

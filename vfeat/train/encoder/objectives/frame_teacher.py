@@ -74,9 +74,7 @@ def load_frame_teacher(name: str, student: VideoMambaConfig, attends: bool) -> F
 
 
 def _normalisation(info: VitInfo) -> tuple[Tensor, Tensor]:
-    """Return factor and summand (C, 1, 1, 1) from the student's normalised pixels to the
-    teacher's.
-    """
+    """Return factor and summand (C, 1, 1, 1) from the student's pixels to the teacher's."""
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     own_mean, own_std = torch.tensor(info.mean), torch.tensor(info.std)
     scale, shift = std / own_std, (mean - own_mean) / own_std

@@ -18,7 +18,16 @@ from torch import Tensor
 def tube_mask(
     batch: int, steps: int, patches: int, ratio: float, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Hide the same patches in every time step; bool (B, L), True where hidden."""
+    """Hide the same patches in every time step.
+
+    Args:
+        batch, steps, patches: B, T and S.
+        ratio: share of the patches to hide, in [0, 1).
+        generator: source of randomness; torch's own if None.
+
+    Returns:
+        bool (B, L), True where hidden.
+    """
     noise_BS = torch.rand(batch, patches, generator=generator)
     hidden_BS = _lowest(noise_BS, ratio)
     return _with_class_token(hidden_BS[:, None].expand(-1, steps, -1))
@@ -27,7 +36,16 @@ def tube_mask(
 def random_mask(
     batch: int, steps: int, patches: int, ratio: float, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Hide any patches of the clip; bool (B, L), True where hidden."""
+    """Hide any patches of the clip.
+
+    Args:
+        batch, steps, patches: B, T and S.
+        ratio: share of the patches to hide, in [0, 1).
+        generator: source of randomness; torch's own if None.
+
+    Returns:
+        bool (B, L), True where hidden.
+    """
     noise_BN = torch.rand(batch, steps * patches, generator=generator)
     return _with_class_token(_lowest(noise_BN, ratio)[:, None])
 

@@ -89,8 +89,10 @@ class FlowTable:
             ) from error
 
     def of(self, picks: Sequence[Pick]) -> Tensor:
-        """Return true flow in logarithmic units, float32 (B, T', S', S', 2); NaN where it is
-        unknown.
+        """Compute the true flow of clips.
+
+        Returns:
+            float32 (B, T', S', S', 2) in logarithmic units; NaN where it is unknown.
 
         Raises:
             JobError: the table does not have a video.
@@ -113,8 +115,9 @@ class FlowTable:
         return np.stack([_displacement(maps_M23[m[0] : m[-1] + 1], place_SS2) for m in spans])
 
     def _of_video(self, uri: str) -> tuple[float, F32]:
-        """Look a video up by the URI's last parts: list and table may be relative to other
-        folders.
+        """Look a video up by its URI's last parts.
+
+        The list and the table may be relative to other folders.
         """
         parts = uri.split("/")
         for first in range(len(parts)):
