@@ -1,4 +1,4 @@
-"""What a training of heads would do, found without doing it. Free of torch."""
+"""What a training of heads would do, found without doing it."""
 
 from __future__ import annotations
 
