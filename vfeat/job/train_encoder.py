@@ -153,7 +153,8 @@ class TrainEncoderJob(BaseModel):
     )
     flow: Annotated[str | None, OBJECTIVE] = Field(
         None,
-        description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss",
+        description="Parquet table of how the picture moves (uri, rate, maps), for flow_loss; "
+        "default: none",
     )
     flow_loss: Annotated[float, OBJECTIVE] = Field(
         0.0, ge=0, description="Weight of reading the picture's motion from every token"
