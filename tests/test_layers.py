@@ -81,6 +81,33 @@ def test_ray_is_imported_by_three_modules_only() -> None:
     assert sorted(p.name for p in users) == names
 
 
+def test_no_two_modules_import_each_other() -> None:
+    """Not even through others, in a function or for types only."""
+    modules = {".".join(("vfeat", *p.relative_to(ROOT).with_suffix("").parts)): p for p in FILES}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {name: _imported(path) & modules.keys() - {name} for name, path in modules.items()}
+    for name in graph:
+        reached, todo = set(), [name]
+        while todo:
+            for other in graph[todo.pop()] - reached:
+                reached.add(other)
+                todo.append(other)
+        assert name not in reached, f"{name} imports itself by way of others"
+
+
+def _imported(path: Path) -> set[str]:
+    """Modules that a file imports: `from a import b` is a.b where that is a module, else a."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            parts = [f"{node.module}.{alias.name}" for alias in node.names]
+            here = [p for p in parts if (ROOT.parent / f"{p.replace('.', '/')}.py").is_file()]
+            found |= set(here) if len(here) == len(parts) else {*here, node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
 def test_kernels_never_import_vfeat() -> None:
     for path in (ROOT / "kernels").resolve().rglob("*.py"):
         assert not any(n == "vfeat" or n.startswith("vfeat.") for n in imports(path)), path

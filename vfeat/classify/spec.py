@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vfeat.job.fingerprint import SCHEMA_VERSION
+from vfeat.job.kinds import load
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.sequences.head import Head
 from vfeat.sequences.windows import SequenceWindow, sliding, whole
@@ -81,9 +82,9 @@ class ClassifySpec:
 
     def build(self) -> Worker:
         """Load the heads."""
-        from vfeat.classify.worker import ClassifyWorker
-
-        return ClassifyWorker(self)
+        # By name: the worker imports this module, and the driver must not import torch.
+        worker: Worker = load("vfeat.classify.worker:ClassifyWorker")(self)
+        return worker
 
 
 def windows_of(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vfeat.job.fingerprint import Recipe
+from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
 
 if TYPE_CHECKING:
@@ -36,6 +37,6 @@ class ExtractSpec:
         """Load the model and start the decoder children."""
         # Read when torch is imported: its idle threads would spin and steal from the decoders.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        from vfeat.extract.worker import ExtractWorker
-
-        return ExtractWorker(self.recipe, self.settings)
+        # By name: the worker imports this module, and the driver must not import torch.
+        worker: Worker = load("vfeat.extract.worker:ExtractWorker")(self.recipe, self.settings)
+        return worker
