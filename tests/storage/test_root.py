@@ -165,3 +165,14 @@ def test_wrong_credentials_are_one_sentence(
         with pytest.raises(StorageError, match=sentence) as told:
             call()
         assert "\n" not in str(told.value)
+
+
+def test_two_hosts_are_two_stores() -> None:
+    """A connection is to one host, as one user: another host's file is another file."""
+    from vfeat.storage.remote import connect
+
+    first, path = connect("http://127.0.0.1:1/a.mp4")
+    other, _ = connect("http://127.0.0.1:2/a.mp4")
+    again, _ = connect("http://127.0.0.1:1/b.mp4")
+    assert first is again and first is not other
+    assert path.endswith("a.mp4")

@@ -33,7 +33,9 @@ def connect(uri: str) -> tuple[Any, str]:
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
     # a changed environment means other credentials, hence another connection
     aws = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    key = (os.getpid(), protocol if "::" not in uri else uri, aws)
+    # two hosts, users or buckets are two stores; a chain is one for each archive
+    store = "s3" if protocol == "s3" else uri if "::" in uri else _store_of(uri)
+    key = (os.getpid(), store, aws)
     if protocol == "s3":
         with _lock:
             if key not in _connections:
@@ -50,6 +52,12 @@ def connect(uri: str) -> tuple[Any, str]:
         raise
     except Exception as error:  # fsspec's file systems raise what they like
         raise explain(error, uri) from error
+
+
+def _store_of(uri: str) -> str:
+    """Return an address up to its path: scheme, user and host."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _open_s3() -> Any:

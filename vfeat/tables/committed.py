@@ -119,7 +119,7 @@ def read_footers(
             ) from None
 
     with ThreadPoolExecutor(READERS) as pool:
-        yield from filter(None, pool.map(read, sorted(shards)))
+        yield from filter(None, pool.map(read, layout.in_order(shards)))
 
 
 def plan_states(root: Root, *, pass_damaged: bool = False) -> Iterator[PlanState]:

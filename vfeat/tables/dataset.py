@@ -68,7 +68,7 @@ class FeatureDataset:
 
     def files(self) -> list[str]:
         """Return the keys of the committed features files, in order."""
-        return [FEATURES.key(shard) for shard in sorted(committed_shards(self.root))]
+        return [FEATURES.key(shard) for shard in layout.in_order(committed_shards(self.root))]
 
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield one table for each file, so that memory is bounded by a shard."""

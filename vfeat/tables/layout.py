@@ -7,6 +7,7 @@ file is never taken for a commit.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 DATASET = "dataset.json"
 VIDEOS = "videos.parquet"
@@ -16,8 +17,9 @@ FEATURES = "features"
 PREDICTIONS = "predictions"
 RUNS = "runs"
 
-_PLAN = re.compile(r"^(p\d{5})\.parquet$")
-_SHARD = re.compile(r"^(p\d{5}-\d{5})\.parquet$")
+# At least five digits: the numbers have no ceiling.
+_PLAN = re.compile(r"^(p\d{5,})\.parquet$")
+_SHARD = re.compile(r"^(p\d{5,}-\d{5,})\.parquet$")
 _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
@@ -40,12 +42,17 @@ def plan_of(shard: str) -> str:
 
 def plan_names(listing: dict[str, int]) -> list[str]:
     """Return the plans in a listing of `plans/`, oldest first."""
-    return sorted(m[1] for name in listing if (m := _PLAN.match(name)))
+    return in_order(m[1] for name in listing if (m := _PLAN.match(name)))
 
 
 def shard_names(listing: dict[str, int]) -> list[str]:
     """Return the committed shards in a listing of `features/`, in plan order."""
-    return sorted(m[1] for name in listing if (m := _SHARD.match(name)))
+    return in_order(m[1] for name in listing if (m := _SHARD.match(name)))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort plans or shards by their numbers."""
+    return sorted(names, key=lambda name: [int(part) for part in name[1:].split("-")])
 
 
 def run_names(listing: dict[str, int]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vfeat.errors import ErrorClass
+from vfeat.errors import ErrorClass, StorageError
 from vfeat.media.children.task import Probe
 from vfeat.media.timeline import Timeline
 from vfeat.plan.sequence_ref import Fold, SequenceRef
@@ -74,8 +74,20 @@ def plan_schema(root: Root, plan: str) -> pa.Schema:
 
 
 def plan_list(root: Root) -> list[str]:
-    """Return the names of the plans under a root, oldest first."""
-    return layout.plan_names(root.list(layout.PLANS))
+    """Return the names of the plans under a root, oldest first.
+
+    Raises:
+        StorageError: a plan's file was deleted, so that the numbers have a hole.
+    """
+    plans = layout.plan_names(root.list(layout.PLANS))
+    for number, plan in enumerate(plans, start=1):
+        if plan != layout.plan_name(number):
+            missing = root.url(layout.plan_key(layout.plan_name(number)))
+            raise StorageError(
+                f"{missing} is not there, and later plans are: restore it, or the shards of that "
+                "plan cannot be accounted for. To start anew, use another --out"
+            )
+    return plans
 
 
 def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:

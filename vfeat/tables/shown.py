@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from vfeat.storage.root import Root
+from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import kind_of
 from vfeat.tables.opened_root import dataset_root
@@ -54,7 +55,7 @@ def shown_rows(uri: str, count: int, part_of_uri: str = "") -> list[ShownRow]:
 def _rows(root: Root) -> Iterator[ShownRow]:
     kind = kind_of(root)
     columns = ["uri", *kind.shown]
-    for shard in sorted(committed_shards(root)):
+    for shard in layout.in_order(committed_shards(root)):
         with opened(root, kind.key(shard)) as reader:
             for batch in reader.batches(_BATCH_ROWS, columns):
                 for row in batch.to_pylist():

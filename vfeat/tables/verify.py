@@ -66,7 +66,7 @@ def verify_dataset(root: Root) -> Iterator[VerifyReport]:
                 report.pending_shards += 1
                 report.pending_clips += lease.clips
             yield report
-    for shard in sorted(committed - planned):
+    for shard in layout.in_order(committed - planned):
         report.problems.append(f"{kind_of(root).key(shard)}: no plan has this shard")
     report.problems += _overlaps(covered)
     yield report

@@ -133,7 +133,7 @@ def test_a_dry_run_counts_and_writes_nothing(clips: Path, tmp_path: Path) -> Non
         (["LIST"], 2, "out: required"),
         (["none.csv", "--out", "OUT"], 2, "none.csv: no such list"),
         (["video.mp4", "--out", "OUT"], 2, "expected a list of clips"),
-        (["--out", "OUT"], 2, "give either a list"),
+        (["--out", "OUT"], 2, "source: required"),
         (["LIST", "--out", "OUT", "--size", "50"], 2, "must be multiples"),
         (["LIST", "--out", "OUT", "--lr", "0"], 2, "lr: "),
         (["LIST", "--out", "OUT", "--label-swap", "horizontal:left=east"], 2, "no label east"),
