@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -110,8 +111,14 @@ def test_ctrl_c_ends_a_run_whose_decoder_hangs(tmp_path: Path, decoder: str) -> 
         "extract", tmp_path, "--out", out, *TINY_FLAGS, "--executor", "inline",
         "--decoder", f"tests.media.hostile:{decoder}", "--decode-timeout-seconds", "1000",
     )  # fmt: skip
-    wait_until(lambda: (out / "plans").is_dir(), 60, "a plan")
-    time.sleep(3)
+
+    def decodes() -> bool:
+        plans = list((out / "plans").glob("p*.parquet"))
+        children = psutil.Process(driver.pid).children()
+        return any(child.create_time() > plans[0].stat().st_mtime for child in children if plans)
+
+    wait_until(decodes, 120, "a decoder at work")
+    time.sleep(3)  # it has reached the place where it hangs
     driver.send_signal(signal.SIGINT)
     _, said = driver.communicate(timeout=90)
     assert driver.returncode == 130
