@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vfeat.engine.watch import Watch
 
 INTERRUPTED = 130
-GRACE_S = 30.0  # how long running shards may stand still after the first Ctrl-C
+GRACE_S = 15.0  # how long running shards may stand still after the first Ctrl-C
 
 
 @contextmanager
