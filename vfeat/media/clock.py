@@ -15,6 +15,7 @@ mid-video come to the same times.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ RESTART_S = Fraction(1, 2)
 # A picture may precede, in decoding order, this many pictures that are shown before it.
 MAX_REORDER = 16
 LOOKAHEAD = MAX_REORDER + 1
+# Longest run of wild packets; as many behind it show that the line goes on.
+MAX_BURST = LOOKAHEAD // 2
 _LEAD_S = Fraction(1)
 
 
@@ -134,16 +137,21 @@ class Clock(Generic[P]):
         """
         assert packet.dts is not None and self._previous is not None
         away = packet.dts - self._previous
-        before = packet.dts
-        for place, later in enumerate(ahead, start=1):
-            if later.dts is None:
-                continue
-            back = before - later.dts
+        known = [(0, packet.dts)]
+        known += [(n, p.dts) for n, p in enumerate(ahead, start=1) if p.dts is not None]
+        steps = [after - before for (_, before), (_, after) in itertools.pairwise(known)]
+        for number, back in enumerate(steps):
+            place, time = known[number + 1]
+            if place > MAX_BURST and len(ahead) == LOOKAHEAD:
+                return 0  # too few packets behind it to tell a return from another wild time
             # A step of the usual length is no return: slow clocks make long steps too.
-            is_long = back * away > 0 and 2 * abs(back) > abs(away)
-            if is_long and (packet.dts - later.dts) * away > 0:
-                return place if later.dts > self._previous - self._slack else 0
-            before = later.dts
+            is_long = back * away < 0 and 2 * abs(back) > abs(away)
+            if not is_long or (packet.dts - time) * away <= 0:
+                continue
+            # Nor is a step that is soon taken back: then what lies between is wild itself.
+            if any(step * away > 0 and 2 * abs(step) > abs(back) for step in steps[number + 1 :]):
+                return 0
+            return place if time > self._previous - self._slack else 0
         return 0
 
     def _take_over(self, packet: P, ahead: deque[P]) -> None:

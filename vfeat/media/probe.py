@@ -233,7 +233,7 @@ def _warnings(uri: str, seen: Scan) -> tuple[str, ...]:
     """List the warnings about the packets, one sentence each."""
     if not seen.n_wild:
         return seen.warnings
-    wild = f"{uri}: {seen.n_wild:,} frames have times that cannot be right; they are left out"
+    wild = f"{uri}: frames left out because their times cannot be right: {seen.n_wild:,}"
     return (*seen.warnings, wild)
 
 
