@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, VFEAT, environment
 
 CLIPS = REPOSITORY / "tests" / "clips"
-# What a name is, and how it is shown.
+# A name and its printed form.
 HEALTHY = {
     b"[eng] film.mp4": "[eng] film.mp4",
     b"[bold red]x.mp4": "[bold red]x.mp4",

@@ -26,7 +26,7 @@ RATE_TICK = Fraction(1, RATE)
 
 @dataclass(frozen=True)
 class Truth:
-    """What a file shows.
+    """Frames that a file should show.
 
     Attributes:
         frames: (seconds from the first frame, number) in order.
@@ -256,7 +256,7 @@ OTHER_PIDS = {"mpegts_start_pid": "0x200", "mpegts_pmt_start_pid": "0x1200"}
 LONG = {"preset": "ultrafast", "x264-params": "scenecut=0"}
 REFRESH = {"preset": "ultrafast", "x264-params": "scenecut=0:intra-refresh=1"}
 
-# What ends as rows, frame by frame.
+# Files whose every frame is known.
 MAKERS: dict[str, Callable[[Path], Truth]] = {
     "late_3h.mp4": lambda p: wild(p, 3 * 3600),
     "late_4s.mp4": lambda p: wild(p, 4),

@@ -1,4 +1,4 @@
-"""What a CSV or Parquet list holds is what its rows bring, in one type for each column."""
+"""CSV and Parquet lists, read into one table with one type for each column."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write(path: Path, content: str | bytes) -> str:
 
 
 def column(tmp_path: Path, *cells: str, **types: pa.DataType) -> list[Any]:
-    """What a CSV column of these cells becomes."""
+    """Read a CSV column of these cells."""
     text = io.StringIO()
     csv.writer(text).writerows([["uri", "x"], *([f"{n}.mp4", c] for n, c in enumerate(cells))])
     fixed = {name: FixedType(kind, "OUT") for name, kind in types.items()}
