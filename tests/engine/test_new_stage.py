@@ -86,7 +86,7 @@ def test_a_dataset_of_a_stage_that_is_not_there_is_a_sentence(job: Path, tmp_pat
 
 
 def test_no_generic_file_names_a_stage() -> None:
-    """Of the stages that vfeat has, the table of jobs is the only file below them that tells."""
+    """The table of jobs is the only file below the stages that names them."""
     for room in GENERIC:
         for path in (REPOSITORY / "vfeat" / room).rglob("*.py"):
             text = path.read_text()

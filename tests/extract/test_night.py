@@ -1,4 +1,4 @@
-"""What people report in public, through the command itself: no file stops a night."""
+"""Situations of public bug reports, through the command itself: no file stops a night."""
 
 from __future__ import annotations
 

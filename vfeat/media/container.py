@@ -157,12 +157,7 @@ def out_of_memory(uri: str) -> UnitError:
 
 
 def _what_it_is(source: Source) -> str:
-    head = b""
-    with suppress(Exception):
-        opened = source.open()
-        with open(opened, "rb") if isinstance(opened, str) else opened as file:
-            head = file.read(HEAD_BYTES)
-    return describe(head)
+    return describe(source.glance(HEAD_BYTES))
 
 
 def best_video(container: InputContainer, uri: str) -> VideoStream:

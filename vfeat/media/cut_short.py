@@ -7,7 +7,6 @@ nothing: durations of a billion seconds are found in files of three.
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 
 from vfeat.media.container import Opened
 
@@ -36,11 +35,7 @@ def _declared_end(opened: Opened) -> int:
     name = opened.container.format.name
     if "matroska" not in name and name != "flv":
         return 0
-    head = b""
-    with suppress(Exception):
-        file = opened.source.open()
-        with open(file, "rb") if isinstance(file, str) else file as stream:
-            head = stream.read(_HEAD_BYTES)
+    head = opened.source.glance(_HEAD_BYTES)
     return _flv_end(head) if name == "flv" else _segment_end(head)
 
 

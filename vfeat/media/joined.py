@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 from vfeat.media.container import Opened
 
@@ -26,10 +25,5 @@ def another_file(opened: Opened, from_byte: int) -> int | None:
     begins = _BEGINS.get(opened.container.format.name.partition(",")[0])
     if begins is None or from_byte >= opened.container.size:
         return None
-    with suppress(Exception):
-        file = opened.source.open()
-        with open(file, "rb") if isinstance(file, str) else file as stream:
-            stream.seek(from_byte)
-            found = begins.search(stream.read(_LOOK_BYTES))
-            return from_byte + found.start() if found else None
-    return None
+    found = begins.search(opened.source.glance(_LOOK_BYTES, from_byte))
+    return from_byte + found.start() if found else None

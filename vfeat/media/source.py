@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
@@ -64,6 +64,15 @@ class Source:
             return open_source(self.uri, self.size_bytes, patience_s=self.patience_s)
         except (StorageError, OSError) as error:
             raise storage_failure(self.uri, error) from error
+
+    def glance(self, size_bytes: int, first_byte: int = 0) -> bytes:
+        """Read some bytes for a message or a hint; empty where they cannot be read."""
+        with suppress(Exception):
+            opened = self.open()
+            with open(opened, "rb") if isinstance(opened, str) else opened as file:
+                file.seek(first_byte)
+                return file.read(size_bytes)
+        return b""
 
     def _check_local(self, path: str) -> None:
         # FFmpeg reports these as it reports damage; here they keep their own class.

@@ -14,7 +14,7 @@ from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.task import Task
 from vfeat.storage.uris import is_local
 
-# Of the time-out: what opening and entering a video may take, before its first clip.
+# Time-outs that opening and entering a video may take, before its first clip.
 _ENTRY_TIMEOUTS = 5
 # Slower than any disk or store that one would read videos from, bytes per second.
 _LOCAL_RATE = 1 << 20
