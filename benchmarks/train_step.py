@@ -32,7 +32,6 @@ from vfeat.corpus import Video
 from vfeat.errors import EnvironmentMissing
 from vfeat.job.spec import parse_train_encoder
 from vfeat.kernels.processor import processor
-from vfeat.media.timeline import Timeline
 from vfeat.models import VideoMamba, create_model
 from vfeat.ops.registry import VARIABLE, choose
 from vfeat.train.encoder.data.augment import Augment, channels_first, normalised
@@ -42,6 +41,7 @@ from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.objectives.base import Classification
 from vfeat.train.encoder.peers import Peers
 from vfeat.train.encoder.trainer import EncoderTrainer
+from vfeat.video_facts import Timeline
 
 # As VFEAT_KERNEL calls them: ours first, and last the one that always runs.
 SIDES = {"cpu": ("cpu", "torch"), "cuda": ("triton", "mamba_ssm", "torch")}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vfeat.errors import ErrorClass
+from vfeat.video_facts import Probe
 
 
 def subtract(
@@ -42,6 +43,23 @@ class RangeError:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The rest of a video that turned out longer than a unit: it begins behind the outcome.
+
+    The follow-up plan of the shard holds it; that plan follows from these numbers alone.
+
+    Attributes:
+        last_clip: last clip of the video's grid.
+        unit_clips: clips of a unit.
+        shard_units: units of a shard.
+    """
+
+    last_clip: int
+    unit_clips: int
+    shard_units: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Result of one unit.
 
@@ -51,6 +69,10 @@ class Outcome:
         errors: ranges of clips that failed; rows + empty + errors make up the unit.
         bad_packets: damaged packets skipped; the rows beside them are still whole clips.
         warnings: for the run's report, one sentence each.
+        probe: of the unit that opened the video and laid its grid.
+        split: what is left of the video, if it was longer than a unit.
+        changed: the object is no longer the one that was planned. Nothing was written: the new
+            content is another video.
     """
 
     video_id: str
@@ -62,11 +84,14 @@ class Outcome:
     errors: tuple[RangeError, ...] = ()
     bad_packets: int = 0
     warnings: tuple[str, ...] = ()
+    probe: Probe | None = None
+    split: Split | None = None
+    changed: bool = False
 
     @property
     def planned(self) -> int:
         """Number of clips of the unit."""
-        return self.last_clip - self.first_clip + 1
+        return 0 if self.changed else self.last_clip - self.first_clip + 1
 
     @property
     def empty_clips(self) -> int:
@@ -80,6 +105,8 @@ class Outcome:
 
     def row_ranges(self) -> list[tuple[int, int]]:
         """Return the clips that must have rows: the unit without its empty and failed clips."""
+        if self.changed:
+            return []
         holes = [*self.empty, *((e.first_clip, e.last_clip) for e in self.errors)]
         return subtract([(self.first_clip, self.last_clip)], holes)
 

@@ -21,8 +21,6 @@ from recipes.camera_motion.synthetic.labels import LABELS, Motion
 from recipes.camera_motion.synthetic.styles import STYLES, Style, random_length, style_sequence
 from vfeat.corpus import Video
 from vfeat.errors import JobError
-from vfeat.media.children.task import Probe
-from vfeat.media.timeline import Timeline
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root
@@ -33,6 +31,7 @@ from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.plans import plan_table, publish_plan
 from vfeat.tables.schema import RowShape
 from vfeat.tables.snapshot import snapshot_parts
+from vfeat.video_facts import Probe, Timeline
 
 VIDEOS_PER_SHARD = 60
 LABELS_FILE = "labels.csv"

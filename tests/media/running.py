@@ -16,7 +16,6 @@ from vfeat.media.children.task import (
     ClipReady,
     DecodeTask,
     Event,
-    Probe,
     Probed,
     ProbeTask,
     TaskDone,
@@ -28,8 +27,9 @@ from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame, load_decode
 from vfeat.media.probe import probe
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, locate, no_progress
-from vfeat.media.timeline import Grid, Timeline
+from vfeat.media.timeline import Grid
 from vfeat.outcome import Outcome
+from vfeat.video_facts import Probe, Timeline
 
 LIMITS = DecodeLimits()
 SMALL = FrameSpec(size=32)

@@ -15,7 +15,8 @@ from tests.media.running import LIMITS, read_tick, write_tick
 from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled
 from vfeat.media.decoders.base import Decoder, DecodeStats, Frame
-from vfeat.media.timeline import Grid, Timeline
+from vfeat.media.timeline import Grid
+from vfeat.video_facts import Timeline
 
 FRAME = FrameSpec(size=16)
 SPECS = [ClipSpec(4, 1.0, 1.0), ClipSpec(3, 2.0, 0.7), ClipSpec(1, 0.5, 3.0)]

@@ -14,9 +14,9 @@ from tests.clipmaker.numbered import DAMAGED, MAKERS, Truth, encrypt, number_of
 from tests.media.running import LIMITS, settle
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, FrameSpec
-from vfeat.media.children.task import Probe
 from vfeat.media.clips import Clip, Empty, Lost
 from vfeat.media.probe import probe
+from vfeat.video_facts import Probe
 
 SPEC = ClipSpec(6, 1.5, 1.5)
 APART = ClipSpec(3, 0.5, 7.0)

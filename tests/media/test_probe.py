@@ -12,7 +12,7 @@ from tests.media.truth import OWN, Video
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.cost import decode_cost_s
 from vfeat.media.probe import probe
-from vfeat.media.timeline import Timeline
+from vfeat.video_facts import Timeline
 
 ENTRIES = {e["file"]: e for e in json.loads((OWN / "clips.json").read_text())}
 

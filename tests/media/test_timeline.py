@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from tests.golden_files import golden_folder
 from tests.media.truth import clip_count, sample_times
 from vfeat.job.recipe import ClipSpec
-from vfeat.media.timeline import (
-    Grid,
-    Timeline,
-    count_clips,
-    find_gaps,
-    sparse_indices,
-)
+from vfeat.media.timeline import Grid, count_clips, find_gaps, sparse_indices
+from vfeat.video_facts import Timeline
 
 GOLDEN = golden_folder("videomamba/preprocess")
 

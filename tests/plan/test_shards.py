@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vfeat.media.children.task import Probe
-from vfeat.media.timeline import Timeline
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import ShardLimits, pack, units_of
 from vfeat.plan.unit import Planned
+from vfeat.video_facts import Probe, Timeline
 
 ESTIMATE = Estimate(0.5, 2, 1, "a test")
 

@@ -27,9 +27,10 @@ from vfeat.extract.spec import WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
-from vfeat.media.children.task import ClipReady, DecodeTask, Probe, TaskDone
+from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
+from vfeat.video_facts import Probe
 
 IDLE_S = 0.05  # a batch that is not full waits this long for another clip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vfeat.job.recipe import ClipSpec
-from vfeat.media.timeline import Timeline
+from vfeat.video_facts import Timeline
 
 # Megapixels per CPU second, conversion and resize to 224 included.
 _MEGAPIXELS_PER_S = {

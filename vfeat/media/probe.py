@@ -12,7 +12,6 @@ import numpy as np
 
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.children.task import Probe
 from vfeat.media.container import Opened, check_pixels
 from vfeat.media.cost import decode_cost_s
 from vfeat.media.cut_short import lacks_bytes
@@ -21,7 +20,8 @@ from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.scan import Scan, scan
 from vfeat.media.source import Progress, Source, locate, no_progress
-from vfeat.media.timeline import Grid, Timeline, count_clips, find_gaps
+from vfeat.media.timeline import Grid, count_clips, find_gaps
+from vfeat.video_facts import Probe, Timeline
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
 _SMALL_BYTES = 4 << 20

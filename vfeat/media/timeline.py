@@ -14,43 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.job.recipe import ClipSpec
+from vfeat.video_facts import Timeline
 
 Ticks = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """The times of a video that a plan needs to lay the clip grid over it.
-
-    Attributes:
-        num, den: one tick is num/den seconds.
-        origin_tick: tick of the first presented frame; the grid's time 0.
-        duration_ticks: from the origin to the end of the last frame's display.
-        n_frames: frames from the origin on, counted from packets or given by the header.
-        restarts: time starts again in mid-stream: decode from the start, never seek.
-    """
-
-    num: int
-    den: int
-    origin_tick: int
-    duration_ticks: int
-    n_frames: int
-    restarts: bool = False
-
-    @property
-    def tick_s(self) -> Fraction:
-        """Seconds per tick, exact."""
-        return Fraction(self.num, self.den)
-
-    @property
-    def duration_s(self) -> Fraction:
-        """Seconds from the first frame to the end of the last one, exact."""
-        return self.duration_ticks * self.tick_s
-
-    @property
-    def end_tick(self) -> int:
-        """First tick after the last frame's display."""
-        return self.origin_tick + self.duration_ticks
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from vfeat.corpus import Video
 from vfeat.media.children.pool import DecodePool
-from vfeat.media.children.task import Probe, Probed, ProbeTask, TaskFailed
+from vfeat.media.children.task import Probed, ProbeTask, TaskFailed
 from vfeat.plan.unit import Planned
+from vfeat.video_facts import Probe
 
 IN_FLIGHT = 4  # probes queued for each child, so that none waits
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
-from vfeat.media.children.task import Probe
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.unit import Planned, U, Unit
+from vfeat.video_facts import Probe
 
 MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
 MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads

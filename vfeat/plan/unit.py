@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from vfeat.errors import ErrorClass
-from vfeat.media.children.task import Probe
 from vfeat.plan.sequence_ref import SequenceRef
+from vfeat.video_facts import Probe
 
 
 @dataclass(frozen=True)
 class Unit:
     """A range of one video's clips; what is decoded, retried and blamed as a whole.
 
+    A plan makes no promise about a video's content. The unit of a whole video has no last clip:
+    the child that opens the video lays its grid, and leaves what is more than `unit_clips` to the
+    follow-up plan of the shard.
+
     Attributes:
-        first_clip, last_clip: inclusive clip indices.
+        first_clip, last_clip: inclusive clip indices; `last_clip` None for the whole video.
         cost_s: estimated work, seconds of one worker.
-        probe: the look at the file; None when that ended with an error.
-        error_class, message: set when planning already found that the video cannot be read:
-            such a unit is not decoded again, its error row is written with the shard.
+        probe: the look at the file, if another unit opened it; None: the child lays the grid.
+        source: the source of the command that named the video; None in plans of older versions.
+        unit_clips: clips from which on a whole video is split; None: it is not.
+        expected: estimated number of clips, of a whole video.
+        error_class, message: set when the listing already found that the video cannot be read:
+            such a unit is not decoded, its error row is written with the shard.
     """
 
     video_id: str
@@ -27,17 +34,20 @@ class Unit:
     size_bytes: int
     etag: str
     first_clip: int
-    last_clip: int
+    last_clip: int | None
     cost_s: float
-    probe: Probe | None
+    probe: Probe | None = None
+    source: str | None = None
+    unit_clips: int | None = None
+    expected: int = 1
     error_class: ErrorClass | None = None
     message: str | None = None
     attempts: int = 0
 
     @property
     def clips(self) -> int:
-        """Number of planned clips, empty ones included."""
-        return self.last_clip - self.first_clip + 1
+        """Number of clips, empty ones included; of a whole video, estimated."""
+        return self.expected if self.last_clip is None else self.last_clip - self.first_clip + 1
 
     @property
     def key(self) -> str:
@@ -127,20 +137,3 @@ class Lease:
     @property
     def clips(self) -> int:
         return sum(unit.clips for unit in self.units)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A video on its way into a plan: its record, and its probe or its failure."""
-
-    video_id: str
-    uri: str
-    size_bytes: int
-    etag: str
-    extra: dict[str, Any]
-    probe: Probe | None
-    error_class: ErrorClass | None = None
-    message: str | None = None
-    attempts: int = 0
-    first_clip: int = 0
-    last_clip: int | None = None

@@ -23,7 +23,7 @@ from vfeat.tables.committed import PlanState, plan_states
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
 from vfeat.tables.parquet import ParquetReader, open_reader
-from vfeat.tables.plans import parse_probe
+from vfeat.tables.plans import plan_probe
 
 __all__ = ["FeatureSequence", "SequenceReader", "SequenceRef"]
 COLUMNS: dict[Level, str] = {
@@ -225,7 +225,7 @@ def _settled(state: PlanState) -> Iterator[SequenceRef]:
     for unit in columns:
         if unit["video_id"] in shown:
             continue
-        probe = parse_probe(unit["probe"]) if unit["probe"] else None
+        probe = plan_probe(unit["probe"]) if unit["probe"] else None
         if probe and (key := state.damaged.get(unit["video_id"])) is not None:
             shown.add(unit["video_id"])
             yield SequenceRef(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from typing import Any
 
-from vfeat.outcome import Outcome, RangeError
+from vfeat.outcome import Outcome, RangeError, Split
+from vfeat.video_facts import parse_probe
 
 OUTCOMES_KEY = b"vfeat.outcomes"
 RECIPE_KEY = b"vfeat.recipe"
 UNITS_KEY = b"vfeat.units_of_measure"
+# Fields that few outcomes have, and that earlier versions did not write.
+_OPTIONAL = ("probe", "split", "changed")
 
 
 def row_spans(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
@@ -27,19 +31,28 @@ def row_spans(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
 
 def dump_outcomes(outcomes: Iterable[Outcome]) -> bytes:
     """Return outcomes as UTF-8 JSON."""
-    return json.dumps([dataclasses.asdict(o) for o in outcomes], ensure_ascii=False).encode()
+    return json.dumps([_fields(outcome) for outcome in outcomes], ensure_ascii=False).encode()
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    fields = dataclasses.asdict(outcome)
+    return {name: value for name, value in fields.items() if value or name not in _OPTIONAL}
 
 
 def load_outcomes(data: bytes) -> list[Outcome]:
     """Return the outcomes that `dump_outcomes` wrote."""
-    return [
-        Outcome(
-            **{
-                **fields,
-                "empty": tuple((first, last) for first, last in fields["empty"]),
-                "errors": tuple(RangeError(**error) for error in fields["errors"]),
-                "warnings": tuple(fields["warnings"]),
-            }
-        )
-        for fields in json.loads(data)
-    ]
+    return [_outcome(fields) for fields in json.loads(data)]
+
+
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    probe, split = fields.get("probe"), fields.get("split")
+    return Outcome(
+        **{
+            **fields,
+            "empty": tuple((first, last) for first, last in fields["empty"]),
+            "errors": tuple(RangeError(**error) for error in fields["errors"]),
+            "warnings": tuple(fields["warnings"]),
+            "probe": parse_probe(probe) if probe else None,
+            "split": Split(**split) if split else None,
+        }
+    )

@@ -18,8 +18,9 @@ PREDICTIONS = "predictions"
 RUNS = "runs"
 
 # At least five digits: the numbers have no ceiling.
-_PLAN = re.compile(r"^(p\d{5,})\.parquet$")
-_SHARD = re.compile(r"^(p\d{5,}-\d{5,})\.parquet$")
+# A follow-up plan has the name of the shard whose videos it continues.
+_PLAN = re.compile(r"^(p\d{5,}|f\d{5,}-\d{5,})\.parquet$")
+_SHARD = re.compile(r"^(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})\.parquet$")
 _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
@@ -32,16 +33,31 @@ def shard_name(plan: str, number: int) -> str:
     return f"{plan}-{number:05d}"
 
 
+def follow_up_name(shard: str) -> str:
+    """Return the name of the plan that continues the videos of a shard that were split."""
+    return f"f{shard[1:]}"
+
+
+def is_follow_up(plan: str) -> bool:
+    return plan.startswith("f")
+
+
+def root_plan_of(plan: str) -> str:
+    """Return the numbered plan that a plan belongs to: itself, or the one that it follows."""
+    return f"p{plan[1:].partition('-')[0]}"
+
+
 def plan_key(plan: str) -> str:
     return f"{PLANS}/{plan}.parquet"
 
 
 def plan_of(shard: str) -> str:
-    return shard.partition("-")[0]
+    """Return the plan of a shard."""
+    return shard.rpartition("-")[0]
 
 
 def plan_names(listing: dict[str, int]) -> list[str]:
-    """Return the plans in a listing of `plans/`, oldest first."""
+    """Return the plans in a listing of `plans/`, oldest first, follow-ups behind their plan."""
     return in_order(m[1] for name in listing if (m := _PLAN.match(name)))
 
 

@@ -13,18 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vfeat.errors import ErrorClass, StorageError
-from vfeat.media.children.task import Probe
-from vfeat.media.timeline import Timeline
 from vfeat.plan.sequence_ref import Fold, SequenceRef
 from vfeat.plan.unit import AnyUnit, Lease, SequenceUnit, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.parquet import opened, read_table
 from vfeat.tables.schema import UNITS
+from vfeat.video_facts import Probe, parse_probe
 
 EXTRA = "extra."  # columns that a list brought along
 PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
-_FIXED = [f.name for f in UNITS if f.name not in ("shard", "probe", "sequence")]
+_SHARDS = b"vfeat.shards"  # how many a plan has
+_OWN = ("shard", "probe", "sequence", "expected_clips")
+_FIXED = [f.name for f in UNITS if f.name not in _OWN]
+# What plans of earlier versions lack: a unit had a last clip, and that was its clips.
+_ADDED = {"source": None, "unit_clips": None}
 
 
 def plan_table(
@@ -40,12 +43,15 @@ def plan_table(
         types: of these columns, as their lists had them; inferred where missing.
     """
     columns: dict[str, list[Any]] = {field.name: [] for field in UNITS}
+    number = -1
     for number, units in enumerate(shards):
         for unit in units:
             columns["shard"].append(number)
             for name, value in _row(unit).items():
                 columns[name].append(value)
+    about = {_SHARDS: str(number + 1).encode()}
     table = pa.table([pa.array(columns[f.name], f.type) for f in UNITS], schema=UNITS)
+    table = table.replace_schema_metadata(about)
     names = sorted({name for extra in extras.values() for name in extra})
     for name in names:
         values = [extras.get(video, {}).get(name) for video in columns["video_id"]]
@@ -57,9 +63,14 @@ def plan_table(
 def publish_plan(root: Root, number: int, table: pa.Table) -> str | None:
     """Write a plan under its number; None when another driver took that number first."""
     plan = layout.plan_name(number)
+    return plan if write_plan(root, plan, table) else None
+
+
+def write_plan(root: Root, plan: str, table: pa.Table) -> bool:
+    """Write a plan under its name; False when another driver wrote it first."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=16384)
-    return plan if root.create_bytes(layout.plan_key(plan), buffer.getvalue()) else None
+    return root.create_bytes(layout.plan_key(plan), buffer.getvalue())
 
 
 def read_plan(root: Root, plan: str, columns: list[str] | None = None) -> pa.Table:
@@ -74,13 +85,14 @@ def plan_schema(root: Root, plan: str) -> pa.Schema:
 
 
 def plan_list(root: Root) -> list[str]:
-    """Return the names of the plans under a root, oldest first.
+    """Return the names of the plans under a root, oldest first, follow-ups behind their plan.
 
     Raises:
         StorageError: a plan's file was deleted, so that the numbers have a hole.
     """
     plans = layout.plan_names(root.list(layout.PLANS))
-    for number, plan in enumerate(plans, start=1):
+    numbered = [plan for plan in plans if not layout.is_follow_up(plan)]
+    for number, plan in enumerate(numbered, start=1):
         if plan != layout.plan_name(number):
             missing = root.url(layout.plan_key(layout.plan_name(number)))
             raise StorageError(
@@ -115,25 +127,24 @@ def _row(unit: AnyUnit) -> dict[str, Any]:
         )
         return {**_row(video), "sequence": _json(unit.ref)}
     fixed = {name: getattr(unit, name) for name in _FIXED}
-    return {**fixed, "probe": _json(unit.probe), "sequence": None}
+    return {
+        **fixed, "expected_clips": unit.clips, "probe": _json(unit.probe), "sequence": None
+    }  # fmt: skip
 
 
 def _unit(row: dict[str, Any]) -> AnyUnit:
     if row["sequence"]:
         return SequenceUnit(parse_sequence(row["sequence"]), row["last_clip"] + 1, row["cost_s"])
-    fields = {name: row[name] for name in _FIXED}
-    probe = parse_probe(row["probe"]) if row["probe"] else None
+    fields = {name: row.get(name, _ADDED.get(name)) for name in _FIXED}
+    probe = plan_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
-    return Unit(**{**fields, "error_class": error_class}, probe=probe)
+    expected = row.get("expected_clips", 1)
+    return Unit(**{**fields, "error_class": error_class}, probe=probe, expected=expected)
 
 
-def parse_probe(text: str) -> Probe:
+def plan_probe(text: str) -> Probe:
     """Parse a value of a plan's `probe` column."""
-    fields = json.loads(text)
-    gaps = tuple((first, last) for first, last in fields.get("gaps", ()))
-    warnings = tuple(fields.get("warnings", ()))
-    timeline = Timeline(**fields["timeline"])
-    return Probe(**{**fields, "timeline": timeline, "gaps": gaps, "warnings": warnings})
+    return parse_probe(json.loads(text))
 
 
 def parse_sequence(text: str) -> SequenceRef:

@@ -21,7 +21,7 @@ from vfeat.tables import layout
 from vfeat.tables.committed import PlanState, VideoState, committed_shards, plan_states
 from vfeat.tables.extras import as_type, column_types, public_name
 from vfeat.tables.parquet import read_table
-from vfeat.tables.plans import EXTRA, parse_probe
+from vfeat.tables.plans import EXTRA, plan_probe
 from vfeat.tables.schema import ERRORS, VIDEOS
 
 _FOLDED = b"vfeat.folded_shards"  # how many commits a snapshot knew
@@ -156,7 +156,7 @@ def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _video_row(units: list[dict[str, Any]], state: VideoState | None, gone: bool) -> dict[str, Any]:
-    probe = parse_probe(units[0]["probe"]) if units[0]["probe"] else None
+    probe = plan_probe(units[0]["probe"]) if units[0]["probe"] else None
     settled = state or VideoState(units[0]["uri"])
     # Nobody can mend what failed of a video that is gone; only what was written of it counts.
     open_errors = [] if gone else settled.open_errors()

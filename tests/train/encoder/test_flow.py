@@ -16,7 +16,6 @@ from tests.train.encoder.students import batch, clips, config
 from vfeat.corpus import Video
 from vfeat.errors import JobError
 from vfeat.job.train_encoder import TrainEncoderJob
-from vfeat.media.timeline import Timeline
 from vfeat.models.optical_flow_head import FlowReader
 from vfeat.train.encoder.data.augment import Augment
 from vfeat.train.encoder.data.clip_list import Sample
@@ -24,6 +23,7 @@ from vfeat.train.encoder.data.epoch_order import Pick
 from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.objectives.base import Classification, TrainBatch
 from vfeat.train.encoder.objectives.optical_flow import UNIT, FlowClassification, FlowTable
+from vfeat.video_facts import Timeline
 
 SHAPE = config(num_frames=4, tubelet_size=2, img_size=48)  # 2 tubelets of 3 x 3 patches
 RATE = 8

@@ -12,12 +12,12 @@ from tests.train.encoder.moving import write_moving
 from tests.train.encoder.test_resume import StopAfter
 from vfeat.corpus import Video
 from vfeat.errors import Interrupted, JobError
-from vfeat.media.timeline import Timeline
 from vfeat.train.encoder.data.clip_list import Sample
 from vfeat.train.encoder.data.epoch_order import Pick
 from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.peers import shares
 from vfeat.train.encoder.run import train_encoder
+from vfeat.video_facts import Timeline
 
 FIELDS: dict[str, Any] = {
     "epochs": 2, "batch_size": 7, "repeats": 2, "lr": 2e-3, "ema_decay": 0.9, "jitter": 0.3,

@@ -12,8 +12,6 @@ import numpy as np
 from vfeat.corpus import Video
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import ClipSpec, FrameSpec, ModelSpec, OutputSpec
-from vfeat.media.children.task import Probe
-from vfeat.media.timeline import Timeline
 from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Unit
 from vfeat.storage.root import Root
@@ -21,6 +19,7 @@ from vfeat.tables import layout
 from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.plans import plan_table, publish_plan
 from vfeat.tables.schema import RowShape
+from vfeat.video_facts import Probe, Timeline
 
 Values = Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from vfeat.errors import ErrorClass
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.children.task import Probe
 from vfeat.outcome import RangeError
+from vfeat.video_facts import Probe
 
 
 @dataclass(frozen=True)

@@ -12,46 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.errors import ErrorClass
-from vfeat.media.timeline import Timeline
 from vfeat.outcome import Outcome
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What is known of one video before it is decoded.
-
-    Attributes:
-        container, codec: FFmpeg's names.
-        width, height: of the displayed (rotated) picture, pixels.
-        rotation: counter-clockwise degrees that the display adds to the stored picture.
-        timeline: origin, time base and duration, exact.
-        n_clips: clips that the recipe plans.
-        n_empty: of these, known to have no frame of their own; 0 if not scanned.
-        decode_s: estimated CPU seconds to decode all clips.
-        scanned: whether every packet was seen; if not, counts are the header's.
-        gaps: long ranges (first, last) of the empty clips.
-        group_s: seconds between two keyframes, on average; 0 if unknown.
-        warnings: for the run's report, one sentence each.
-    """
-
-    container: str
-    codec: str
-    width: int
-    height: int
-    rotation: int
-    timeline: Timeline
-    n_clips: int
-    n_empty: int
-    decode_s: float
-    scanned: bool
-    gaps: tuple[tuple[int, int], ...] = ()
-    group_s: float = 0.0
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def duration_s(self) -> float:
-        """Seconds from the first frame to the end of the last one."""
-        return float(self.timeline.duration_s)
+from vfeat.video_facts import Probe, Timeline
 
 
 @dataclass(frozen=True)

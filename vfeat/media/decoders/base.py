@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.source import Progress, Source
-from vfeat.media.timeline import Timeline
+from vfeat.video_facts import Timeline
 
 RGB = npt.NDArray[np.uint8]
 

@@ -8,11 +8,11 @@ from math import ceil, floor
 
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.children.pool import DecodePool
-from vfeat.media.children.task import Probe, TaskFailed
-from vfeat.media.timeline import Timeline
+from vfeat.media.children.task import TaskFailed
 from vfeat.plan.probing import probe_videos
 from vfeat.train.encoder.data.broken import Broken
 from vfeat.train.encoder.data.clip_list import Sample
+from vfeat.video_facts import Probe, Timeline
 
 ROUNDING = 1e-9  # tolerance in clips: 0.3 s are three strides of 0.1 s
 

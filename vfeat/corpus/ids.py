@@ -1,0 +1,40 @@
+"""Video ids in bulk: 16 raw bytes each in numpy, 32 hex digits in tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Ids = npt.NDArray[np.bytes_]  # dtype S16
+ID = np.dtype("S16")
+_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
+_VALUES = np.zeros(256, np.uint8)
+_VALUES[_DIGITS] = np.arange(16)
+
+
+def hex_ids(ids: Ids) -> pa.Array:
+    """Return ids as an array of 32 hex digits each."""
+    raw = np.frombuffer(np.ascontiguousarray(ids, ID).tobytes(), np.uint8)
+    digits = np.empty(2 * len(raw), np.uint8)
+    digits[0::2], digits[1::2] = _DIGITS[raw >> 4], _DIGITS[raw & 15]
+    offsets = np.arange(len(ids) + 1, dtype=np.int32) * 32
+    return pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(digits))
+
+
+def raw_ids(column: pa.Array | pa.ChunkedArray) -> Ids:
+    """Return a column of hex digits as raw ids.
+
+    Raises:
+        ValueError: a value has another length.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    parts = []
+    for chunk in chunks:
+        data = chunk.cast(pa.binary())
+        flat = b"".join(data.to_pylist())
+        if len(flat) != 32 * len(chunk):
+            raise ValueError("a video_id has 32 hex digits")
+        digits = _VALUES[np.frombuffer(flat, np.uint8)]
+        parts.append((digits[0::2] << 4 | digits[1::2]).astype(np.uint8).view(ID))
+    return np.concatenate(parts) if parts else np.empty(0, ID)
