@@ -56,7 +56,7 @@ class Split:
 
     last_clip: int
     unit_clips: int
-    shard_units: int
+    shard_units: int = 5
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Plain records, written into plans and footers as JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -82,6 +82,34 @@ class Probe:
     def duration_s(self) -> float:
         """Seconds from the first frame to the end of the last one."""
         return float(self.timeline.duration_s)
+
+    @property
+    def clips_outside_gaps(self) -> int:
+        """Number of planned clips without those of the long gaps."""
+        return self.n_clips - sum(last - first + 1 for first, last in self.gaps)
+
+    def ranges(self, first: int, last: int, step: int) -> Iterator[tuple[int, int]]:
+        """Cut clips first..last into ranges of `step` clips outside the long gaps.
+
+        A long gap costs nothing and is not cut: it belongs to the range that ends in it.
+
+        Yields:
+            Inclusive (first, last) of each range, in order.
+        """
+        gaps = [(max(a, first), min(b, last)) for a, b in self.gaps if a <= last and b >= first]
+        start = first
+        while start <= last:
+            place, left = start, step
+            for a, b in gaps:
+                if b < start:
+                    continue
+                if a - place > left:
+                    break
+                left -= a - place
+                place = b + 1
+            end = min(max(place + left - 1, start), last)
+            yield start, end
+            start = end + 1
 
 
 def parse_probe(fields: Mapping[str, Any]) -> Probe:

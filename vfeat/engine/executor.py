@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
@@ -57,23 +57,11 @@ class WorkerSpec(Protocol):
     def build(self) -> Worker: ...
 
 
-class BatchWork(Protocol):
-    """Work on many small items before any worker is started; pickles."""
-
-    def __call__(self, items: Iterable[Any], cores: int | None = None) -> Iterator[Any]:
-        """Yield a result for each item, in any order, on so many cores; None: all there are."""
-        ...
-
-
 class Executor(Protocol):
     """A place where leases are worked on. Executors use no table, stages use no executor."""
 
     def workers(self) -> int:
         """Return how many workers a plan can count on."""
-        ...
-
-    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
-        """Apply work to all items; results in any order."""
         ...
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:

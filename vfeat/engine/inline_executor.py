@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from vfeat.engine.executor import BatchWork, Beat, Event, Finished, Worker, WorkerSpec
+from vfeat.engine.executor import Beat, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress
+
+TICK_S = 0.05
 
 
 class InlineExecutor:
@@ -20,13 +21,14 @@ class InlineExecutor:
     def workers(self) -> int:
         return 1
 
-    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
-        yield from work(items)
-
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
         worker = self._worker = spec.build()
         try:
-            while (lease := ledger.take("inline", time.monotonic())) is not None:
+            while not ledger.idle:
+                lease = ledger.take("inline", time.monotonic())
+                if lease is None:
+                    time.sleep(TICK_S)  # the input is still being listed
+                    continue
                 report = worker.run(lease)
                 ledger.done(lease, "inline", time.monotonic())
                 yield Finished(lease, report)

@@ -10,12 +10,11 @@ a unit that kills when alone ──▶ an error row (its third death: twice with
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
-from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Lease
 
 SHARD_KILLS = 2
@@ -45,7 +44,7 @@ class _Split:
 class Ledger:
     """All state of the engine besides the plan and the listing."""
 
-    def __init__(self, leases: Iterator[Lease]) -> None:
+    def __init__(self, leases: LeaseQueue) -> None:
         self._source = leases
         self._again: deque[Lease] = deque()
         self._held: list[_Held] = []
@@ -53,21 +52,17 @@ class Ledger:
         self._splits: dict[str, _Split] = {}
         self._finished: set[str] = set()
         self._longest_s = 0.0
-        self._exhausted = False
         self.stopping = False
 
     def take(self, worker: str, now_s: float) -> Lease | None:
         """Return the next lease for a worker, or None when there is none at present."""
         if self.stopping:
             return None
-        lease = self._again.popleft() if self._again else self._fresh() or self._slow(worker, now_s)
+        lease = self._again.popleft() if self._again else self._source.take()
+        if lease is None and self._source.exhausted:
+            lease = self._slow(worker, now_s)
         if lease is not None:
             self._held.append(_Held(lease, worker, now_s))
-        return lease
-
-    def _fresh(self) -> Lease | None:
-        lease = None if self._exhausted else next(self._source, None)
-        self._exhausted = lease is None
         return lease
 
     def _slow(self, worker: str, now_s: float) -> Lease | None:
@@ -131,7 +126,8 @@ class Ledger:
     @property
     def idle(self) -> bool:
         """Return whether no lease is held and none is left to give out."""
-        return not self._held and (self.stopping or (self._exhausted and not self._again))
+        rest = self._again or not self._source.exhausted
+        return not self._held and (self.stopping or not rest)
 
 
 def _crashed(lease: Lease, place: int) -> UnitResult:
@@ -140,9 +136,7 @@ def _crashed(lease: Lease, place: int) -> UnitResult:
         f"{unit.uri}: the worker process died each time it had this unit "
         f"({UNIT_KILLS} times, the last time alone)"
     )
-    error = RangeError(unit.first_clip, unit.last_clip, "crashed", message, UNIT_KILLS)
-    outcome = Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
-    return UnitResult(outcome, ())
+    return UnitResult(unit.failure("crashed", message, UNIT_KILLS), ())
 
 
 class WorkersLost(VfeatError):

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from vfeat.engine.executor import Assembled, BatchWork, Beat, Event, Finished, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Event, Finished, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.worker_protocol import Progress, ShardReport
@@ -26,8 +25,6 @@ from vfeat.plan.unit import Lease
 TICK_S = 0.5
 BEAT_S = 1.0
 LEASES = 2  # one in flight, one prefetched
-MAP_HERE = 256  # fewer items than this are done by the driver: Ray would cost more
-MAP_BATCH = 64
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
 
@@ -116,25 +113,6 @@ class RayExecutor:
         per_node = -(-self._wanted() // max(1, len(cpus)))
         return max(1, min(cpus, default=1) // per_node)
 
-    def map(self, work: BatchWork, items: Iterable[Any]) -> Iterator[Any]:
-        source = iter(items)
-        first = list(islice(source, MAP_HERE))
-        if len(first) < MAP_HERE:
-            yield from work(first)
-            return
-        self._start()
-        apply = ray.remote(num_cpus=1, max_retries=3)(_apply)
-        limit = 2 * int(ray.cluster_resources().get("CPU", 1))
-        batches = _batched(_chain(first, source), MAP_BATCH)
-        running: list[Any] = []
-        for batch in batches:
-            running.append(apply.remote(work, batch))
-            while len(running) >= limit:
-                done, running = ray.wait(running, num_returns=1)
-                yield from _get(done[0])
-        for ref in running:
-            yield from _get(ref)
-
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
         self._spec = spec
         self._start()
@@ -148,6 +126,8 @@ class RayExecutor:
             self._hand_out(ledger)
             if ledger.in_flight or self._unready():
                 yield from self._collect(ledger)
+            else:
+                time.sleep(TICK_S)  # the input is still being listed
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + BEAT_S
                 yield self._beat()
@@ -259,10 +239,6 @@ class RayExecutor:
             self._connection = None
 
 
-def _apply(work: BatchWork, batch: list[Any]) -> list[Any]:
-    return list(work(batch, cores=1))
-
-
 def _get(ref: Any) -> Any:
     """Get a result; raise errors of vfeat as they were raised remotely."""
     try:
@@ -281,16 +257,6 @@ def _tail(error: Exception) -> list[str]:
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
     return tuple(results[place] for place in sorted(results))
-
-
-def _chain(first: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
-    yield from first
-    yield from rest
-
-
-def _batched(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while batch := list(islice(items, size)):
-        yield batch
 
 
 def _local_gpus(cluster: ClusterSettings) -> int:

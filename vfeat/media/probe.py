@@ -24,7 +24,7 @@ from vfeat.media.timeline import Grid, count_clips, find_gaps
 from vfeat.video_facts import Probe, Timeline
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
-_SMALL_BYTES = 4 << 20
+SMALL_BYTES = 4 << 20
 # Gaps worth a place in the plan: of so many clips, and the first so many of them.
 _LONG_GAP = 1000
 _MAX_GAPS = 100
@@ -42,11 +42,28 @@ def probe(
     frame: FrameSpec | None = None,
     new_phase: Callable[[], Progress] = lambda: no_progress,
 ) -> Probe:
-    """Probe one video.
+    """Probe one video by its address; see `probe_source`.
 
     Args:
         uri: an absolute path, or any URI that the storage layer opens.
         size_bytes: size of the object, if known.
+        clip, limits, frame, new_phase: as there.
+    """
+    source = locate(uri, size_bytes, limits.timeout_s / 2)
+    return probe_source(source, clip, limits, frame, new_phase)
+
+
+def probe_source(
+    source: Source,
+    clip: ClipSpec,
+    limits: DecodeLimits,
+    frame: FrameSpec | None = None,
+    new_phase: Callable[[], Progress] = lambda: no_progress,
+) -> Probe:
+    """Probe one video.
+
+    Args:
+        source: its bytes. A remote file of more than 4 MiB is not read whole.
         clip: clip grid of the recipe.
         limits: budgets of decoding.
         frame: the recipe's frame spec; with it, pictures whose resize would be over the pixel
@@ -56,8 +73,8 @@ def probe(
     Raises:
         UnitError: unreadable, no_video, undecodable, too_large or storage.
     """
-    source = locate(uri, size_bytes, limits.timeout_s / 2)
-    is_small = (source.size_bytes or _SMALL_BYTES + 1) <= _SMALL_BYTES
+    uri = source.uri
+    is_small = (source.size_bytes or SMALL_BYTES + 1) <= SMALL_BYTES
     found, scanned = _look(source, limits, new_phase(), whole=source.is_local or is_small)
     shape = _first_frame(source, limits, new_phase(), found)
     if frame is not None:

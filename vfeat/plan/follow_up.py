@@ -32,11 +32,10 @@ def follow_up(units: Sequence[Unit], outcomes: Iterable[Outcome]) -> list[list[U
 
 def _ranges(unit: Unit, outcome: Outcome) -> Iterator[Unit]:
     split, probe = outcome.split, outcome.probe
-    assert split is not None
-    clip_s = unit.cost_s / max(unit.expected, 1)
-    for first in range(outcome.last_clip + 1, split.last_clip + 1, split.unit_clips):
-        last = min(first + split.unit_clips - 1, split.last_clip)
+    assert split is not None and probe is not None
+    clip_s = unit.cost_s / max(outcome.planned, 1)
+    for first, last in probe.ranges(outcome.last_clip + 1, split.last_clip, split.unit_clips):
         yield Unit(
             unit.video_id, unit.uri, unit.size_bytes, unit.etag, first, last,
-            (last - first + 1) * clip_s, probe, unit.source,
+            min(last - first + 1, split.unit_clips) * clip_s, probe, unit.source,
         )  # fmt: skip

@@ -1,24 +1,28 @@
-"""Videos to units to shards: how much work is lost at most, and how many files there are.
+"""Units to shards: how much work is lost at most, and how many files there are.
 
-A unit is a range of one video's clips; a long video is many, so that it runs in parallel
-and resumes in the middle. A shard is a run of units: about five minutes of estimated work,
-never more than the byte limit, both known in advance because rows and widths are.
+A unit is a video, or a range of a long one's clips, so that it runs in parallel and resumes in
+the middle. A shard is a run of units: about five minutes of estimated work, never more than the
+byte limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil
+
+import numpy as np
+import numpy.typing as npt
 
 from vfeat.plan.estimate import Estimate
-from vfeat.plan.unit import Planned, U, Unit
-from vfeat.video_facts import Probe
+from vfeat.plan.unit import U
 
 MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
 MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads
 LEAST_S = 30.0  # of work in a shard, however many workers wait
 UNIT_SHARE = 0.2  # of a shard's work; what a crashing decoder can cost
+
+Counts = npt.NDArray[np.int64]
+Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,66 +42,64 @@ class ShardLimits:
         fair_s = total_s / (workers * 4)
         return ShardLimits(min(self.seconds, max(fair_s, LEAST_S)), self.clips)
 
+    def unit_clips(self, clip_s: float) -> int:
+        """Return the clips of a unit: a video of more than twice as many is split.
 
-def units_of(video: Planned, estimate: Estimate, limits: ShardLimits) -> Iterator[Unit]:
-    """Cut a video's clips into units.
+        Args:
+            clip_s: estimated work for a clip, seconds of one worker.
+        """
+        worth = int(self.seconds * UNIT_SHARE / max(clip_s, 1e-9))
+        return max(1, min(max(worth, MIN_UNIT_CLIPS), self.clips // 2))
 
-    A long gap costs nothing and is not cut: it belongs to the unit that ends in it.
+
+@dataclass(frozen=True)
+class PackedVideos:
+    """Whole videos in shards, one entry each, in order.
+
+    Attributes:
+        shard: number of the shard, from 0.
+        expected: estimated clips.
+        cost_s: estimated work until the video ends or is split, seconds of one worker.
+        unit_clips: clips of a unit.
     """
-    if video.probe is None:
-        last = video.first_clip if video.last_clip is None else video.last_clip
-        yield _unit(video, video.first_clip, last, 0.0)
-        return
-    first = video.first_clip
-    last = video.probe.n_clips - 1 if video.last_clip is None else video.last_clip
-    clip_s = _clip_s(video.probe, estimate)
-    # A video that restarts its clock cannot be entered in the middle.
-    step = last - first + 1 if video.probe.timeline.restarts else _step(video, clip_s, limits)
-    gaps = [(max(a, first), min(b, last)) for a, b in video.probe.gaps if a <= last and b >= first]
-    start = first
-    while start <= last:
-        end, clips = _end(start, step, last, gaps)
-        yield _unit(video, start, end, clips * clip_s)
-        start = end + 1
+
+    shard: Counts
+    expected: Counts
+    cost_s: Seconds
+    unit_clips: int
+
+    @property
+    def shards(self) -> int:
+        return int(self.shard[-1]) + 1 if len(self.shard) else 0
 
 
-def _end(start: int, step: int, last: int, gaps: list[tuple[int, int]]) -> tuple[int, int]:
-    """Return the last clip of the unit from `start`, and how many of its clips are in no gap."""
-    place, left = start, step
-    for a, b in gaps:
-        if b < start:
-            continue
-        if a - place > left:
-            break
-        left -= a - place
-        place = b + 1
-    end = min(place + left - 1, last)
-    return end, step - left + end - place + 1
+def pack_videos(sizes: Counts, estimate: Estimate, limits: ShardLimits) -> PackedVideos:
+    """Group whole videos, in order, into shards, from their sizes in bytes alone."""
+    expected = estimate.clips(sizes)
+    clip_s = estimate.clip_cost_s
+    limits = limits.spread(float(expected.sum()) * clip_s, estimate.workers)
+    unit_clips = limits.unit_clips(clip_s)
+    own = np.minimum(expected, 2 * unit_clips)  # the rest goes to a follow-up plan
+    cost_s = own * clip_s + estimate.open_s
+    return PackedVideos(_number(cost_s, own, limits), expected, cost_s, unit_clips)
 
 
-def _step(video: Planned, clip_s: float, limits: ShardLimits) -> int:
-    """Return the clips of a unit, gaps not counted."""
-    probe = video.probe
-    assert probe is not None
-    most = max(int(limits.seconds * UNIT_SHARE / max(clip_s, 1e-9)), MIN_UNIT_CLIPS)
-    # Each unit decodes from the keyframe before it: units shorter than a group of pictures
-    # would decode the same pictures again and again.
-    group = probe.n_clips * probe.group_s / max(probe.duration_s, 1e-9)
-    return min(max(most, ceil(group)), limits.clips)
-
-
-def _clip_s(probe: Probe, estimate: Estimate) -> float:
-    """Estimate the seconds for a clip outside the long gaps."""
-    counted = probe.n_clips - sum(last - first + 1 for first, last in probe.gaps)
-    cost_s = estimate.unit_s(probe.n_clips - probe.n_empty, probe.decode_s)
-    return cost_s / max(counted, 1)
-
-
-def _unit(video: Planned, first: int, last: int, cost_s: float) -> Unit:
-    return Unit(
-        video.video_id, video.uri, video.size_bytes, video.etag, first, last, cost_s,
-        video.probe, video.error_class, video.message, video.attempts,
-    )  # fmt: skip
+def _number(cost_s: Seconds, clips: Counts, limits: ShardLimits) -> Counts:
+    """Number the shards; each has at least one video."""
+    until_s, until_clips = np.cumsum(cost_s), np.cumsum(clips)
+    shard = np.zeros(len(cost_s), np.int64)
+    start = number = 0
+    while start < len(cost_s):
+        before_s, before = (until_s[start - 1], until_clips[start - 1]) if start else (0.0, 0)
+        end = min(
+            int(np.searchsorted(until_s, before_s + limits.seconds, "right")),
+            int(np.searchsorted(until_clips, before + limits.clips, "right")),
+            start + MAX_UNITS,
+        )
+        end = max(end, start + 1)
+        shard[start:end] = number
+        start, number = end, number + 1
+    return shard
 
 
 def pack(units: Iterable[U], limits: ShardLimits) -> Iterator[list[U]]:

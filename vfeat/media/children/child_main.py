@@ -17,6 +17,8 @@ import time
 import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from math import ceil
 from multiprocessing.connection import Connection
 
 import av.logging
@@ -30,6 +32,7 @@ from vfeat.media.children.messages import (
     DecodeDone,
     FreeSlot,
     FromChild,
+    GridLaid,
     Hello,
     ProbeDone,
     ProbeFailed,
@@ -42,11 +45,12 @@ from vfeat.media.container import Opened, out_of_memory
 from vfeat.media.decoders.base import Decoder, DecodeRequest, DecodeStats, load_decoder
 from vfeat.media.decoders.indexed import LibraryFailed
 from vfeat.media.decoders.pyav import PyavDecoder
-from vfeat.media.probe import probe
+from vfeat.media.probe import SMALL_BYTES, probe, probe_source
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, Source, locate, spooled
 from vfeat.media.timeline import Grid
 from vfeat.outcome import RangeError
+from vfeat.video_facts import Probe, Timeline
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
@@ -119,22 +123,35 @@ class Child:
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
         try:
             with ExitStack() as stack_:
-                self._settle(task, self._source(task, stack_), stack_)
+                source = self._source(task, stack_)
+                line = task.timeline
+                if line is None:
+                    task, line = self._open(task, source)
+                self._settle(task, line, source, stack_)
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
-            failure = RangeError(self._next_clip, task.last_clip, error_class, message)
-            self._send(RangeFailed(failure))
+            # Of a video that cannot be opened, the first clip stands for all.
+            last = self._next_clip if task.last_clip is None else task.last_clip
+            self._send(RangeFailed(RangeError(self._next_clip, last, error_class, message)))
         stats, self._decoder = self._stats, None
         seconds = time.monotonic() - started_s - self._waited_s
         warnings = tuple(stats.warnings)
         self._send(DecodeDone(stats.bad_packets, stats.frames_decoded, seconds, warnings, spent))
 
-    def _settle(self, task: DecodeTask, source: Source, stack_: ExitStack) -> None:
+    def _open(self, task: DecodeTask, source: Source) -> tuple[DecodeTask, Timeline]:
+        """Lay the video's grid; return the task with its last clip, and the timeline."""
         config = self._config
-        grid = self._grid(source, task)
-        request = DecodeRequest(source, task.timeline, config.limits, self._reached())
+        found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
+        last, unit_clips = _own_part(task, found)
+        self._send(GridLaid(found, last, unit_clips))
+        return replace(task, last_clip=last), found.timeline
+
+    def _settle(self, task: DecodeTask, line: Timeline, source: Source, stack_: ExitStack) -> None:
+        config = self._config
+        grid = self._grid(source, line)
+        request = DecodeRequest(source, line, config.limits, self._reached())
         try:
             self._run(load_decoder(config.frame.decoder)(request), grid, task, stack_)
         except LibraryFailed as error:
@@ -152,6 +169,7 @@ class Child:
         assembler = ClipAssembler(
             decoder, grid, config.frame, config.limits, task.uri, self._reached()
         )
+        assert task.last_clip is not None
         for settled in assembler.settle(self._next_clip, task.last_clip):
             self._next_clip = self._report(settled)
 
@@ -165,21 +183,24 @@ class Child:
     def _should_spool(self, source: Source, task: DecodeTask) -> bool:
         if source.is_local or source.size_bytes is None:
             return False
-        grid = Grid(self._config.clip, task.timeline)
-        wanted = (task.last_clip - task.first_clip + 1) / max(grid.n_clips, 1)
         clip = self._config.clip
-        dense = clip.sampling == "dense" and clip.stride_s <= 2 * clip.clip_s
-        most = dense and wanted >= 0.5
-        return source.size_bytes <= self._config.limits.spool_bytes and most
+        most = clip.sampling == "dense" and clip.stride_s <= 2 * clip.clip_s
+        if task.timeline is None:  # laying the grid of a small file reads all of it
+            most |= source.size_bytes <= SMALL_BYTES
+        else:
+            assert task.last_clip is not None
+            n_clips = Grid(clip, task.timeline).n_clips
+            most &= task.last_clip - task.first_clip + 1 >= n_clips / 2
+        return most and source.size_bytes <= self._config.limits.spool_bytes
 
-    def _grid(self, source: Source, task: DecodeTask) -> Grid:
+    def _grid(self, source: Source, line: Timeline) -> Grid:
         clip, limits = self._config.clip, self._config.limits
         if clip.sampling == "dense" or not source.is_local:
-            return Grid(clip, task.timeline)
+            return Grid(clip, line)
         # The sparse protocol counts frames: their times come from a scan.
         with Opened(source, limits.max_frame_pixels) as opened:
             ticks = scan(opened, self._reached()).ticks
-        return Grid(clip, task.timeline, ticks[ticks >= task.timeline.origin_tick])
+        return Grid(clip, line, ticks[ticks >= line.origin_tick])
 
     def _report(self, settled: Settled) -> int:
         """Report to the parent; return the first clip that is not settled yet."""
@@ -210,6 +231,27 @@ class Child:
             self._free.append(message.slot)
         self._waited_s += time.monotonic() - started_s
         return self._free.popleft()
+
+
+def _own_part(task: DecodeTask, found: Probe) -> tuple[int, int | None]:
+    """Return the last clip of a task in a grid, and the unit's size if more clips follow."""
+    end = found.n_clips - 1
+    if task.last_clip is not None:
+        if task.last_clip > end:
+            planned = f"clips {task.first_clip} to {task.last_clip} were planned"
+            raise UnitError("unreadable", f"{task.uri}: has {end + 1} clips, and {planned}")
+        return task.last_clip, None
+    # A video that restarts its clock cannot be entered in the middle.
+    if task.unit_clips is None or found.timeline.restarts:
+        return end, None
+    # Each unit decodes from the keyframe before it: units shorter than a group of pictures
+    # would decode the same pictures again and again.
+    group_clips = ceil(found.n_clips * found.group_s / max(found.duration_s, 1e-9))
+    step = max(task.unit_clips, group_clips)
+    if found.clips_outside_gaps <= 2 * step:
+        return end, None
+    _, last = next(found.ranges(0, end, step))
+    return last, (step if last < end else None)
 
 
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:

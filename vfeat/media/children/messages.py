@@ -42,6 +42,25 @@ class Alive:
 
 
 @dataclass(frozen=True)
+class GridLaid:
+    """Child to parent: the video is open, and these clips of it are the task's.
+
+    Attributes:
+        last_clip: last clip of the task.
+        unit_clips: set when the grid has more clips, for units of this size.
+    """
+
+    probe: Probe
+    last_clip: int
+    unit_clips: int | None
+
+
+@dataclass(frozen=True)
+class VideoChanged:
+    """Child to parent: the object is no longer the one to be read; its clips do not count."""
+
+
+@dataclass(frozen=True)
 class ClipMade:
     """Child to parent: a clip's frames lie in the slot. Clips come in order."""
 
@@ -99,5 +118,14 @@ class ProbeFailed:
 
 
 FromChild = (
-    Hello | Alive | ClipMade | RangeEmpty | RangeFailed | DecodeDone | ProbeDone | ProbeFailed
+    Hello
+    | Alive
+    | GridLaid
+    | VideoChanged
+    | ClipMade
+    | RangeEmpty
+    | RangeFailed
+    | DecodeDone
+    | ProbeDone
+    | ProbeFailed
 )

@@ -10,7 +10,6 @@ import queue
 import threading
 import traceback
 from contextlib import suppress
-from dataclasses import replace
 
 from vfeat.media.children.child_process import ChildLost, ChildProcess
 from vfeat.media.children.messages import (
@@ -19,10 +18,12 @@ from vfeat.media.children.messages import (
     ClipMade,
     DecodeDone,
     FromChild,
+    GridLaid,
     ProbeDone,
     ProbeFailed,
     RangeEmpty,
     RangeFailed,
+    VideoChanged,
 )
 from vfeat.media.children.task import (
     ClipReady,
@@ -111,10 +112,10 @@ class Worker(threading.Thread):
     def _decode(self, task: DecodeTask) -> None:
         progress = UnitProgress(task, task.first_clip)
         for attempt in range(1, _ATTEMPTS + 1):
-            if progress.next_clip > task.last_clip:
+            if progress.is_settled:
                 break
             try:
-                child = self._give(replace(task, first_clip=progress.next_clip))
+                child = self._give(progress.rest())
                 while not self._advance(child, progress, attempt):
                     pass
                 break
@@ -122,7 +123,8 @@ class Worker(threading.Thread):
                 self._drop_child()
                 if self._closed.is_set():
                     return
-                where = f"in clips {progress.next_clip} to {task.last_clip}"
+                last = progress.task.last_clip
+                where = f"in clips {progress.next_clip} to {'the last' if last is None else last}"
                 if attempt < _ATTEMPTS:
                     progress.warnings.append(f"{task.uri}: {loss.message}, {where}; tried again")
                 else:
@@ -157,6 +159,12 @@ class Worker(threading.Thread):
         if isinstance(message, DecodeDone):
             progress.done = message
             return True
+        if isinstance(message, GridLaid):
+            progress.lay(message)
+            return False
+        if isinstance(message, VideoChanged):
+            progress.changed = True
+            return False
         assert isinstance(message, ClipMade | RangeEmpty | RangeFailed), message
         progress.settle(message, attempt)
         if isinstance(message, ClipMade):

@@ -38,16 +38,21 @@ class DecodeTask:
     Attributes:
         task_id: the caller's own; comes back in every event.
         video_id: the caller's own; comes back in the outcome.
-        timeline: from the video's probe.
+        timeline: from the video's probe; None: the child lays the grid first.
+        last_clip: None for the last one of the grid.
+        unit_clips: a longer grid is split: the outcome says what is left. None: it is not.
+        etag: of the content that is to be read; None for whatever is there.
     """
 
     task_id: int
     video_id: str
     uri: str
     size_bytes: int | None
-    timeline: Timeline
+    timeline: Timeline | None
     first_clip: int
-    last_clip: int
+    last_clip: int | None
+    unit_clips: int | None = None
+    etag: str | None = None
 
 
 Task = ProbeTask | DecodeTask

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from vfeat.errors import ErrorClass
-from vfeat.media.children.messages import ClipMade, DecodeDone, RangeEmpty, RangeFailed
+from vfeat.media.children.messages import ClipMade, DecodeDone, GridLaid, RangeEmpty, RangeFailed
 from vfeat.media.children.task import DecodeTask, TaskDone
-from vfeat.outcome import Outcome, RangeError
+from vfeat.outcome import Outcome, RangeError, Split
+from vfeat.video_facts import Probe
 
 
 @dataclass
 class UnitProgress:
-    """Settled clips of one decode task, over all attempts."""
+    """Settled clips of one decode task, over all attempts.
+
+    Attributes:
+        task: what is to do; its grid becomes known when the video is open.
+        probe: set when this task laid the grid.
+        changed: the object is not the one to be read.
+    """
 
     task: DecodeTask
     next_clip: int
@@ -22,6 +29,27 @@ class UnitProgress:
     errors: list[RangeError] = field(default_factory=list)
     done: DecodeDone = field(default_factory=lambda: DecodeDone(0, 0, 0.0, ()))
     warnings: list[str] = field(default_factory=list)
+    probe: Probe | None = None
+    split: Split | None = None
+    changed: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """True when no clip is left for another attempt."""
+        last = self.task.last_clip
+        return self.changed or (last is not None and self.next_clip > last)
+
+    def rest(self) -> DecodeTask:
+        """Return the task of the next attempt."""
+        return replace(self.task, first_clip=self.next_clip)
+
+    def lay(self, message: GridLaid) -> None:
+        """Record the grid that the child has laid."""
+        self.probe = message.probe
+        line, last = message.probe.timeline, message.last_clip
+        self.task = replace(self.task, timeline=line, last_clip=last)
+        if message.unit_clips is not None:
+            self.split = Split(message.probe.n_clips - 1, message.unit_clips)
 
     def settle(self, message: ClipMade | RangeEmpty | RangeFailed, attempt: int) -> None:
         """Record one message of the child. Children report clips in order."""
@@ -39,20 +67,29 @@ class UnitProgress:
 
     def fail_rest(self, error_class: ErrorClass, message: str, attempts: int) -> None:
         """Record an error for the rest of the range."""
-        if self.next_clip <= self.task.last_clip:
-            text = message if self.task.uri in message else f"{self.task.uri}: {message}"
-            self.errors.append(
-                RangeError(self.next_clip, self.task.last_clip, error_class, text, attempts)
-            )
-            self.next_clip = self.task.last_clip + 1
+        if self.is_settled:
+            return
+        last = self.next_clip if self.task.last_clip is None else self.task.last_clip
+        text = message if self.task.uri in message else f"{self.task.uri}: {message}"
+        self.errors.append(RangeError(self.next_clip, last, error_class, text, attempts))
+        self.next_clip = last + 1
 
     def finished(self) -> TaskDone:
         """Return the event that ends the task."""
         task, done = self.task, self.done
+        # Without a grid, what was settled is all that there is of the video.
+        last = (
+            max(task.first_clip, self.next_clip - 1) if task.last_clip is None else task.last_clip
+        )
+        if self.changed:
+            outcome = Outcome(task.video_id, task.uri, task.first_clip, last, 0, changed=True)
+            return TaskDone(task.task_id, outcome, False, done.frames_decoded, done.decode_s)
+        found = self.probe
+        told = dict.fromkeys((*(found.warnings if found else ()), *done.warnings, *self.warnings))
         outcome = Outcome(
-            task.video_id, task.uri, task.first_clip, task.last_clip, self.clips,
-            tuple(self.empty), tuple(self.errors), done.bad_packets,
-            (*done.warnings, *self.warnings),
+            task.video_id, task.uri, task.first_clip, last, self.clips,
+            tuple(self.empty), tuple(self.errors), done.bad_packets, tuple(told),
+            replace(found, warnings=()) if found else None, self.split,
         )  # fmt: skip
         partial = self.partial or done.bad_packets > 0
         return TaskDone(task.task_id, outcome, partial, done.frames_decoded, done.decode_s)
