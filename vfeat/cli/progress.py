@@ -21,7 +21,6 @@ from rich.progress import (
 from vfeat.cli.terminal import has_bars, make_console, one_line, say
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress as WorkerProgress
-from vfeat.plan.unit import Planned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 30.0
 PHASES = {
     "listing": "Listing the corpus",
-    "probing": "Reading headers",
     "starting": "Starting workers",
     "closing": "Writing videos and errors tables",
 }
@@ -61,9 +59,10 @@ class BarWatch(Watch):
         self._task = self._bars.add_task(PHASES[name], total=None, detail="")
         self._began = time.monotonic()
 
-    def probed(self, planned: Planned, count: int) -> None:
-        if self._task is not None:
-            self._bars.update(self._task, completed=count, detail="videos")
+    def listed(self, videos: int) -> None:
+        self._listed = videos
+        if self._task is not None and self._bars.tasks[-1].total is None:
+            self._bars.update(self._task, completed=videos, detail="videos")
 
     def advanced(self, totals: Totals, workers: tuple[WorkerProgress, ...]) -> None:
         if self._task is None:

@@ -1,35 +1,39 @@
 """The run of any stage: plan, work through the plans, snapshot, summary.
 
-The driver's state is nothing but the plans and the listing of committed files; killed at any
-line, the same command finishes the work.
+Plans are made by a thread of their own, so that work begins with the first of them, however long
+the input is. The driver's state is nothing but the plans and the listing of committed files;
+killed at any line, the same command finishes the work.
 """
 
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
+from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
-from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
-from vfeat.errors import ErrorClass, Interrupted
+from vfeat.engine.worker_protocol import Progress, UnitResult
+from vfeat.errors import ErrorClass, Interrupted, StorageError
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables.committed import committed_shards, read_footers
-from vfeat.tables.layout import plan_of
-from vfeat.tables.plans import leases, plan_list, read_plan
-from vfeat.tables.snapshot import IsGone, is_current, publish_snapshot
+from vfeat.tables.layout import plan_of, root_plan_of
+from vfeat.tables.plans import count_pending, leases, plan_list, read_plan
+from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snapshot
 
 MAX_WARNINGS = 20  # shown while a run goes on
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,9 @@ class StageRun(ABC):
         executor: where leases are worked on.
         settings: from the job.
         watch: receives progress.
+
+    Attributes:
+        is_gone: test for videos that the input no longer holds; set by `plan` at its end.
     """
 
     def __init__(self, root: Root, executor: Executor, settings: RunSettings, watch: Watch) -> None:
@@ -64,14 +71,28 @@ class StageRun(ABC):
         self.watch = watch
         self.totals = Totals(noun=settings.noun)
         self.ledger: Ledger | None = None
+        self.queue = LeaseQueue()
+        self.is_gone: IsGone = cannot_tell
         self.interrupted = False
         self.working = False  # shards are in the hands of workers
+        self._plans: set[str] = set()
+        self._committed: set[str] = set()
+        self._done: set[str] = set()
+        self._counting = threading.Lock()
+        self._planning_error: BaseException | None = None
         self._workers: tuple[Progress, ...] = ()
         self._warned = 0
 
     @abstractmethod
-    def plan(self) -> IsGone:
-        """Bring the plans up to date; return a test for videos that the input no longer holds."""
+    def check(self) -> None:
+        """Refuse what can be refused before anything is done or written."""
+
+    @abstractmethod
+    def plan(self) -> Iterator[str]:
+        """Publish plans of what is new, and yield the name of each.
+
+        Runs in a thread of its own, while earlier plans are worked on.
+        """
 
     @abstractmethod
     def worker_spec(self) -> WorkerSpec:
@@ -85,6 +106,18 @@ class StageRun(ABC):
     def preview(self) -> PlanPreview:
         """Return what a run would do; writes nothing."""
 
+    def follow_ups(self, lease: Lease, outcomes: Sequence[Outcome]) -> Iterator[str]:
+        """Publish plans of what a committed shard leaves to be done; yield their names."""
+        yield from ()
+
+    def unfinished(self) -> Iterator[str]:
+        """Publish such plans of shards whose driver died before it could; yield their names."""
+        yield from ()
+
+    def again(self) -> Iterator[Lease]:
+        """Yield leases of committed shards that are to be replaced, when all is planned."""
+        yield from ()
+
     def interrupt(self) -> None:
         """Start no more shards; running ones are finished.
 
@@ -93,7 +126,7 @@ class StageRun(ABC):
         """
         self.interrupted = True
         if self.ledger is None:
-            raise Interrupted("stopped while the input was listed and its headers were read")
+            raise Interrupted("stopped while the input was listed")
         self.ledger.stopping = True
 
     def moved(self) -> tuple[int, ...]:
@@ -105,16 +138,25 @@ class StageRun(ABC):
         """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
         started = datetime.now(UTC)
-        is_gone = self.plan()
-        plans = self._work()
-        idle = not plans and is_current(self.root, is_gone)
+        self.check()
+        self.watch.phase("listing")
+        self._committed = committed_shards(self.root)
+        for plan in plan_list(self.root):
+            self._enqueue(plan)
+        resumed = frozenset(self._plans)
+        threading.Thread(target=self._feed, name="vfeat-planner", daemon=True).start()
+        self._work()
+        is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
+        idle = not self._plans and is_current(self.root, is_gone)
         videos: Counter[str] = Counter()
         if not idle:
             self.watch.phase("closing")
             videos = publish_snapshot(self.root, is_gone)
-        summary = self._summary(started, time.monotonic() - began, plans, videos)
+        summary = self._summary(started, time.monotonic() - began, resumed, videos)
         if not idle:
             write_run(self.root, summary)
+        if self._planning_error is not None:
+            raise self._planning_error
         return summary
 
     def close(self) -> None:
@@ -126,39 +168,70 @@ class StageRun(ABC):
             return None
         return Breaker(self.settings.breaker_first_units, self.settings.breaker_error_share, stage)
 
-    def pending(self) -> Iterator[Lease]:
-        """Yield the leases of all plans that are not committed yet."""
-        done = committed_shards(self.root)
-        for plan in plan_list(self.root):
-            yield from leases(plan, read_plan(self.root, plan), done)
+    def _feed(self) -> None:
+        """Plan what is new and queue it; body of the planning thread."""
+        try:
+            for plan in self.unfinished():
+                self._enqueue(plan)
+            for plan in self.plan():
+                self._enqueue(plan)
+                if self.interrupted:
+                    return
+            self._enqueue_again()
+        except BaseException as error:  # raised again by the thread that works
+            self._planning_error = error
+            if self.ledger is not None and not isinstance(error, StorageError):
+                self.ledger.stopping = True
+        finally:
+            self.queue.end()
 
-    def _work(self) -> set[str]:
-        """Work through all plans; return those that had uncommitted shards."""
-        plans: set[str] = set()
-        if not self._count_pending(plans):
-            return plans
-        self.ledger = Ledger(self.pending())
+    def _enqueue(self, plan: str) -> None:
+        """Queue the uncommitted shards of a plan."""
+        pending = count_pending(self.root, plan, self._committed)
+        if not pending.shards:
+            return
+        with self._counting:
+            self._plans.add(plan)
+            self.totals.shards += pending.shards
+            self.totals.planned_clips += pending.clips
+            self.totals.planned_videos += pending.videos
+        self.queue.add(self._leases(plan))
+
+    def _leases(self, plan: str) -> Iterator[Lease]:
+        yield from leases(plan, read_plan(self.root, plan), self._committed)
+
+    def _enqueue_again(self) -> None:
+        leases = list(self.again())
+        with self._counting:
+            self._plans.update(plan_of(lease.shard) for lease in leases)
+            self.totals.shards += len(leases)
+            self.totals.planned_clips += sum(lease.clips for lease in leases)
+            self.totals.planned_videos += len({u.video_id for x in leases for u in x.units})
+        if leases:
+            self.queue.add(iter(leases))
+
+    def _work(self) -> None:
+        """Work through all plans, from the first on."""
+        while not self.queue.wait(_POLL_S):
+            pass
+        if self.queue.exhausted:
+            if self._planning_error is not None:
+                raise self._planning_error
+            return
+        self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
         self.watch.phase("starting")
         breaker = self.breaker("working")
         self.working = True
         try:
-            for event in self.executor.run(self.worker_spec(), self.ledger):
-                self._handle(event, breaker)
+            while True:
+                for event in self.executor.run(self.worker_spec(), self.ledger):
+                    self._handle(event, breaker)
+                if self.ledger.stopping or not self._enqueue_others():
+                    break
         finally:
             self.working = False
             self.watch.advanced(self.totals, self._workers)
-        return plans
-
-    def _count_pending(self, plans: set[str]) -> int:
-        videos: set[str] = set()
-        for lease in self.pending():
-            plans.add(plan_of(lease.shard))
-            videos.update(unit.video_id for unit in lease.units)
-            self.totals.shards += 1
-            self.totals.planned_clips += lease.clips
-        self.totals.planned_videos = len(videos)
-        return self.totals.shards
 
     def _handle(self, event: object, breaker: Breaker | None) -> None:
         if isinstance(event, Beat):
@@ -167,24 +240,59 @@ class StageRun(ABC):
         elif isinstance(event, Assembled):
             ours = self.publish(event.lease.shard, list(event.results))
             outcomes = tuple(result.outcome for result in event.results)
-            self._finished(ShardReport(event.lease.shard, outcomes, ours, 0.0), breaker)
+            self._finished(event.lease, outcomes, breaker, ours=ours)
         elif isinstance(event, Finished):
-            self._finished(event.report, breaker)
+            self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self.watch.advanced(self.totals, self._workers)
 
-    def _finished(self, report: ShardReport, breaker: Breaker | None) -> None:
-        self.totals.add(report)
-        for warning in (warning for outcome in report.outcomes for warning in outcome.warnings):
+    def _finished(
+        self,
+        lease: Lease,
+        outcomes: Sequence[Outcome],
+        breaker: Breaker | None,
+        *,
+        ours: bool,
+    ) -> None:
+        if not ours:  # what another attempt has committed counts
+            outcomes = [o for _, f in read_footers(self.root, [lease.shard]) for o in f.outcomes]
+        self._done.add(lease.shard)
+        planned = sum(outcome.planned for outcome in outcomes)
+        with self._counting:
+            self.totals.planned_clips += planned - lease.clips
+            self.totals.add(outcomes)
+        for plan in self.follow_ups(lease, outcomes):
+            self._enqueue(plan)
+        for warning in (warning for outcome in outcomes for warning in outcome.warnings):
             self._warned += 1
             if self._warned <= MAX_WARNINGS:
                 self.watch.note(f"Warning: {warning}")
             elif self._warned == MAX_WARNINGS + 1:
                 self.watch.note("Further warnings stand in the footers of the features files only.")
         if breaker is not None:
-            breaker.record(_failure(outcome) for outcome in report.outcomes)
+            breaker.record(_failure(outcome) for outcome in outcomes)
+
+    def _enqueue_others(self) -> bool:
+        """Queue what other drivers have planned meanwhile; return whether there is any.
+
+        Raises:
+            StorageError: files that workers have committed are not there.
+        """
+        self._committed = committed_shards(self.root)
+        lost = sorted(self._done - self._committed)
+        if lost:
+            raise StorageError(
+                f"{len(lost):,} files that workers wrote are not under {self.root.uri}, for "
+                f"example that of shard {lost[0]}: is it a folder of another machine? Use a "
+                "folder or bucket that all machines share, and run the same command again"
+            )
+        before = len(self._plans)
+        for plan in plan_list(self.root):
+            if plan not in self._plans:
+                self._enqueue(plan)
+        return len(self._plans) > before
 
     def _summary(
-        self, started: datetime, wall_s: float, plans: set[str], videos: Counter[str]
+        self, started: datetime, wall_s: float, resumed: frozenset[str], videos: Counter[str]
     ) -> RunSummary:
         return RunSummary(
             run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -192,11 +300,11 @@ class StageRun(ABC):
             started=started.isoformat(timespec="seconds"),
             wall_s=wall_s,
             interrupted=self.interrupted,
-            nothing_to_do=not plans,
-            plans=tuple(sorted(plans)),
+            nothing_to_do=not self._plans,
+            plans=tuple(sorted({root_plan_of(plan) for plan in self._plans})),
             videos=dict(videos),
             totals=self.totals,
-            errors=self._errors_of(plans),
+            errors=self._errors(resumed),
             encoded_clips=sum(worker.clips for worker in self._workers),
             encode_s=sum(worker.encode_s for worker in self._workers),
             wait_s=sum(worker.wait_s for worker in self._workers),
@@ -206,15 +314,13 @@ class StageRun(ABC):
             environment=environment(),
         )
 
-    def _errors_of(self, plans: set[str]) -> dict[ErrorClass, int]:
-        """Count failed ranges by class in the plans of this run, a resumed part included."""
-        counts: dict[ErrorClass, int] = {}
-        shards = {shard for shard in committed_shards(self.root) if plan_of(shard) in plans}
-        for _, footer in read_footers(self.root, shards):
-            for outcome in footer.outcomes:
-                for error in outcome.errors:
-                    counts[error.error_class] = counts.get(error.error_class, 0) + 1
-        return counts
+    def _errors(self, resumed: frozenset[str]) -> dict[ErrorClass, int]:
+        """Count failed ranges by class: of this run, and of earlier ones in its plans."""
+        counts = Counter(self.totals.errors)
+        earlier = {s for s in self._committed - self._done if plan_of(s) in resumed}
+        for _, footer in read_footers(self.root, earlier):
+            counts.update(e.error_class for outcome in footer.outcomes for e in outcome.errors)
+        return dict(counts)
 
 
 def _failure(outcome: Outcome) -> tuple[ErrorClass, str] | None:

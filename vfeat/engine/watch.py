@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vfeat.engine.worker_protocol import Progress, ShardReport
-from vfeat.plan.unit import Planned
+from vfeat.engine.worker_protocol import Progress
+from vfeat.errors import ErrorClass
+from vfeat.outcome import Outcome
 
 
 @dataclass
@@ -20,15 +22,17 @@ class Totals:
     empty_clips: int = 0
     error_clips: int = 0
     failed_units: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
+    errors: dict[ErrorClass, int] = field(default_factory=dict)
     shards: int = 0
     shards_done: int = 0
     bad_packets: int = 0
+    changed_videos: int = 0
 
-    def add(self, report: ShardReport) -> None:
+    def add(self, outcomes: Iterable[Outcome]) -> None:
         """Add a committed shard."""
         self.shards_done += 1
-        for outcome in report.outcomes:
+        for outcome in outcomes:
+            self.changed_videos += outcome.changed
             self.rows += outcome.rows
             self.empty_clips += outcome.empty_clips
             self.error_clips += outcome.error_clips
@@ -42,10 +46,10 @@ class Watch:
     """Receiver of progress that ignores all of it; override what is of interest."""
 
     def phase(self, name: str) -> None:
-        """Begin a part of the run: listing, probing, starting, extracting, closing."""
+        """Begin a part of the run: listing, starting, closing."""
 
-    def probed(self, planned: Planned, count: int) -> None:
-        """Receive one more probed video; `count` so far."""
+    def listed(self, videos: int) -> None:
+        """Receive the number of videos that were listed so far."""
 
     def advanced(self, totals: Totals, workers: tuple[Progress, ...]) -> None:
         """Receive the running sums."""

@@ -86,35 +86,16 @@ def reconcile(outcome: Outcome, rows: list[ClipRow]) -> UnitResult:
     return UnitResult(settled, tuple(kept.values()))
 
 
-def planned_failure(unit: Unit) -> Outcome:
-    """Build the outcome of a unit that planning already found unreadable."""
-    assert unit.error_class is not None and unit.message is not None
-    error = RangeError(
-        unit.first_clip, unit.last_clip, unit.error_class, unit.message, unit.attempts
-    )
-    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
+def known_outcome(unit: Unit) -> Outcome | None:
+    """Return the outcome of a unit that need not be decoded, if it is one.
 
-
-def changed(unit: Unit) -> Outcome | None:
-    """Return the outcome of a unit whose local file is no longer the one that was planned.
-
-    New content would get the old video's id. None if the file is the same, is gone (which the
-    decoder reports) or is remote.
+    Its object could not be read when it was listed; or it is a local file that is no longer the
+    one that was planned, and whose new content would get the old video's id.
     """
+    if unit.error_class is not None:
+        return unit.failure(unit.error_class, unit.message or "", unit.attempts)
     etag = local_etag(unit.uri) if is_local(unit.uri) else None
-    if etag is None or etag == unit.etag:
-        return None
-    message = f"{unit.uri}: changed since it was planned; run the same command again"
-    error = RangeError(unit.first_clip, unit.last_clip, "storage", message, 1)
-    return Outcome(unit.video_id, unit.uri, unit.first_clip, unit.last_clip, 0, errors=(error,))
-
-
-def with_probe_warnings(unit: Unit, outcome: Outcome) -> Outcome:
-    """Add the warnings of a video's probe to the outcome of its last unit: once for a video."""
-    if unit.probe is None or unit.last_clip != unit.probe.n_clips - 1:
-        return outcome
-    warnings = tuple(dict.fromkeys((*unit.probe.warnings, *outcome.warnings)))
-    return replace(outcome, warnings=warnings)
+    return None if etag is None or etag == unit.etag else unit.changed()
 
 
 def publish_shard(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
 from vfeat.extract.class_labels import with_labels
 from vfeat.extract.model_outline import ModelOutline, model_digest
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.media.decoders.base import check_decoder
-from vfeat.plan.estimate import Estimate, from_model, from_run
+from vfeat.plan.estimate import Estimate, ModelWork, make_estimate, measured
 from vfeat.plan.shards import ShardLimits
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.schema import RowShape
+
+_RUNS = 20  # the last ones, of which one may have measured something
 
 
 def make_recipe(job: ExtractJob, described: ModelOutline) -> Recipe:
@@ -36,18 +39,15 @@ def make_recipe(job: ExtractJob, described: ModelOutline) -> Recipe:
 def estimate(
     job: ExtractJob, model: ModelOutline, root: Root, *, gpu: bool, workers: int, decoders: int
 ) -> Estimate:
-    """Make the estimate from what an earlier run measured here, else from a built-in figure."""
-    for name in reversed(layout.run_names(root.list(layout.RUNS))):
-        run = json.loads(root.read_bytes(f"{layout.RUNS}/{name}"))
-        if run.get("encode_s", 0) > 1 and run.get("encoded_clips", 0) > 0:
-            return from_run(
-                run["run"], run["encoded_clips"], run["encode_s"],
-                workers=workers, decoders=decoders,
-            )  # fmt: skip
-    return from_model(
-        model.tokens * job.crops * (1 + len(model.flips)), model.shape.dim, model.depth,
-        gpu=gpu, workers=workers, decoders=decoders,
-    )  # fmt: skip
+    """Make the estimate from what an earlier run measured here, else from built-in figures."""
+    tokens = model.tokens * job.crops * (1 + len(model.flips))
+    work = ModelWork(tokens, model.shape.dim, model.depth, gpu)
+    runs = (
+        measured(json.loads(root.read_bytes(f"{layout.RUNS}/{name}")))
+        for name in islice(reversed(layout.run_names(root.list(layout.RUNS))), _RUNS)
+    )
+    run = next(filter(None, runs), None)
+    return make_estimate(model.clip, work, run, workers=workers, decoders=decoders)
 
 
 def shard_limits(job: ExtractJob, shape: RowShape) -> ShardLimits:

@@ -16,13 +16,7 @@ import numpy as np
 
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.extract.encoder import Encoder
-from vfeat.extract.open_shard import (
-    OpenShard,
-    changed,
-    planned_failure,
-    publish_shard,
-    with_probe_warnings,
-)
+from vfeat.extract.open_shard import OpenShard, known_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
@@ -113,19 +107,16 @@ class ExtractWorker:
                 shard.finished.set()
                 return shard
         # Known failures first: once a task is submitted, the shard belongs to the pump.
-        failures = {
-            unit.key: planned_failure(unit) if unit.probe is None else changed(unit)
-            for unit in units
-        }
+        known = {unit.key: known_outcome(unit) for unit in units}
         for unit in units:
-            if (failure := failures[unit.key]) is not None:
-                shard.add_outcome(unit, failure)
+            if (outcome := known[unit.key]) is not None:
+                shard.add_outcome(unit, outcome)
         for unit in units:
-            if failures[unit.key] is None and unit.probe is not None:
-                self._submit(shard, unit, unit.probe)
+            if known[unit.key] is None:
+                self._submit(shard, unit)
         return shard
 
-    def _submit(self, shard: OpenShard, unit: Unit, probe: Probe) -> None:
+    def _submit(self, shard: OpenShard, unit: Unit) -> None:
         task_id = next(self._ids)
         with self._lock:
             self._tasks[task_id] = (shard, unit)
@@ -135,9 +126,11 @@ class ExtractWorker:
                 unit.video_id,
                 unit.uri,
                 unit.size_bytes,
-                probe.timeline,
+                unit.probe.timeline if unit.probe else None,
                 unit.first_clip,
                 unit.last_clip,
+                unit.unit_clips,
+                unit.etag,
             )
         )
 
@@ -174,7 +167,7 @@ class ExtractWorker:
         self.counters.units += 1
         self.counters.decode_s += event.decode_s
         # Checked again: a file that was replaced meanwhile gave clips of both contents.
-        shard.add_outcome(unit, changed(unit) or with_probe_warnings(unit, event.outcome))
+        shard.add_outcome(unit, known_outcome(unit) or event.outcome)
 
     def _encode(self) -> None:
         batch, self._batch = self._batch, []

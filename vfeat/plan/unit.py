@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vfeat.errors import ErrorClass
+from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.video_facts import Probe
 
@@ -54,6 +55,15 @@ class Unit:
         """Name within a plan."""
         return f"{self.video_id}:{self.first_clip}"
 
+    def failure(self, error_class: ErrorClass, message: str, attempts: int = 1) -> Outcome:
+        """Make the outcome of a unit of which nothing came; its first clip stands for a whole."""
+        return _failed(self, error_class, message, attempts)
+
+    def changed(self) -> Outcome:
+        """Make the outcome of a unit whose object is no longer the one that was planned."""
+        last = self.first_clip if self.last_clip is None else self.last_clip
+        return Outcome(self.video_id, self.uri, self.first_clip, last, 0, changed=True)
+
 
 @dataclass(frozen=True)
 class SequenceUnit:
@@ -100,6 +110,18 @@ class SequenceUnit:
     def key(self) -> str:
         """Name within a plan."""
         return f"{self.video_id}:{self.first_clip}"
+
+    def failure(self, error_class: ErrorClass, message: str, attempts: int = 1) -> Outcome:
+        """Make the outcome of a unit of which nothing came."""
+        return _failed(self, error_class, message, attempts)
+
+
+def _failed(
+    unit: Unit | SequenceUnit, error_class: ErrorClass, message: str, attempts: int
+) -> Outcome:
+    last = unit.first_clip if unit.last_clip is None else unit.last_clip
+    error = RangeError(unit.first_clip, last, error_class, message, attempts)
+    return Outcome(unit.video_id, unit.uri, unit.first_clip, last, 0, errors=(error,))
 
 
 AnyUnit = Unit | SequenceUnit

@@ -6,13 +6,16 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vfeat.errors import ErrorClass, StorageError
+from vfeat.plan.shards import PackedVideos
 from vfeat.plan.sequence_ref import Fold, SequenceRef
 from vfeat.plan.unit import AnyUnit, Lease, SequenceUnit, Unit
 from vfeat.storage.root import Root
@@ -60,6 +63,46 @@ def plan_table(
     return table
 
 
+def videos_table(
+    videos: pa.Table, packed: PackedVideos, types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    """Make a table of units from whole videos, column by column.
+
+    Args:
+        videos: video_id, uri, size_bytes, etag, source, problem, and the lists' `extra.` columns.
+        packed: their shards and costs.
+        types: of the lists' columns.
+    """
+    count = len(videos)
+    problem = videos.column("problem")
+    is_bad = pc.is_valid(problem)
+    columns: dict[str, Any] = {
+        **{name: videos.column(name) for name in ("video_id", "uri", "size_bytes", "etag")},
+        "source": videos.column("source"),
+        "shard": pa.array(packed.shard),
+        "first_clip": pa.repeat(pa.scalar(0, pa.int64()), count),
+        "unit_clips": pa.repeat(pa.scalar(packed.unit_clips, pa.int64()), count),
+        "expected_clips": pa.array(packed.expected),
+        "cost_s": pa.array(packed.cost_s),
+        "error_class": pc.if_else(is_bad, "storage", pa.scalar(None, pa.string())),
+        "message": problem,
+        "attempts": pc.cast(is_bad, pa.int32()),
+    }
+    arrays = [
+        columns[field.name].cast(field.type)
+        if field.name in columns
+        else pa.nulls(count, field.type)
+        for field in UNITS
+    ]
+    about = {_SHARDS: str(packed.shards).encode()}
+    table = pa.table(arrays, schema=UNITS).replace_schema_metadata(about)
+    for name in videos.column_names:
+        if name.startswith(EXTRA):
+            kind = types.get(name.removeprefix(EXTRA), videos.schema.field(name).type)
+            table = table.append_column(name, videos.column(name).cast(kind))
+    return table
+
+
 def publish_plan(root: Root, number: int, table: pa.Table) -> str | None:
     """Write a plan under its number; None when another driver took that number first."""
     plan = layout.plan_name(number)
@@ -102,6 +145,36 @@ def plan_list(root: Root) -> list[str]:
     return plans
 
 
+@dataclass(frozen=True)
+class Pending:
+    """What is not committed of a plan: shards, videos, and estimated clips and seconds."""
+
+    shards: int
+    videos: int
+    clips: int
+    cost_s: float
+
+
+def count_pending(root: Root, plan: str, committed: Collection[str]) -> Pending:
+    """Count what is not committed of a plan, by its columns."""
+    with opened(root, layout.plan_key(plan)) as reader:
+        known = ("expected_clips",) if "expected_clips" in reader.schema.names else ()
+        columns = ["shard", "video_id", "first_clip", "last_clip", "cost_s", *known]
+        table = reader.read(columns)
+    shards = pc.unique(table.column("shard")).to_pylist()
+    waiting = [n for n in shards if layout.shard_name(plan, n) not in committed]
+    if len(waiting) < len(shards):
+        table = table.filter(pc.is_in(table.column("shard"), pa.array(waiting, table.schema.field("shard").type)))
+    if known:
+        clips = table.column("expected_clips")
+    else:
+        clips = pc.add(pc.subtract(table.column("last_clip"), table.column("first_clip")), 1)
+    return Pending(
+        len(waiting), pc.count_distinct(table.column("video_id")).as_py(),
+        pc.sum(clips).as_py() or 0, pc.sum(table.column("cost_s")).as_py() or 0.0,
+    )  # fmt: skip
+
+
 def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
     """Yield leases for the shards that are not committed yet, largest first.
 
@@ -135,7 +208,7 @@ def _row(unit: AnyUnit) -> dict[str, Any]:
 def _unit(row: dict[str, Any]) -> AnyUnit:
     if row["sequence"]:
         return SequenceUnit(parse_sequence(row["sequence"]), row["last_clip"] + 1, row["cost_s"])
-    fields = {name: row.get(name, _ADDED.get(name)) for name in _FIXED}
+    fields: dict[str, Any] = {name: row.get(name, _ADDED.get(name)) for name in _FIXED}
     probe = plan_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
     expected = row.get("expected_clips", 1)

@@ -49,7 +49,7 @@ from vfeat.media.probe import SMALL_BYTES, probe, probe_source
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, Source, locate, spooled
 from vfeat.media.timeline import Grid
-from vfeat.outcome import RangeError
+from vfeat.outcome import RangeError, Split
 from vfeat.video_facts import Probe, Timeline
 
 _PR_SET_PDEATHSIG = 1
@@ -144,8 +144,8 @@ class Child:
         """Lay the video's grid; return the task with its last clip, and the timeline."""
         config = self._config
         found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
-        last, unit_clips = _own_part(task, found)
-        self._send(GridLaid(found, last, unit_clips))
+        last, split = _own_part(task, found)
+        self._send(GridLaid(found, last, split))
         return replace(task, last_clip=last), found.timeline
 
     def _settle(self, task: DecodeTask, line: Timeline, source: Source, stack_: ExitStack) -> None:
@@ -233,14 +233,14 @@ class Child:
         return self._free.popleft()
 
 
-def _own_part(task: DecodeTask, found: Probe) -> tuple[int, int | None]:
-    """Return the last clip of a task in a grid, and the unit's size if more clips follow."""
+def _own_part(task: DecodeTask, found: Probe) -> tuple[int, Split | None]:
+    """Return the last clip that the task settles in a grid, and what it leaves."""
     end = found.n_clips - 1
     if task.last_clip is not None:
         if task.last_clip > end:
             planned = f"clips {task.first_clip} to {task.last_clip} were planned"
             raise UnitError("unreadable", f"{task.uri}: has {end + 1} clips, and {planned}")
-        return task.last_clip, None
+        end = task.last_clip
     # A video that restarts its clock cannot be entered in the middle.
     if task.unit_clips is None or found.timeline.restarts:
         return end, None
@@ -248,10 +248,12 @@ def _own_part(task: DecodeTask, found: Probe) -> tuple[int, int | None]:
     # would decode the same pictures again and again.
     group_clips = ceil(found.n_clips * found.group_s / max(found.duration_s, 1e-9))
     step = max(task.unit_clips, group_clips)
-    if found.clips_outside_gaps <= 2 * step:
+    # Up to twice as many are one unit: a follow-up plan has its price, too.
+    _, last = next(found.ranges(task.first_clip, end, 2 * step))
+    if last == end:
         return end, None
-    _, last = next(found.ranges(0, end, step))
-    return last, (step if last < end else None)
+    _, last = next(found.ranges(task.first_clip, end, step))
+    return last, Split(end, step)
 
 
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:

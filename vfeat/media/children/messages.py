@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vfeat.errors import ErrorClass
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.outcome import RangeError
+from vfeat.outcome import RangeError, Split
 from vfeat.video_facts import Probe
 
 
@@ -47,12 +47,12 @@ class GridLaid:
 
     Attributes:
         last_clip: last clip of the task.
-        unit_clips: set when the grid has more clips, for units of this size.
+        split: what is left of the video, if it is longer than a unit.
     """
 
     probe: Probe
     last_clip: int
-    unit_clips: int | None
+    split: Split | None
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,7 @@ class UnitProgress:
         self.probe = message.probe
         line, last = message.probe.timeline, message.last_clip
         self.task = replace(self.task, timeline=line, last_clip=last)
-        if message.unit_clips is not None:
-            self.split = Split(message.probe.n_clips - 1, message.unit_clips)
+        self.split = message.split
 
     def settle(self, message: ClipMade | RangeEmpty | RangeFailed, attempt: int) -> None:
         """Record one message of the child. Children report clips in order."""
