@@ -92,9 +92,7 @@ def write_style_corpus(bank: Bank, out: str, videos: int, seed: int) -> None:
     for place, shard in enumerate(shards):
         name = layout.shard_name(plan, place)
         rows = [row for one in shard for row in one.rows(bank)]
-        outcomes = [
-            Outcome(u.video_id, u.uri, u.first_clip, u.last_clip, u.clips) for u in units[place]
-        ]
+        outcomes = [Outcome(u.video_id, u.uri, 0, u.clips - 1, u.clips) for u in units[place]]
         table = features_table(rows, shape, recipe, name)
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/{name}.parquet"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,7 +36,6 @@ from vfeat.tables.features import footer_metadata
 from vfeat.tables.kind import TableKind
 from vfeat.tables.plans import known_videos, plan_list, plan_table, publish_plan
 from vfeat.tables.publish import publish_file
-from vfeat.tables.snapshot import cannot_tell
 
 COUNTS = TableKind(
     "test-counts", "counts", "count_index", None, "count", "run COUNT.yaml", ("frames",)
@@ -112,9 +112,11 @@ class CountRun(StageRun):
         settings = RunSettings("counts", job.executor, 25, 1.0)
         super().__init__(Root(job.out), make_executor(job), settings, watch)
 
-    def plan(self) -> Any:
+    def check(self) -> None:
         if not check_dataset(self.root, CountRecipe(), COUNTS):
             create_dataset(self.root, CountRecipe(), COUNTS)
+
+    def plan(self) -> Iterator[str]:
         plans = plan_list(self.root)
         known = known_videos(self.root, plans)
         videos = [
@@ -122,8 +124,8 @@ class CountRun(StageRun):
         ]
         shards = [[Unit(v.video_id, v.uri, v.size_bytes, v.etag, 0, 0, 1.0, None)] for v in videos]
         if shards:
-            publish_plan(self.root, len(plans) + 1, plan_table(shards, {}))
-        return cannot_tell
+            plan = publish_plan(self.root, len(plans) + 1, plan_table(shards, {}))
+            yield from filter(None, [plan])
 
     def worker_spec(self) -> CountSpec:
         return CountSpec(self.root.uri, self.job.pause_seconds)

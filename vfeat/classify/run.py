@@ -27,7 +27,6 @@ from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.plans import PLAN_VIDEOS, known_videos, plan_list, plan_table, publish_plan
-from vfeat.tables.snapshot import IsGone
 
 STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
 SHARD_ROWS = 1_000_000
@@ -54,23 +53,23 @@ class ClassifyRun(StageRun):
             job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.embedding,
             job.device, job.storage_patience_seconds,
         )  # fmt: skip
-        self.again: dict[str, SequenceRef] = {}
+        self._again: dict[str, SequenceRef] = {}
+        self.is_gone = _nothing_gone
 
-    def plan(self) -> IsGone:
+    def check(self) -> None:
         recipe = self.spec.recipe()
         if not check_dataset(self.root, recipe, PREDICTIONS):
             create_dataset(self.root, recipe, PREDICTIONS)
-        self.watch.phase("listing")
+
+    def plan(self) -> Iterator[str]:
         refs = self._fresh()
         while chunk := list(islice(refs, PLAN_VIDEOS)):
-            self._publish_plan(chunk)
-        if self.again:
-            self.watch.note(f"Videos to be classified again: {len(self.again):,}")
-        return _nothing_gone
+            yield from filter(None, [self._publish_plan(chunk)])
+        if self._again:
+            self.watch.note(f"Videos to be classified again: {len(self._again):,}")
 
-    def pending(self) -> Iterator[Lease]:
-        yield from super().pending()
-        yield from again_leases(self.root, self.again)
+    def again(self) -> Iterator[Lease]:
+        yield from again_leases(self.root, self._again)
 
     def worker_spec(self) -> ClassifySpec:
         return self.spec
@@ -78,7 +77,7 @@ class ClassifyRun(StageRun):
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         from vfeat.classify.worker import publish_predictions
 
-        again = any(result.outcome.video_id in self.again for result in results)
+        again = any(result.outcome.video_id in self._again for result in results)
         return publish_predictions(self.root, shard, results, self.spec, again=again)
 
     def preview(self) -> PlanPreview:
@@ -86,29 +85,30 @@ class ClassifyRun(StageRun):
         check_dataset(self.root, self.spec.recipe(), PREDICTIONS)
         refs = list(self._fresh())
         shards = self._shards(refs)
-        pending = list(self.pending())
+        waiting = self.pending()
+        again = list(self.again())
         units: list[AnyUnit] = [unit for shard in shards for unit in shard]
-        units += [unit for lease in pending for unit in lease.units]
-        rows = sum(unit.clips for unit in units)
+        units += [unit for lease in again for unit in lease.units]
+        rows = sum(unit.clips for unit in units) + waiting.clips
         outputs = sum(head.outputs for head in self.heads)
         workers = self.executor.workers()
         return PlanPreview(
             out=self.root.uri,
-            videos=len(refs) + len({u.video_id for lease in pending for u in lease.units}),
+            videos=len(refs) + waiting.videos + sum(len(lease.units) for lease in again),
             new_videos=len(refs),
             corpus_bytes=sum(self.features.root.list("features").values()),
             clips=rows,
             unreadable=0,
-            shards=len(shards) + len(pending),
+            shards=len(shards) + waiting.shards + len(again),
             output_bytes=rows * (200 + 4 * outputs),
-            estimated_s=sum(unit.cost_s for unit in units) / workers,
+            estimated_s=(sum(unit.cost_s for unit in units) + waiting.cost_s) / workers,
             workers=workers,
             basis="a built-in figure for a ViS4mer head on a CPU core (not measured here)",
             noun="predictions",
         )
 
     def _fresh(self) -> Iterator[SequenceRef]:
-        """Yield settled videos that no plan has; at its end, `again` is complete."""
+        """Yield settled videos that no plan has; at its end, `_again` is complete."""
         known = known_videos(self.root, plan_list(self.root))
         classes = self.job.retry_errors
         failed = failed_videos(self.root, classes) if classes and known else set()
@@ -117,12 +117,12 @@ class ClassifyRun(StageRun):
             if bytes.fromhex(ref.video_id) not in known:
                 yield ref
             elif ref.video_id in failed:
-                self.again[ref.video_id] = ref
+                self._again[ref.video_id] = ref
             elif is_mended(ref):
                 mended[ref.video_id] = ref
-        self.again |= {video_id: mended[video_id] for video_id in gained(self.root, mended)}
+        self._again |= {video_id: mended[video_id] for video_id in gained(self.root, mended)}
 
-    def _publish_plan(self, refs: list[SequenceRef]) -> None:
+    def _publish_plan(self, refs: list[SequenceRef]) -> str | None:
         """Plan these videos once, whatever other drivers do meanwhile (see `Planner`)."""
         while refs:
             plans = plan_list(self.root)
@@ -130,8 +130,10 @@ class ClassifyRun(StageRun):
             refs = [ref for ref in refs if bytes.fromhex(ref.video_id) not in known]
             if refs:
                 table = plan_table(self._shards(refs), {})
-                if publish_plan(self.root, len(plans) + 1, table) is not None:
-                    return
+                plan = publish_plan(self.root, len(plans) + 1, table)
+                if plan is not None:
+                    return plan
+        return None
 
     def _shards(self, refs: list[SequenceRef]) -> list[list[SequenceUnit]]:
         limits = ShardLimits(self.job.shard_minutes * 60, SHARD_ROWS)

@@ -42,6 +42,11 @@ class LeaseQueue:
         return None
 
     @property
+    def is_empty(self) -> bool:
+        """True when no group of leases waits."""
+        return not self._groups
+
+    @property
     def exhausted(self) -> bool:
         """True when the input has been listed and every lease was taken."""
         return self._ended and not self._groups

@@ -29,7 +29,7 @@ from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.tables.committed import committed_shards, read_footers
 from vfeat.tables.layout import plan_of, root_plan_of
-from vfeat.tables.plans import count_pending, leases, plan_list, read_plan
+from vfeat.tables.plans import Pending, count_pending, leases, plan_list, read_plan
 from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snapshot
 
 MAX_WARNINGS = 20  # shown while a run goes on
@@ -167,6 +167,17 @@ class StageRun(ABC):
         if self.settings.retries:
             return None
         return Breaker(self.settings.breaker_first_units, self.settings.breaker_error_share, stage)
+
+    def pending(self) -> Pending:
+        """Count what the plans hold that is not committed yet."""
+        done = committed_shards(self.root)
+        counts = [count_pending(self.root, plan, done) for plan in plan_list(self.root)]
+        return Pending(
+            sum(count.shards for count in counts),
+            sum(count.videos for count in counts),
+            sum(count.clips for count in counts),
+            sum(count.cost_s for count in counts),
+        )
 
     def _feed(self) -> None:
         """Plan what is new and queue it; body of the planning thread."""

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -87,7 +88,7 @@ class Planner:
         Returns:
             Names of the plans; None when another driver planned meanwhile: look again.
         """
-        names = []
+        names: list[str] = []
         with self._lock:
             for start in range(0, len(units), PLAN_VIDEOS):
                 part = units[start : start + PLAN_VIDEOS]
@@ -131,9 +132,14 @@ def retried(
     for row in failed:
         first, last = row["first_clip"], row["last_clip"]
         whole = not row["opened"] and first == 0
-        clips = 1 if whole else min(last - first + 1, 2 * unit_clips)
+        expected = _clips(row["size_bytes"], estimate) if whole else last - first + 1
+        clips = min(expected, 2 * unit_clips)
         yield Unit(
             row["video_id"], row["uri"], row["size_bytes"], row["etag"], first,
             None if whole else last, clips * estimate.clip_cost_s + estimate.open_s,
-            source=row["source"], unit_clips=unit_clips,
+            source=row["source"], unit_clips=unit_clips, expected=expected,
         )  # fmt: skip
+
+
+def _clips(size_bytes: int, estimate: Estimate) -> int:
+    return int(estimate.clips(np.array([size_bytes], np.int64))[0])

@@ -1,33 +1,51 @@
-"""Stage one as a run: list the corpus, probe what is new, plan it, extract."""
+"""Stage one as a run: list the corpus, plan what is new, extract."""
 
 from __future__ import annotations
 
 import os
-from itertools import chain
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from queue import Empty, SimpleQueue
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vfeat.corpus import Corpus, FixedType
+from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video
+from vfeat.corpus.id_set import IdSet
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.stage_run import RunSettings, StageRun
-from vfeat.engine.summary import PlanPreview, RunSummary
+from vfeat.engine.summary import RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
+from vfeat.errors import VfeatError
 from vfeat.extract.class_labels import notes
+from vfeat.extract.listing import Listing
 from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
-from vfeat.extract.planning import Listing, Planner, plan_retries
+from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
-from vfeat.extract.probing import Probing
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
+from vfeat.outcome import Outcome
+from vfeat.plan.estimate import Estimate
+from vfeat.plan.unit import Lease, Unit
+from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
+from vfeat.tables.committed import failed_ranges, known_ids, missing_follow_ups, read_footers
 from vfeat.tables.extras import column_types
 from vfeat.tables.kind import FEATURES
-from vfeat.tables.plans import known_videos, plan_list
-from vfeat.tables.snapshot import IsGone
+from vfeat.tables.layout import plan_of
+from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan
+
+_FIRST_S = 2.0  # a plan is published so soon where workers wait for one
+_STAT_THREADS = 16
+_ROUNDS = 3  # a video that changes again and again is left to the next run
 
 
 class ExtractRun(StageRun):
@@ -43,24 +61,44 @@ class ExtractRun(StageRun):
         )  # fmt: skip
         root = Root(job.out, patience_s=job.storage_patience_seconds)
         super().__init__(root, make_executor(job), settings, watch)
+        self._changed: SimpleQueue[tuple[Unit, str]] = SimpleQueue()
+        self._rounds: Counter[str] = Counter()
+        self._is_listed = threading.Event()
 
-    def plan(self) -> IsGone:
+    def check(self) -> None:
         exists = check_dataset(self.root, self.recipe, FEATURES)
-        known, listing = self._survey()
+        self._listing = self._survey()
         if not exists:
-            self._create()
-        fresh = listing.fresh()
-        if (first := next(fresh, None)) is not None:
-            self.watch.phase("probing")
-            self._planner(known, listing).extend(chain([first], fresh))
-        if self.job.retry_errors is not None:
-            planner = self._planner(known, listing)
-            plan_retries(planner, self.job.retry_errors, listing.is_unchanged)
-        return listing.is_gone
+            untrained = self.recipe.weights_digest.startswith("random")
+            create_dataset(self.root, self.recipe, FEATURES, untrained=untrained)
 
-    def _create(self) -> None:
-        untrained = self.recipe.weights_digest.startswith("random")
-        create_dataset(self.root, self.recipe, FEATURES, untrained=untrained)
+    def plan(self) -> Iterator[str]:
+        for videos in self._portions(self._listing):
+            if (plan := self._planner.plan(videos)) is not None:
+                yield plan
+        self.is_gone = self._listing.is_gone
+        self._is_listed.set()
+        if self.job.retry_errors is not None:
+            yield from self._plan_retries(self.job.retry_errors)
+        yield from self._plan_changed()
+
+    def unfinished(self) -> Iterator[str]:
+        for shard in missing_follow_ups(self.root):
+            table = read_plan(self.root, plan_of(shard))
+            (lease,) = (x for x in leases(plan_of(shard), table, ()) if x.shard == shard)
+            for _, footer in read_footers(self.root, [shard]):
+                yield from filter(None, [publish_follow_up(self.root, lease, footer.outcomes)])
+
+    def follow_ups(self, lease: Lease, outcomes: Sequence[Outcome]) -> Iterator[str]:
+        if (plan := publish_follow_up(self.root, lease, outcomes)) is not None:
+            yield plan
+        units = {unit.key: unit for unit in lease.to_do(Unit)}
+        for outcome in outcomes:
+            if outcome.changed:
+                unit = units[f"{outcome.video_id}:{outcome.first_clip}"]
+                self._changed.put((unit, plan_of(lease.shard)))
+        if self._is_listed.is_set():  # before that, the listing may find the new content itself
+            yield from self._plan_changed()
 
     def worker_spec(self) -> ExtractSpec:
         job = self.job
@@ -73,56 +111,131 @@ class ExtractRun(StageRun):
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         return publish_shard(self.root, shard, results, self.recipe, self.model.shape)
 
-    def preview(self) -> PlanPreview:
-        """Return what a run would do; probes the new videos and writes nothing."""
-        check_dataset(self.root, self.recipe, FEATURES)
-        plans, listing = self._survey()
-        planner = self._planner(plans, listing)
-        fresh = list(listing.fresh())
-        shards = [s for chunk in planner.chunks(fresh) for s in planner.shards(chunk)]
-        units = [unit for shard in shards for unit in shard]
-        pending = list(self.pending())
-        clips = sum(unit.clips for unit in units) + sum(lease.clips for lease in pending)
-        cost_s = sum(unit.cost_s for unit in units) + sum(lease.cost_s for lease in pending)
-        return PlanPreview(
-            out=self.root.uri,
-            videos=len(listing.present),
-            new_videos=len(fresh),
-            corpus_bytes=listing.size_bytes,
-            clips=clips,
-            unreadable=sum(unit.error_class is not None for unit in units),
-            shards=len(shards) + len(pending),
-            output_bytes=clips * self.model.shape.bytes_per_clip(self.job.output_spec),
-            estimated_s=cost_s / planner.estimate.workers,
-            workers=planner.estimate.workers,
-            basis=planner.estimate.basis,
-        )
-
-    def _survey(self) -> tuple[list[str], Listing]:
-        """List the plans, and the videos of the corpus beyond them."""
+    def _survey(self) -> Listing:
+        """Begin to list the corpus, beside what the plans hold already."""
         for note in notes(self.job, self.recipe):
             self.watch.note(note)
-        self.watch.phase("listing")
-        plans = plan_list(self.root)
         types = {
             name: FixedType(kind, self.root.uri)
             for name, kind in column_types(self.root).items()
             if not pa.types.is_null(kind)
         }
         corpus = Corpus(self.job.sources, types)
-        return plans, Listing(corpus, known_videos(self.root, plans))
+        self._column_types = corpus.column_types
+        self._numbered = count_numbered(self.root)  # before looking: see Planner
+        known = IdSet()
+        for ids in known_ids(self.root):
+            known.add(ids)
+        return Listing(corpus, known)
 
-    def _planner(self, plans: list[str], listing: Listing) -> Planner:
-        workers = self.executor.workers()
-        figure = estimate(
+    @cached_property
+    def _planner(self) -> Planner:
+        limits = shard_limits(self.job, self.model.shape)
+        return Planner(self.root, self._numbered, self._estimate, limits, self._column_types)
+
+    @cached_property
+    def _estimate(self) -> Estimate:
+        return estimate(
             self.job, self.model, self.root,
-            gpu=uses_gpu(self.job), workers=workers, decoders=decode_workers(self.job),
+            gpu=uses_gpu(self.job), workers=self.executor.workers(),
+            decoders=decode_workers(self.job),
         )  # fmt: skip
-        return Planner(
-            self.root, len(plans), self.executor, Probing(self.recipe, self.job.limits),
-            figure, shard_limits(self.job, self.model.shape), self.breaker("probing"), self.watch,
-            listing.column_types,
-        )  # fmt: skip
+
+    def _portions(self, listing: Listing) -> Iterator[pa.Table]:
+        """Yield the new videos in the size of a plan, sooner where workers wait for work."""
+        held: list[pa.Table] = []
+        since_s = time.monotonic()
+        for batch in listing.fresh():
+            held.append(batch.table)
+            self.watch.listed(listing.videos)
+            count = sum(map(len, held))
+            soon = self.queue.is_empty and time.monotonic() - since_s >= _FIRST_S
+            if count >= PLAN_VIDEOS or (count and soon):
+                yield pa.concat_tables(held, promote_options="default")
+                held, since_s = [], time.monotonic()
+        if held:
+            yield pa.concat_tables(held, promote_options="default")
+
+    def _plan_retries(self, classes: tuple[str, ...]) -> Iterator[str]:
+        unit_clips = shard_limits(self.job, self.model.shape).unit_clips(self._estimate.clip_cost_s)
+        while True:
+            plans = count_numbered(self.root)  # before looking: see Planner
+            failed = (
+                row
+                for table in failed_ranges(self.root, classes)
+                for row in table.filter(self._is_unchanged(table)).to_pylist()
+            )
+            units = list(retried(failed, self._estimate, unit_clips))
+            names = self._planner.plan_ranges(units, plans) if units else []
+            if names is not None:
+                yield from names
+                return
+
+    def _is_unchanged(self, failed: pa.Table) -> pa.Array:
+        """Return whether the object of each row is still there with the same content."""
+        gone = self._listing.is_gone(failed).to_pylist()
+        asked = [(uri, etag) for uri, etag, is_gone in zip(
+            failed.column("uri").to_pylist(), failed.column("etag").to_pylist(), gone, strict=True
+        ) if is_gone is None]  # fmt: skip
+        with ThreadPoolExecutor(_STAT_THREADS) as pool:
+            found = dict(zip(asked, pool.map(_is_same, asked), strict=True))
+        columns = (failed.column(name).to_pylist() for name in ("uri", "etag"))
+        return pa.array(
+            [
+                found[uri, etag] if is_gone is None else not is_gone and etag != MISSING_ETAG
+                for uri, etag, is_gone in zip(*columns, gone, strict=True)
+            ],
+            pa.bool_(),
+        )
+
+    def _plan_changed(self) -> Iterator[str]:
+        """Plan the new content of videos that changed after they were planned."""
+        while True:
+            try:
+                unit, plan = self._changed.get_nowait()
+            except Empty:
+                return
+            self._rounds[unit.uri] += 1
+            if self._rounds[unit.uri] > _ROUNDS:
+                self.watch.note(f"Warning: {unit.uri} keeps changing; the next run reads it again")
+                continue
+            videos = _found_anew(self.root, unit, plan)
+            if videos is not None and not self._listing.contains(videos.column("video_id"))[0]:
+                yield from filter(None, [self._planner.plan(videos)])
+
+
+def _is_same(video: tuple[str, str]) -> bool:
+    uri, etag = video
+    if not uri or etag == MISSING_ETAG:
+        return False
+    try:
+        return find_object(uri).etag == etag
+    except VfeatError:
+        return False
+
+
+def _found_anew(root: Root, unit: Unit, plan: str) -> pa.Table | None:
+    """Return the object that stands where a unit's was, as a table of one video; None if none."""
+    try:
+        found = find_object(unit.uri)
+    except VfeatError:
+        return None
+    row = read_plan(root, plan)
+    row = row.filter(pc.equal(row.column("video_id"), unit.video_id)).slice(0, 1)
+    extras = [name for name in row.column_names if name.startswith(EXTRA)]
+    fixed = pa.table(
+        {
+            "video_id": [Video(unit.uri, found.size_bytes, found.etag).video_id],
+            "uri": [unit.uri],
+            "size_bytes": [found.size_bytes],
+            "etag": [found.etag],
+            "source": pa.array([unit.source], pa.string()),
+            "problem": pa.nulls(1, pa.string()),
+        }
+    )
+    for name in extras:
+        fixed = fixed.append_column(name, row.column(name))
+    return fixed
 
 
 def run_job(job: ExtractJob, watch: Watch | None = None) -> RunSummary:

@@ -24,7 +24,6 @@ from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
-from vfeat.video_facts import Probe
 
 IDLE_S = 0.05  # a batch that is not full waits this long for another clip
 

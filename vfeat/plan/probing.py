@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from vfeat.corpus import Video
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import Probed, ProbeTask, TaskFailed
-from vfeat.plan.unit import Planned
 from vfeat.video_facts import Probe
 
 IN_FLIGHT = 4  # probes queued for each child, so that none waits
@@ -38,11 +37,3 @@ def probe_videos(
             yield waiting.pop(event.task_id), event.probe
         elif isinstance(event, TaskFailed):
             yield waiting.pop(event.task_id), event
-
-
-def planned(video: Video, found: Probe | TaskFailed) -> Planned:
-    """Make the video's entry in a plan."""
-    known = (video.video_id, video.uri, video.size_bytes, video.etag, video.extra)
-    if isinstance(found, Probe):
-        return Planned(*known, found)
-    return Planned(*known, None, found.error_class, found.message, found.attempts)

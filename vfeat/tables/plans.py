@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vfeat.errors import ErrorClass, StorageError
-from vfeat.plan.shards import PackedVideos
 from vfeat.plan.sequence_ref import Fold, SequenceRef
+from vfeat.plan.shards import PackedVideos
 from vfeat.plan.unit import AnyUnit, Lease, SequenceUnit, Unit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
@@ -164,7 +164,9 @@ def count_pending(root: Root, plan: str, committed: Collection[str]) -> Pending:
     shards = pc.unique(table.column("shard")).to_pylist()
     waiting = [n for n in shards if layout.shard_name(plan, n) not in committed]
     if len(waiting) < len(shards):
-        table = table.filter(pc.is_in(table.column("shard"), pa.array(waiting, table.schema.field("shard").type)))
+        table = table.filter(
+            pc.is_in(table.column("shard"), pa.array(waiting, table.schema.field("shard").type))
+        )
     if known:
         clips = table.column("expected_clips")
     else:
@@ -175,7 +177,7 @@ def count_pending(root: Root, plan: str, committed: Collection[str]) -> Pending:
     )  # fmt: skip
 
 
-def leases(plan: str, table: pa.Table, committed: set[str]) -> Iterator[Lease]:
+def leases(plan: str, table: pa.Table, committed: Collection[str]) -> Iterator[Lease]:
     """Yield leases for the shards that are not committed yet, largest first.
 
     Only row positions are held for all shards; units become objects one shard at a time.
