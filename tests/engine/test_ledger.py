@@ -7,6 +7,7 @@ import random
 import pytest
 
 from vfeat.engine.lease_ledger import SHARD_KILLS, Ledger
+from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease, Unit
@@ -20,12 +21,19 @@ def lease(number: int, units: int = 3) -> Lease:
     return Lease(f"p00001-{number:05d}", tuple(unit(f"v{number}.{i}") for i in range(units)))
 
 
+def queued(leases: list[Lease]) -> LeaseQueue:
+    queue = LeaseQueue()
+    queue.add(iter(leases))
+    queue.end()
+    return queue
+
+
 def good(unit: Unit) -> UnitResult:
     return UnitResult(Outcome(unit.video_id, unit.uri, 0, unit.last_clip, unit.clips), ())
 
 
 def test_everybody_gets_something_and_the_ledger_runs_dry() -> None:
-    ledger = Ledger(iter([lease(0), lease(1)]))
+    ledger = Ledger(queued([lease(0), lease(1)]))
     a, b = ledger.take("a", 0.0), ledger.take("b", 0.0)
     assert a is not None and b is not None and a.shard != b.shard
     assert ledger.take("a", 0.0) is None
@@ -36,7 +44,7 @@ def test_everybody_gets_something_and_the_ledger_runs_dry() -> None:
 
 
 def test_a_death_blames_the_oldest_lease_only() -> None:
-    ledger = Ledger(iter([lease(0), lease(1)]))
+    ledger = Ledger(queued([lease(0), lease(1)]))
     oldest, prefetched = ledger.take("a", 0.0), ledger.take("a", 1.0)
     assert oldest is not None and prefetched is not None
     for _ in range(SHARD_KILLS):
@@ -52,7 +60,7 @@ def test_a_death_blames_the_oldest_lease_only() -> None:
 
 
 def test_a_shard_that_kills_twice_is_split_and_the_killer_becomes_an_error_row() -> None:
-    ledger = Ledger(iter([lease(0)]))
+    ledger = Ledger(queued([lease(0)]))
     for _ in range(SHARD_KILLS):
         assert ledger.take("a", 0.0) is not None
         assert ledger.died("a") is None
@@ -73,8 +81,24 @@ def test_a_shard_that_kills_twice_is_split_and_the_killer_becomes_an_error_row()
     assert ledger.idle
 
 
+def test_work_that_comes_later_is_waited_for() -> None:
+    queue = LeaseQueue()
+    ledger = Ledger(queue)
+    assert ledger.take("a", 0.0) is None and not ledger.idle
+    queue.add(iter([lease(0)]))
+    first = ledger.take("a", 0.0)
+    assert first is not None
+    ledger.done(first, "a", 1.0)
+    assert not ledger.idle
+    queue.end()
+    assert ledger.take("a", 1.0) is None and ledger.idle
+    queue.add(iter([lease(1)]))  # a follow-up of what was finished last
+    assert not ledger.idle
+    assert ledger.take("a", 2.0) is not None
+
+
 def test_stopping_hands_out_nothing_more() -> None:
-    ledger = Ledger(iter([lease(0), lease(1)]))
+    ledger = Ledger(queued([lease(0), lease(1)]))
     taken = ledger.take("a", 0.0)
     assert taken is not None
     ledger.stopping = True
@@ -85,7 +109,7 @@ def test_stopping_hands_out_nothing_more() -> None:
 
 
 def test_a_slow_lease_runs_twice_and_counts_once() -> None:
-    ledger = Ledger(iter([lease(0), lease(1)]))
+    ledger = Ledger(queued([lease(0), lease(1)]))
     slow, quick = ledger.take("a", 0.0), ledger.take("b", 0.0)
     assert slow is not None and quick is not None
     ledger.done(quick, "b", 10.0)
@@ -103,7 +127,7 @@ def test_a_slow_lease_runs_twice_and_counts_once() -> None:
 def test_random_deaths_lose_nothing_and_double_nothing(seed: int) -> None:
     rng = random.Random(seed)
     leases = [lease(i, rng.randint(1, 4)) for i in range(12)]
-    ledger = Ledger(iter(leases))
+    ledger = Ledger(queued(leases))
     poison = {f"v{rng.randrange(12)}.0" for _ in range(2)}
     held: dict[str, list[Lease]] = {w: [] for w in "abc"}
     ended: list[str] = []
