@@ -22,7 +22,11 @@ def print_preview(preview: PlanPreview, as_json: bool) -> None:
     table.add_row("videos", f"{preview.videos:,}, {preview.new_videos:,} of them new")
     table.add_row("corpus", size_text(preview.corpus_bytes))
     table.add_row("unreadable", f"{preview.unreadable:,}")
-    table.add_row(preview.noun, f"{preview.clips:,}")
+    spread = f" ± {preview.spread:.0%}" if preview.spread else ""
+    table.add_row(preview.noun, f"{preview.clips:,}{spread}")
+    if preview.opened is not None and preview.opened < preview.new_videos:
+        found = f"{preview.opened:,} of {preview.new_videos:,} new videos, chosen at random"
+        table.add_row("opened", found)
     table.add_row("shards", f"{preview.shards:,}")
     table.add_row("bytes to write", f"{size_text(preview.output_bytes)} before compression")
     workers = f"{preview.workers} worker" + "s" * (preview.workers != 1)
@@ -48,6 +52,11 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
         table.add_row(f"empty {totals.noun}", empty)
     if totals.bad_packets:
         table.add_row("damaged packets", f"{totals.bad_packets:,} skipped")
+    if totals.changed_videos:
+        changed = f"{totals.changed_videos:,} while they waited; read again as they are now"
+        table.add_row("changed videos", changed)
+    if totals.left_behind:
+        table.add_row("left to the next run", f"{totals.left_behind:,} that keep changing")
     for error_class, count in sorted(summary.errors.items()):
         table.add_row(f"errors: {error_class}", f"{count:,}")
     rate = totals.rows / summary.wall_s

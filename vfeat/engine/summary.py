@@ -25,6 +25,8 @@ class PlanPreview:
         clips: planned clips (or predictions) not committed yet, empty ones included.
         output_bytes: vectors and columns before compression.
         estimated_s: wall seconds with `workers`; `basis` names the source of the figure.
+        opened: new videos that were looked into; the others are estimated from these.
+        spread: two standard errors of `clips`, as a share of it; 0 when all were looked into.
     """
 
     out: str
@@ -39,6 +41,8 @@ class PlanPreview:
     workers: int
     basis: str
     noun: str = "clips"
+    opened: int | None = None
+    spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class RunSummary:
         """Exit code: 0 done, 3 finished but some units failed, 130 interrupted and resumable."""
         if self.interrupted:
             return 130
-        return 3 if self.errors else 0
+        return 3 if self.errors or self.totals.left_behind else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""

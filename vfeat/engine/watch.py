@@ -12,7 +12,15 @@ from vfeat.outcome import Outcome
 
 @dataclass
 class Totals:
-    """Running sums of this run. `clips` counts rows as they are encoded, before their commit."""
+    """Running sums of this run.
+
+    Attributes:
+        clips: rows as they are encoded, before their commit.
+        changed_videos: videos whose object was another one when they were read.
+        left_behind: of these, those that changed again and again and wait for the next run.
+        opened_bytes, opened_clips: size and clips of the videos that were opened; the next plan
+            is made from their relation.
+    """
 
     noun: str = "clips"
     planned_videos: int = 0
@@ -27,6 +35,9 @@ class Totals:
     shards_done: int = 0
     bad_packets: int = 0
     changed_videos: int = 0
+    left_behind: int = 0
+    opened_bytes: int = 0
+    opened_clips: int = 0
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Add a committed shard."""

@@ -29,11 +29,13 @@ from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
+from vfeat.extract.preview import Sample, look
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.outcome import Outcome
 from vfeat.plan.estimate import Estimate
+from vfeat.plan.shards import pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
@@ -94,9 +96,12 @@ class ExtractRun(StageRun):
             yield plan
         units = {unit.key: unit for unit in lease.to_do(Unit)}
         for outcome in outcomes:
+            unit = units[f"{outcome.video_id}:{outcome.first_clip}"]
             if outcome.changed:
-                unit = units[f"{outcome.video_id}:{outcome.first_clip}"]
                 self._changed.put((unit, plan_of(lease.shard)))
+            if outcome.probe is not None:
+                self.totals.opened_bytes += unit.size_bytes
+                self.totals.opened_clips += outcome.probe.n_clips - outcome.probe.n_empty
         if self._is_listed.is_set():  # before that, the listing may find the new content itself
             yield from self._plan_changed()
 
@@ -110,6 +115,36 @@ class ExtractRun(StageRun):
 
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         return publish_shard(self.root, shard, results, self.recipe, self.model.shape)
+
+    def preview(self) -> PlanPreview:
+        """Return what a run would do; opens a sample of the new videos and writes nothing."""
+        check_dataset(self.root, self.recipe, FEATURES)
+        self.watch.phase("listing")
+        listing = self._survey()
+        sample, shards = Sample(), 0
+        limits = shard_limits(self.job, self.model.shape)
+        for videos in self._portions(listing):
+            sample.add(videos)
+            sizes = videos.column("size_bytes").to_numpy()
+            shards += pack_videos(sizes, self._estimate, limits).shards
+        outlook = look(sample, self.recipe, self.job.limits, self._estimate)
+        waiting = self.pending()
+        clips = outlook.clips + waiting.clips
+        return PlanPreview(
+            out=self.root.uri,
+            videos=listing.videos,
+            new_videos=sample.videos,
+            corpus_bytes=listing.size_bytes,
+            clips=clips,
+            unreadable=outlook.unreadable,
+            shards=shards + waiting.shards,
+            output_bytes=clips * self.model.shape.bytes_per_clip(self.job.output_spec),
+            estimated_s=(outlook.cost_s + waiting.cost_s) / self._estimate.workers,
+            workers=self._estimate.workers,
+            basis=self._estimate.basis,
+            opened=outlook.opened,
+            spread=outlook.spread,
+        )
 
     def _survey(self) -> Listing:
         """Begin to list the corpus, beside what the plans hold already."""
@@ -198,6 +233,7 @@ class ExtractRun(StageRun):
             self._rounds[unit.uri] += 1
             if self._rounds[unit.uri] > _ROUNDS:
                 self.watch.note(f"Warning: {unit.uri} keeps changing; the next run reads it again")
+                self.totals.left_behind += 1
                 continue
             videos = _found_anew(self.root, unit, plan)
             if videos is not None and not self._listing.contains(videos.column("video_id"))[0]:

@@ -81,7 +81,8 @@ def measured(run: Mapping[str, Any]) -> Measured | None:
     clips = run.get("encoded_clips", 0)
     if not clips or run.get("encode_s", 0) <= 1:
         return None
-    opened_bytes, opened_clips = run.get("opened_bytes", 0), run.get("opened_clips", 0)
+    totals = run.get("totals", {})
+    opened_bytes, opened_clips = totals.get("opened_bytes", 0), totals.get("opened_clips", 0)
     return Measured(
         run["run"], run["encode_s"] / clips, run.get("decode_s", 0) / clips,
         opened_bytes / opened_clips if opened_bytes and opened_clips else None,
