@@ -19,7 +19,7 @@ from vfeat.corpus.id_set import IdSet
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.stage_run import RunSettings, StageRun
-from vfeat.engine.summary import RunSummary
+from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
