@@ -108,7 +108,7 @@ class ReplaceWhen(Watch):
             self.path.write_bytes(self.content)
 
 
-def test_a_file_replaced_after_its_plan_is_an_error_until_the_next_run(
+def test_a_file_replaced_after_its_plan_is_read_anew_by_the_same_run(
     own_clips: Path, folder: Path, tmp_path: Path
 ) -> None:
     video = folder / "one_frame.mp4"
@@ -116,26 +116,27 @@ def test_a_file_replaced_after_its_plan_is_an_error_until_the_next_run(
     shutil.copy(own_clips / "av1.mp4", folder)
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     first = ExtractRun(tiny_job(out, folder), ReplaceWhen("starting", video, other)).run()
-    assert first.errors == {"storage": 1}
-    (error,) = open_errors(str(out))
-    assert error["uri"] == str(video)
-    assert "changed since it was planned; run the same command again" in error["message"]
-    assert {name for name, _ in keys(out)} == {"av1.mp4"}
-    assert run_job(tiny_job(out, folder)).exit_code == 0
+    assert (first.exit_code, first.totals.changed_videos, first.errors) == (0, 1, {})
     run_job(tiny_job(fresh, folder))
     assert keys(out) == keys(fresh)
     assert open_errors(str(out)) == []
+    rows = pq.read_table(out / "videos.parquet", columns=["uri", "status", "size_bytes"])
+    of_video = [row for row in rows.to_pylist() if row["uri"] == str(video)]
+    assert sorted((row["status"], row["size_bytes"] == len(other)) for row in of_video) == [
+        ("complete", True),
+        ("gone", False),
+    ]
+    assert run_job(tiny_job(out, folder)).nothing_to_do
     verified(out)
 
 
-def test_a_file_that_changes_while_it_is_decoded_gives_no_rows(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_file_that_keeps_changing_is_left_to_the_next_run(folder: Path, tmp_path: Path) -> None:
     (folder / "one_frame.mp4").rename(folder / "grow.mp4")  # its decoder appends to it
     out = tmp_path / "out"
     summary = run_job(tiny_job(out, folder, decoder="tests.engine.faults:faulty"))
-    assert summary.errors == {"storage": 1}
+    assert (summary.exit_code, summary.errors) == (3, {})
+    assert summary.totals.changed_videos == 4  # as it was listed, and three times anew
+    assert summary.totals.left_behind == 1
     assert keys(out) == []
-    (error,) = open_errors(str(out))
-    assert "changed since it was planned" in error["message"]
+    assert open_errors(str(out)) == []
     verified(out)

@@ -78,7 +78,7 @@ class StageRun(ABC):
         self._plans: set[str] = set()
         self._committed: set[str] = set()
         self._done: set[str] = set()
-        self._counting = threading.Lock()
+        self._sums = threading.Lock()
         self._planning_error: BaseException | None = None
         self._workers: tuple[Progress, ...] = ()
         self._warned = 0
@@ -201,7 +201,7 @@ class StageRun(ABC):
         pending = count_pending(self.root, plan, self._committed)
         if not pending.shards:
             return
-        with self._counting:
+        with self._sums:
             self._plans.add(plan)
             self.totals.shards += pending.shards
             self.totals.planned_clips += pending.clips
@@ -213,7 +213,7 @@ class StageRun(ABC):
 
     def _enqueue_again(self) -> None:
         leases = list(self.again())
-        with self._counting:
+        with self._sums:
             self._plans.update(plan_of(lease.shard) for lease in leases)
             self.totals.shards += len(leases)
             self.totals.planned_clips += sum(lease.clips for lease in leases)
@@ -268,7 +268,7 @@ class StageRun(ABC):
             outcomes = [o for _, f in read_footers(self.root, [lease.shard]) for o in f.outcomes]
         self._done.add(lease.shard)
         planned = sum(outcome.planned for outcome in outcomes)
-        with self._counting:
+        with self._sums:
             self.totals.planned_clips += planned - lease.clips
             self.totals.add(outcomes)
         for plan in self.follow_ups(lease, outcomes):

@@ -97,7 +97,8 @@ def extrapolate(
     """
     pairs = list(found)
     sizes = np.array([size for size, _ in pairs], np.float64)
-    clips = np.array([probe.n_clips if probe else 0 for _, probe in pairs], np.float64)
+    # An unreadable video is planned as its first clip.
+    clips = np.array([probe.n_clips if probe else 1 for _, probe in pairs], np.float64)
     decode_s = sum(probe.decode_s for _, probe in pairs if probe)
     readable = sample.videos - sample.unreadable
     failed = sum(probe is None for _, probe in pairs)
@@ -112,4 +113,5 @@ def extrapolate(
         spread = 2 * deviation / sqrt(len(pairs)) * readable / max(total, 1.0)
     clip_s = max(estimate.clip_s, decode_s / max(clips.sum(), 1.0) / estimate.decoders)
     unreadable = sample.unreadable + round(failed * readable / max(len(pairs), 1))
-    return Outlook(len(pairs), round(total), spread, unreadable, float(total) * clip_s)
+    clips_of_all = round(total) + sample.unreadable
+    return Outlook(len(pairs), clips_of_all, spread, unreadable, float(total) * clip_s)
