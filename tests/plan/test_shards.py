@@ -46,14 +46,14 @@ def test_every_video_is_in_one_shard_within_the_limits(
         assert alone or own.sum() <= clips
         assert alone or packed.cost_s[mine].sum() <= seconds + 1e-6
     assert (packed.expected >= 1).all()
-    assert 1 <= packed.unit_clips
+    assert packed.unit_clips >= 1
 
 
 def test_a_small_corpus_is_spread_over_the_workers() -> None:
     sizes = np.full(64, 20_000, np.int64)
     many = Estimate(1.0, 0.1, 1000.0, 0, 8, 1, "a test")
     assert pack_videos(sizes, many, ShardLimits(3600, 10**6)).shards > 8
-    assert pack_videos(sizes, ESTIMATE, ShardLimits(3600, 10**6)).shards < 10
+    assert pack_videos(sizes, ESTIMATE, ShardLimits(3600, 10**6)).shards < 16
 
 
 def test_under_the_sparse_protocol_every_video_has_as_many_clips() -> None:

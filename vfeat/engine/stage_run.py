@@ -80,6 +80,7 @@ class StageRun(ABC):
         self._done: set[str] = set()
         self._sums = threading.Lock()
         self._planning_error: BaseException | None = None
+        self._failure: Exception | None = None
         self._workers: tuple[Progress, ...] = ()
         self._warned = 0
 
@@ -155,8 +156,8 @@ class StageRun(ABC):
         summary = self._summary(started, time.monotonic() - began, resumed, videos)
         if not idle:
             write_run(self.root, summary)
-        if self._planning_error is not None:
-            raise self._planning_error
+        if (error := self._planning_error or self._failure) is not None:
+            raise error
         return summary
 
     def close(self) -> None:
@@ -271,8 +272,11 @@ class StageRun(ABC):
         with self._sums:
             self.totals.planned_clips += planned - lease.clips
             self.totals.add(outcomes)
-        for plan in self.follow_ups(lease, outcomes):
-            self._enqueue(plan)
+        try:
+            for plan in self.follow_ups(lease, outcomes):
+                self._enqueue(plan)
+        except Exception as error:  # of one shard: all others go on, and it is raised at the end
+            self._failure = self._failure or error
         for warning in (warning for outcome in outcomes for warning in outcome.warnings):
             self._warned += 1
             if self._warned <= MAX_WARNINGS:
