@@ -38,8 +38,8 @@ def connect(uri: str) -> tuple[Any, str]:
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
     # a changed environment means other credentials or proxies, hence another connection
     settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
-    # two hosts, users or buckets are two stores; a chain is one for each archive
-    store = "s3" if protocol == "s3" else uri if "::" in uri else _store_of(uri)
+    # two hosts, users or archives are two stores
+    store = "s3" if protocol == "s3" else _store_of(uri)
     key = (os.getpid(), store, settings)
     if protocol == "s3":
         with _lock:
@@ -52,7 +52,7 @@ def connect(uri: str) -> tuple[Any, str]:
             # Without the lock: a chain opens its archive here, and its server may be slow.
             _connections.setdefault(key, _open_other(uri))
         fs = _connections[key]
-        return fs, fs._strip_protocol(uri) if "::" not in uri else _chained_path(uri)
+        return fs, fs._strip_protocol(_own_link(uri))
     except VfeatError:
         raise
     except Exception as error:  # fsspec's file systems raise what they like
@@ -60,9 +60,18 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def _store_of(uri: str) -> str:
-    """Return an address up to its path: scheme, user and host."""
-    scheme, _, rest = uri.partition("://")
+    """Return an address up to its path: scheme, user and host; of a chain, scheme and archive."""
+    first, chained, archive = uri.partition("::")
+    scheme, _, rest = first.partition("://")
+    if chained:
+        return f"{scheme}{chained}{archive}"
     return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _own_link(uri: str) -> str:
+    """Return the link of a chain that holds the path: the first, but for those that only cache."""
+    first, chained, rest = uri.partition("::")
+    return _own_link(rest) if chained and "://" not in first else first
 
 
 def _open_s3() -> Any:
@@ -91,11 +100,13 @@ def _open_other(uri: str) -> Any:
     import fsspec.core
 
     # fsspec's own cache of instances would return one with the credentials of another environment
-    alone = {"use_listings_cache": False, "skip_instance_cache": True}
-    options: dict[str, Any] = {} if "::" in uri else alone
-    for protocol in ("http", "https"):
-        if f"{protocol}://" in uri:
-            options[protocol] = {"client_kwargs": {"timeout": _web_timeout()}}
+    options: dict[str, Any] = {
+        link.partition("://")[0]: {"skip_instance_cache": True} for link in uri.split("::")
+    }
+    for protocol in {"http", "https"} & options.keys():
+        options[protocol]["client_kwargs"] = {"timeout": _web_timeout()}
+    if "::" not in uri:
+        options["use_listings_cache"] = False
     try:
         return fsspec.core.url_to_fs(uri, **options)[0]
     except ImportError as error:
@@ -127,12 +138,6 @@ def _web_timeout() -> Any:
 
     # aiohttp's own limits are 30 s for a connection and 5 minutes for a whole answer
     return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
-
-
-def _chained_path(uri: str) -> str:
-    import fsspec.core
-
-    return str(fsspec.core.url_to_fs(uri)[1])
 
 
 def s3_pages(
