@@ -119,6 +119,22 @@ class TestStore:
             assert file.read() == data[-100:]
         assert proxy.asked == ["GET", "GET"]
 
+    def test_a_footer_is_one_request(
+        self, listed: tuple[str, int, str], proxy: Proxy, data: bytes
+    ) -> None:
+        """Of Parquet: neither its size nor its beginning is asked for."""
+        bucket, _, key = listed[0].rpartition("/")
+        with Root(bucket).open_input(key) as file:
+            file.seek(-8, 2)
+            assert file.read(8) == data[-8:]
+            file.seek(-100_000, 2)
+            assert file.read(99_992) == data[-100_000:-8]
+            assert proxy.asked == ["GET"]
+            assert proxy.down_bytes < 270_000
+            file.seek(0)
+            assert file.read() == data
+        assert proxy.down_bytes < SIZE * 1.03  # the end twice: so large a read is one range
+
     @pytest.mark.parametrize("same_size", [True, False])
     def test_new_content_is_never_read_under_an_old_etag(
         self, listed: tuple[str, int, str], proxy: Proxy, data: bytes, same_size: bool

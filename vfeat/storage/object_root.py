@@ -35,7 +35,8 @@ class ObjectRoot:
         return f"{self.uri}/{key}" if key else self.uri
 
     def open_input(self, key: str) -> BinaryIO:
-        return cast(BinaryIO, RemoteFile(self.url(key), patience_s=self.patience_s))
+        file = RemoteFile(self.url(key), patience_s=self.patience_s, from_end=True)
+        return cast(BinaryIO, file)
 
     def read(self, key: str) -> bytes:
         fs, path = connect(self.url(key))

@@ -88,17 +88,28 @@ class S3Object(RemoteObject):
     _has_conditions = True
 
     def begin(self, first: int, end: int | None) -> Body:
+        return self._ask(self._range(first, end), first)
+
+    def begin_tail(self, size_bytes: int) -> Body:
+        """Ask for the last bytes of an object whose size need not be known; all of a smaller one.
+
+        Raises:
+            Exception: as `begin`.
+        """
+        return self._ask(f"bytes=-{size_bytes}", 0)
+
+    def _ask(self, wanted: str | None, first: int) -> Body:
         fs, _ = connect(self.uri)
         bucket, key = split_s3(self.uri)
         asked = {"Bucket": bucket, "Key": key}
-        if wanted := self._range(first, end):
+        if wanted is not None:
             asked["Range"] = wanted
         if self._etag and self._has_conditions:
             asked["IfMatch"] = f'"{self._etag}"'
         try:
             answer = fs.call_s3("get_object", **asked)
         except Exception as error:
-            return self._refused(error, first, end)
+            return self._refused(error, wanted, first)
         body = _LoopBody(fs.loop, answer["Body"].read, answer["Body"].close)
         try:
             self._check(answer)
@@ -115,7 +126,7 @@ class S3Object(RemoteObject):
             raise changed(self.uri, f"etag {self._etag}", etag)
         self._etag = self._etag or etag or None
 
-    def _refused(self, error: Exception, first: int, end: int | None) -> Body:
+    def _refused(self, error: Exception, wanted: str | None, first: int) -> Body:
         answer = answer_of(error)
         status = 0 if answer is None else answer.status
         if status == _CHANGED:
@@ -124,7 +135,7 @@ class S3Object(RemoteObject):
             return self._beyond(first, error)
         if status == 501 and self._has_conditions:
             self._has_conditions = False  # the etags of the answers are compared all the same
-            return self.begin(first, end)
+            return self._ask(wanted, first)
         raise error
 
     def _beyond(self, first: int, error: Exception) -> Body:

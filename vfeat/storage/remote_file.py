@@ -8,7 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vfeat.storage.ranged import RemoteObject, ResumedBody, copy_through, remote_object
+from vfeat.storage.ranged import (
+    RemoteObject,
+    ResumedBody,
+    S3Object,
+    copy_through,
+    remote_object,
+)
+from vfeat.storage.retry import call_with_retries
 
 _FIRST_BYTES = 256 << 10
 _MOST_BYTES = 4 << 20
@@ -50,21 +57,28 @@ class RemoteFile(io.BufferedIOBase):
         size_bytes: int | None = None,
         etag: str | None = None,
         patience_s: float,
+        from_end: bool = False,
     ) -> None:
-        """Open an object; ask for its beginning where its size is unknown.
+        """Open an object; ask for a part of it where its size is unknown.
 
         Args:
             uri: remote address.
             size_bytes: size as listed, if known.
             etag: as listed, if known: any other content is ObjectChanged.
             patience_s: seconds of outage that a read waits through.
+            from_end: what is read first stands at the end, as in Parquet.
         """
         self._remote: RemoteObject = remote_object(uri, size_bytes, etag)
         self._patience_s = patience_s
         self._position = 0
         self._blocks: list[_Block] = []  # the last used is last
         self._copy: Any = None
-        self._size = self._look() if size_bytes is None else size_bytes
+        if size_bytes is not None:
+            self._size = size_bytes
+        elif from_end and isinstance(self._remote, S3Object):
+            self._size = self._look_at_end(self._remote)
+        else:
+            self._size = self._look()
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to `size` bytes from here; all that is left when negative."""
@@ -131,6 +145,21 @@ class RemoteFile(io.BufferedIOBase):
             body.close()
         self._blocks.append(_Block(0, data, 2 * _FIRST_BYTES))
         return self._remote.size_bytes
+
+    def _look_at_end(self, remote: S3Object) -> int:
+        """Read the last block, whose answer tells the size."""
+
+        def attempt() -> bytes:
+            body = remote.begin_tail(_FIRST_BYTES)
+            try:
+                return b"".join(iter(lambda: body.read(_FIRST_BYTES), b""))
+            finally:
+                body.close()
+
+        data = call_with_retries(attempt, remote.uri, self._patience_s)
+        size_bytes = remote.size_bytes or 0
+        self._blocks.append(_Block(size_bytes - len(data), data, _FIRST_BYTES))
+        return size_bytes
 
     def _copied(self) -> int:
         """Copy an object of unknown size; return its size."""
