@@ -55,7 +55,7 @@ class TestStore:
         self, listed: tuple[str, int, str], proxy: Proxy, data: bytes
     ) -> None:
         uri, size_bytes, etag = listed
-        with spooled(locate(uri, size_bytes, etag=etag), no_progress) as copy:
+        with spooled(locate(uri, size_bytes, etag=f'"{etag}"'), no_progress) as copy:
             assert copy.path is not None
             assert Path(copy.path).read_bytes() == data
         assert proxy.asked == ["GET"]

@@ -55,7 +55,7 @@ class RemoteObject:
         """
         self.uri = uri
         self.size_bytes = size_bytes
-        self._etag = etag or None
+        self._etag = etag.strip('"') or None if etag else None  # lists may quote it, as stores do
 
     def begin(self, first: int, end: int | None) -> Body:
         """Ask for bytes first..end-1, or for all from `first` on.
