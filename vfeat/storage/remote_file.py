@@ -8,13 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vfeat.storage.ranged import (
-    RemoteObject,
-    ResumedBody,
-    S3Object,
-    copy_through,
-    remote_object,
-)
+from vfeat.storage.ranged import RemoteObject, S3Object, remote_object
+from vfeat.storage.resumed_body import ResumedBody, copy_through
 from vfeat.storage.retry import call_with_retries
 
 _FIRST_BYTES = 256 << 10

@@ -8,8 +8,9 @@ from typing import BinaryIO, cast
 
 from vfeat.storage.etags import is_same_file
 from vfeat.storage.failures import explain
-from vfeat.storage.ranged import OtherObject, ResumedBody, changed, remote_object
+from vfeat.storage.ranged import OtherObject, changed, remote_object
 from vfeat.storage.remote_file import RemoteFile
+from vfeat.storage.resumed_body import ResumedBody
 from vfeat.storage.retry import PATIENCE_S, call_with_retries
 from vfeat.storage.uris import is_local, local_path
 
