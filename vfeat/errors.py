@@ -7,6 +7,7 @@
     ├── CircuitOpen            1, or that of the class that opened it
     ├── Interrupted            130: stopped on request, resumable
     └── UnitError              one unit's failure; becomes an error row, never an exit
+        └── SourceChanged      another content than planned; not an error: it is planned anew
 
 Messages are written for the person who must act: what was expected, what was
 found, where, and what to do.
@@ -93,6 +94,10 @@ class UnitError(VfeatError):
     def lines(self) -> tuple[str, ...]:
         """The message alone."""
         return (self.message,)
+
+
+class SourceChanged(UnitError):
+    """A video is no longer the object of its plan; none of it belongs under its old id."""
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

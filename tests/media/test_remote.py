@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import av
+import numpy as np
 import pytest
 
 from tests.clipmaker.numbered import MAKERS
 from tests.media.running import LIMITS, SMALL, Ran, events, pool_of
 from tests.media.truth import OWN, Video
 from tests.media.web import Web, serve
-from vfeat.errors import UnitError
+from vfeat.errors import SourceChanged, UnitError
 from vfeat.job.recipe import ClipSpec, DecodeLimits
 from vfeat.media import probe as probing
 from vfeat.media.children.task import DecodeTask
+from vfeat.media.container import Opened
+from vfeat.media.packets import PacketReader
 from vfeat.media.probe import probe
 from vfeat.media.source import locate, no_progress, spooled
 
@@ -99,6 +103,44 @@ def test_a_download_has_no_name_to_be_left_behind(
         assert Path(copy.path).read_bytes() == (OWN / "vp9.webm").read_bytes()
         assert probe(copy.path, None, SPEC, LIMITS).timeline.n_frames == 75
         assert list(tmp_path.iterdir()) == []
+
+
+def test_another_content_is_no_error_of_the_video(tmp_path: Path) -> None:
+    """Whether it changes before it is opened, or while FFmpeg reads it."""
+    make_long(tmp_path / "long.ts")
+    with serve(tmp_path) as web:
+        size = (tmp_path / "long.ts").stat().st_size
+        assert size > 1 << 20
+        web.headers = {"ETag": '"one"'}
+        source = locate(f"{web.address}/long.ts", size, etag="one")
+        with Opened(source, 1 << 26) as opened:
+            packets = PacketReader(opened, no_progress).packets()
+            next(iter(packets))
+            web.headers = {"ETag": '"two"'}
+            with pytest.raises(SourceChanged, match="etag one then"):
+                list(packets)
+            with pytest.raises(SourceChanged):
+                PacketReader(opened, no_progress).seek(150_000)
+        with pytest.raises(SourceChanged):
+            Opened(source, 1 << 26)
+        assert source.glance(10) == b""
+        with pytest.raises(SourceChanged), spooled(source, no_progress):
+            pass
+        unlisted = locate(f"{web.address}/long.ts", size)
+        with Opened(unlisted, 1 << 26):
+            pass
+
+
+def make_long(path: Path) -> None:
+    """Write noise of more than a block of reading."""
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.bit_rate = 320, 240, 20_000_000
+        for number in range(60):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, number * 7, 1), format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ class Proxy:
 
     Attributes:
         down_bytes: how much the server has sent.
+        asked: methods of the requests, in order.
+        cut_after_bytes: the connection of each answer ends after so many bytes, `cuts` times.
         lose_answers: so many answers to PUT are dropped, together with their connection.
         refuse_conditions: answer 501 to conditional requests, as some stores do.
         up_limit_bytes: everything is cut, for good, when clients have sent so much.
@@ -25,6 +27,9 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self.down_bytes = 0
+        self.asked: list[str] = []
+        self.cut_after_bytes: int | None = None
+        self.cuts = 0
         self.lose_answers = 0
         self.refuse_conditions = False
         self.up_limit_bytes: int | None = None
@@ -55,6 +60,24 @@ class Proxy:
             self._up_bytes += sent_bytes
             return self.up_limit_bytes is not None and self._up_bytes > self.up_limit_bytes
 
+    def note(self, sent: bytes) -> None:
+        """Count a request, where what a client sends begins one."""
+        method = sent.partition(b" ")[0]
+        if method in {b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"}:
+            with self._lock:
+                self.asked.append(method.decode())
+
+    def ends_answer(self, passed_bytes: int) -> bool:
+        """True when a connection ends here, in the middle of its answer."""
+        with self._lock:
+            ends = (
+                self.cuts > 0
+                and self.cut_after_bytes is not None
+                and passed_bytes > self.cut_after_bytes
+            )
+            self.cuts -= ends
+            return ends
+
     def takes_answer(self, request: bytes) -> bool:
         """True when the answer to this request shall be lost."""
         with self._lock:
@@ -77,6 +100,7 @@ class _Connection:
     def _up(self) -> None:
         with suppress(OSError):
             while data := self.client.recv(1 << 16):
+                self.proxy.note(data)
                 self.doomed = self.doomed or self.proxy.takes_answer(data)
                 if self.proxy.refuse_conditions and b"if-none-match:" in data.lower():
                     self.client.sendall(_NO_CONDITIONS)
@@ -87,9 +111,13 @@ class _Connection:
         self._close()
 
     def _down(self) -> None:
+        passed_bytes = 0
         with suppress(OSError):
             while data := self.server.recv(1 << 16):
                 self.proxy.down_bytes += len(data)
+                passed_bytes += len(data)
+                if self.proxy.ends_answer(passed_bytes):
+                    break
                 if self.doomed and not data.startswith(b"HTTP/1.1 100"):
                     break
                 self.client.sendall(data)

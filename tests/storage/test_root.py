@@ -165,15 +165,3 @@ def test_wrong_credentials_are_one_sentence(
         with pytest.raises(StorageError, match=sentence) as told:
             call()
         assert "\n" not in str(told.value)
-
-
-def test_two_hosts_are_two_stores() -> None:
-    """A connection is to one host: another host's file is another file."""
-    from vfeat.storage.remote import connect
-
-    first, path = connect("webhdfs://one:1/a.mp4")
-    other, _ = connect("webhdfs://two:1/a.mp4")
-    again, _ = connect("webhdfs://one:1/b.mp4")
-    assert first is again
-    assert ("//one:1/" in first.url, "//two:1/" in other.url) == (True, True)
-    assert path.endswith("a.mp4")

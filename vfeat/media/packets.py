@@ -118,11 +118,19 @@ class PacketReader:
         self._enter()
 
     def seek(self, tick: int) -> bool:
-        """Seek to about a tick, at or before it if the container can; return whether it worked."""
+        """Seek to about a tick, at or before it if the container can; return whether it worked.
+
+        Raises:
+            UnitError: storage.
+        """
         try:
             self.opened.container.seek(tick, backward=True, stream=self.opened.stream)
         except av.error.FFmpegError:
             return False
+        except Exception as error:
+            if not is_io(error):
+                raise
+            raise storage_failure(self.opened.source.uri, error) from error
         self._enter()
         return True
 

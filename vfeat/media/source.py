@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
-from vfeat.errors import StorageError, UnitError
+from vfeat.errors import SourceChanged, StorageError, UnitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +17,6 @@ class Progress(Protocol):
     """Callback for the position of the work; only a new highest position is progress."""
 
     def __call__(self, reached: int = 0, /) -> None: ...
-
-
-# One request per read while downloading; small enough to show progress on slow lines.
-_SPOOL_READ_BYTES = 1 << 20
 
 
 def no_progress(reached: int = 0, /) -> None:
@@ -37,12 +32,14 @@ class Source:
         size_bytes: size, if known.
         path: a local file that holds it, or None for range reads.
         patience_s: seconds of outage that one remote read waits through.
+        etag: as listed, if known; whatever has another one is not this video.
     """
 
     uri: str
     size_bytes: int | None
     path: str | None
     patience_s: float = 30.0
+    etag: str | None = None
 
     @property
     def is_local(self) -> bool:
@@ -53,6 +50,7 @@ class Source:
         """Return a path for FFmpeg, or a seekable file.
 
         Raises:
+            SourceChanged: it is not the object that was listed; reads may raise it later, too.
             UnitError: `storage`, when the object is not there or cannot be read.
         """
         if self.path is not None:
@@ -61,7 +59,27 @@ class Source:
         from vfeat.storage.source import open_source
 
         try:
-            return open_source(self.uri, self.size_bytes, patience_s=self.patience_s)
+            return open_source(
+                self.uri, self.size_bytes, etag=self.etag, patience_s=self.patience_s
+            )
+        except (StorageError, OSError) as error:
+            raise storage_failure(self.uri, error) from error
+
+    def check_unchanged(self) -> None:
+        """Compare the object with its listing once more, where the reads themselves did not.
+
+        To be called when a unit ends, before anything of it counts.
+
+        Raises:
+            SourceChanged: it is not the object that was listed.
+            UnitError: `storage`, when it is not there any more or cannot be asked for.
+        """
+        if self.etag is None:
+            return
+        from vfeat.storage.source import check_unchanged
+
+        try:
+            check_unchanged(self.uri, self.size_bytes, self.etag, patience_s=self.patience_s)
         except (StorageError, OSError) as error:
             raise storage_failure(self.uri, error) from error
 
@@ -83,28 +101,36 @@ class Source:
                 pass
         except OSError as error:
             raise storage_failure(self.uri, error) from error
+        self.check_unchanged()
 
 
 def storage_failure(uri: str, error: Exception) -> UnitError:
-    """Build the error of a file whose bytes cannot be read."""
+    """Build the error of a file whose bytes cannot be read, or are not those of its listing."""
+    from vfeat.storage.failures import ObjectChanged
+
+    if isinstance(error, ObjectChanged):
+        return SourceChanged("storage", str(error))
     if isinstance(error, StorageError):
         return UnitError("storage", str(error))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return UnitError("storage", f"{uri}: cannot be read: {reason or type(error).__name__}")
 
 
-def locate(uri: str, size_bytes: int | None, patience_s: float = 30.0) -> Source:
+def locate(
+    uri: str, size_bytes: int | None, patience_s: float = 30.0, etag: str | None = None
+) -> Source:
     """Build the source of a URI, without accessing it.
 
     Args:
         uri: an absolute path, or any URI that the storage layer opens.
         size_bytes: size of the object, if known.
         patience_s: seconds of outage that one remote read waits through.
+        etag: as listed, if known: any other content raises SourceChanged.
     """
     from vfeat.storage.uris import is_local, local_path
 
     path = local_path(uri) if is_local(uri) else None
-    return Source(uri, size_bytes, path, patience_s)
+    return Source(uri, size_bytes, path, patience_s, etag)
 
 
 @contextmanager
@@ -112,24 +138,30 @@ def spooled(source: Source, progress: Progress) -> Iterator[Source]:
     """Provide the same video as a local copy without a name, which vanishes with this process.
 
     Args:
+        source: a remote video; it is read once, by one request.
         progress: called with the bytes copied so far.
+
+    Raises:
+        SourceChanged: it is not the object that was listed.
+        UnitError: `storage`.
     """
-    nameless = os.path.isdir("/proc/self/fd")
-    create = tempfile.TemporaryFile if nameless else tempfile.NamedTemporaryFile
-    with create(prefix="vfeat-spool-") as copy:
+    from vfeat.storage.temporary import nameless_file
+
+    with nameless_file("spool") as (copy, path):
         _download(source, copy, progress)
-        path = f"/proc/self/fd/{copy.fileno()}" if nameless else str(copy.name)
         yield Source(source.uri, source.size_bytes, path, source.patience_s)
 
 
 def _download(source: Source, copy: IO[bytes], progress: Progress) -> None:
-    opened = source.open()
-    assert not isinstance(opened, str)
+    from vfeat.storage.source import stream_object
+
+    blocks = stream_object(
+        source.uri, source.size_bytes, etag=source.etag, patience_s=source.patience_s
+    )
     try:
-        with opened:
-            while block := opened.read(_SPOOL_READ_BYTES):
-                copy.write(block)
-                progress(copy.tell())
+        for block in blocks:
+            copy.write(block)
+            progress(copy.tell())
         copy.flush()
     except (StorageError, OSError) as error:
         raise storage_failure(source.uri, error) from error

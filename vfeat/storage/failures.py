@@ -70,6 +70,10 @@ class FolderFound(StorageError):
     """A folder, prefix or bucket stands where one file or object was asked for."""
 
 
+class ObjectChanged(StorageError):
+    """The object is no longer the one that was listed: its content has changed since."""
+
+
 class Unreachable(StorageError):
     """The store itself did not answer; whether the object exists is unknown."""
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from vfeat.storage.failures import MissingObject, explain
+from vfeat.storage.locked_names import hold, maker_tag
+from vfeat.storage.swept import SweepReport, remove_left_behind
 
 # errors of file systems without hard links: FAT, exFAT, some FUSE and network disks
 _NO_LINKS = frozenset(
     {errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 )
-_TEMPORARY = ".tmp-"
+_TEMPORARY = re.compile(r"\.tmp-(?:[0-9a-f]{8}-\d+-)?[0-9a-f]{32}")
 _LOCK = ".publish.lock"
 
 
@@ -96,25 +99,50 @@ class LocalRoot:
         except OSError as error:
             raise explain(error, self.url(key)) from error
 
+    def delete_many(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.delete(key)
+
+    def sweep(self, folders: Iterable[str] | None) -> SweepReport:
+        return remove_left_behind(
+            os.path.join(folder, name)
+            for folder in self._folders(folders)
+            for name in _names(folder)
+            if _TEMPORARY.fullmatch(name)
+        )
+
+    def _folders(self, folders: Iterable[str] | None) -> Iterator[str]:
+        if folders is None:
+            return (folder for folder, _, _ in os.walk(self.folder))
+        return (str(self.path(folder)) for folder in folders)
+
     @contextmanager
     def _written(
         self, key: str, write: Callable[[BinaryIO], object], size_bytes: int
     ) -> Iterator[Path]:
         """Write a hidden temporary file on the target's disk; remove it afterwards."""
         target = self.path(key)
-        temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        temporary = target.parent / f".tmp{maker_tag()}{uuid.uuid4().hex}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
+                hold(file.fileno())
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            yield temporary
+                yield temporary
         except OSError as error:
             raise explain(error, self.url(key), size_bytes) from error
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _rename_new(temporary: Path, target: Path) -> bool:

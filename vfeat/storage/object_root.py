@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 from vfeat.storage.failures import MissingObject, answer_of, is_expected, is_transient
-from vfeat.storage.remote import RemoteFile, connect, s3_pages
+from vfeat.storage.remote import connect, s3_pages
+from vfeat.storage.remote_file import RemoteFile
 from vfeat.storage.retry import call_with_retries
+from vfeat.storage.swept import SweepReport
+from vfeat.storage.unfinished_uploads import abort_stale_uploads
 from vfeat.storage.uris import is_s3, split_s3
 
 PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this fits one PUT
 _PARTS_AT_ONCE = 4
-_BLOCK_BYTES = 1 << 20
+_BATCH_KEYS = 1000  # as many as one request may remove
 _WRITER = "vfeat-writer"  # user metadata: the attempt that wrote the object
 
 # uploads to `path`, with what else the store's call takes
@@ -32,9 +35,7 @@ class ObjectRoot:
         return f"{self.uri}/{key}" if key else self.uri
 
     def open_input(self, key: str) -> BinaryIO:
-        file = RemoteFile(
-            self.url(key), size_bytes=None, block_bytes=_BLOCK_BYTES, patience_s=self.patience_s
-        )
+        file = RemoteFile(self.url(key), patience_s=self.patience_s, from_end=True)
         return cast(BinaryIO, file)
 
     def read(self, key: str) -> bytes:
@@ -106,6 +107,41 @@ class ObjectRoot:
         # not there: nothing to do
         with suppress(MissingObject):
             self._call_with_retries(key, lambda: fs.rm_file(path))
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        left = tuple(keys)
+        if is_s3(self.uri):
+            while left and self._delete_batch(left[:_BATCH_KEYS]):
+                left = left[_BATCH_KEYS:]
+        for key in left:
+            self.delete(key)
+
+    def _delete_batch(self, keys: tuple[str, ...]) -> bool:
+        """Remove keys by one request; return False where the store cannot."""
+        fs, _ = connect(self.uri)
+        bucket, folder = split_s3(self.uri.rstrip("/") + "/")
+        wanted = {"Objects": [{"Key": folder + key} for key in keys], "Quiet": True}
+
+        def attempt() -> dict[str, Any]:
+            try:
+                return cast(
+                    dict[str, Any], fs.call_s3("delete_objects", Bucket=bucket, Delete=wanted)
+                )
+            except Exception as error:
+                answer = answer_of(error)
+                if answer is None or is_transient(error) or _is_denied(error):
+                    raise
+                return {"Errors": ["not understood"]}
+
+        answer = call_with_retries(attempt, self.uri, self.patience_s)
+        # what one request did not remove is removed, or explained, key by key
+        return not answer.get("Errors")
+
+    def sweep(self, folders: Iterable[str] | None) -> SweepReport:
+        if not is_s3(self.uri):
+            return SweepReport()
+        bucket, prefix = split_s3(self.uri.rstrip("/") + "/")
+        return abort_stale_uploads(connect(self.uri)[0], bucket, prefix)
 
     def _head(self, key: str) -> dict[str, Any]:
         fs, path = connect(self.url(key))

@@ -6,8 +6,8 @@ loop); a new process, forked or spawned, makes its own. No listing is ever cache
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +19,11 @@ from vfeat.storage.uris import is_s3
 
 _CONNECT_S = 5
 _READ_S = 60
+# variables that the clients of stores read
+_SETTING = re.compile(
+    r"(AWS|AZURE|GOOGLE|GCLOUD|STORAGE_EMULATOR|HADOOP|HF|OCI|FSSPEC)_|(HTTPS?|ALL|NO)_PROXY$",
+    re.IGNORECASE,
+)
 _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
@@ -31,11 +36,11 @@ def connect(uri: str) -> tuple[Any, str]:
         StorageError: the store cannot be reached, or the archive of a chain not be opened.
     """
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
-    # a changed environment means other credentials, hence another connection
-    aws = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    # two hosts, users or buckets are two stores; a chain is one for each archive
-    store = "s3" if protocol == "s3" else uri if "::" in uri else _store_of(uri)
-    key = (os.getpid(), store, aws)
+    # a changed environment means other credentials or proxies, hence another connection
+    settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
+    # two hosts, users or archives are two stores
+    store = "s3" if protocol == "s3" else _store_of(uri)
+    key = (os.getpid(), store, settings)
     if protocol == "s3":
         with _lock:
             if key not in _connections:
@@ -47,7 +52,7 @@ def connect(uri: str) -> tuple[Any, str]:
             # Without the lock: a chain opens its archive here, and its server may be slow.
             _connections.setdefault(key, _open_other(uri))
         fs = _connections[key]
-        return fs, fs._strip_protocol(uri) if "::" not in uri else _chained_path(uri)
+        return fs, fs._strip_protocol(_own_link(uri))
     except VfeatError:
         raise
     except Exception as error:  # fsspec's file systems raise what they like
@@ -55,9 +60,18 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def _store_of(uri: str) -> str:
-    """Return an address up to its path: scheme, user and host."""
-    scheme, _, rest = uri.partition("://")
+    """Return an address up to its path: scheme, user and host; of a chain, scheme and archive."""
+    first, chained, archive = uri.partition("::")
+    scheme, _, rest = first.partition("://")
+    if chained:
+        return f"{scheme}{chained}{archive}"
     return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _own_link(uri: str) -> str:
+    """Return the link of a chain that holds the path: the first, but for those that only cache."""
+    first, chained, rest = uri.partition("::")
+    return _own_link(rest) if chained and "://" not in first else first
 
 
 def _open_s3() -> Any:
@@ -85,10 +99,14 @@ def _open_s3() -> Any:
 def _open_other(uri: str) -> Any:
     import fsspec.core
 
-    options: dict[str, Any] = {} if "::" in uri else {"use_listings_cache": False}
-    for protocol in ("http", "https"):
-        if f"{protocol}://" in uri:
-            options[protocol] = {"client_kwargs": {"timeout": _web_timeout()}}
+    # fsspec's own cache of instances would return one with the credentials of another environment
+    options: dict[str, Any] = {
+        link.partition("://")[0]: {"skip_instance_cache": True} for link in uri.split("::")
+    }
+    for protocol in {"http", "https"} & options.keys():
+        options[protocol]["client_kwargs"] = {"timeout": _web_timeout()}
+    if "::" not in uri:
+        options["use_listings_cache"] = False
     try:
         return fsspec.core.url_to_fs(uri, **options)[0]
     except ImportError as error:
@@ -122,12 +140,6 @@ def _web_timeout() -> Any:
     return aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_READ_S)
 
 
-def _chained_path(uri: str) -> str:
-    import fsspec.core
-
-    return str(fsspec.core.url_to_fs(uri)[1])
-
-
 def s3_pages(
     fs: Any,
     bucket: str,
@@ -155,61 +167,3 @@ def s3_pages(
         if not page.get("IsTruncated"):
             return
         asked["ContinuationToken"] = page["NextContinuationToken"]
-
-
-class RemoteFile(io.BufferedIOBase):
-    """A remote object for reading and seeking; short outages are waited for."""
-
-    _file: Any = None  # stays so when opening fails
-
-    def __init__(
-        self, uri: str, *, size_bytes: int | None, block_bytes: int, patience_s: float
-    ) -> None:
-        self._uri = uri
-        self._patience_s = patience_s
-        fs, path = connect(uri)
-        # S3 is spared a HEAD when the listing has told the size
-        known = {"size": size_bytes} if size_bytes is not None and is_s3(uri) else {}
-        self._file = call_with_retries(
-            lambda: fs.open(path, "rb", block_size=block_bytes, cache_type="readahead", **known),
-            uri,
-            patience_s,
-        )
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to `size` bytes from here; all that is left when negative."""
-        length = -1 if size is None else size
-        data: bytes = call_with_retries(
-            lambda: self._file.read(length), self._uri, self._patience_s
-        )
-        return data
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill `buffer`; return the number of bytes read."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move the position; nothing is fetched before the next read."""
-        return int(self._file.seek(offset, whence))
-
-    def tell(self) -> int:
-        """Return the position in bytes from the start."""
-        return int(self._file.tell())
-
-    def size(self) -> int:
-        """Return the size of the whole object in bytes."""
-        return int(self._file.size)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if not self.closed and self._file is not None:
-            self._file.close()
-        super().close()

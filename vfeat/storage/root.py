@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from vfeat.storage.local_root import LocalRoot, copy_from
 from vfeat.storage.object_root import ObjectRoot, bytes_upload, file_upload
 from vfeat.storage.retry import PATIENCE_S
+from vfeat.storage.swept import SweepReport
 from vfeat.storage.uris import is_local, local_path
 
 
@@ -114,3 +116,18 @@ class Root:
     def delete(self, key: str) -> None:
         """Remove the key; do nothing when it does not exist."""
         self._store.delete(key)
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Remove many keys, a thousand with one request where the store allows it."""
+        self._store.delete_many(keys)
+
+    def sweep(self, folders: Iterable[str] | None = None) -> SweepReport:
+        """Remove what dead writers have left under this root; living ones are not touched.
+
+        On a disk these are temporary files, and on S3 unfinished uploads that began a day ago. What
+        a store does not list or does not let go of stays, without an error.
+
+        Args:
+            folders: folders of a local root to look at, without those below them; None for all.
+        """
+        return self._store.sweep(folders)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 
 from vfeat.errors import StorageError
 from vfeat.storage.root import Root
+from vfeat.storage.temporary import temporary_file
 
 
 def publish_file(
@@ -18,18 +18,15 @@ def publish_file(
     Args:
         again: in place of the file that is there; otherwise that one stands.
     """
-    handle, path = tempfile.mkstemp(prefix="vfeat-shard-", suffix=".parquet")
-    os.close(handle)
     try:
-        write(path)
-        if again:
-            root.replace_file(key, path)
-            return True
-        return root.create_file(key, path)
+        with temporary_file("shard", ".parquet") as path:
+            write(path)
+            if again:
+                root.replace_file(key, path)
+                return True
+            return root.create_file(key, path)
     except OSError as error:
         raise StorageError(
             f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
             "free some space there or set TMPDIR, then run the same command again"
         ) from error
-    finally:
-        os.unlink(path)

@@ -6,7 +6,6 @@ Rebuilt from plans and footers after each run, plan by plan; losing them loses n
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vfeat.storage.root import Root
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables import layout
 from vfeat.tables.committed import PlanState, VideoState, committed_shards, plan_states
 from vfeat.tables.extras import as_type, column_types, public_name
@@ -88,7 +88,7 @@ def publish_snapshot(root: Root, is_gone: IsGone) -> Counter[str]:
     folded = len(committed_shards(root))
     schema = videos_schema(root).with_metadata({_FOLDED: str(folded).encode()})
     counts: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(prefix="vfeat-snapshot-") as folder:
+    with TemporaryFolder("snapshot") as folder:
         paths = [os.path.join(folder, name) for name in (layout.VIDEOS, layout.ERRORS)]
         with (
             pq.ParquetWriter(paths[0], schema, compression="zstd") as videos,

@@ -8,7 +8,6 @@ disk.
 from __future__ import annotations
 
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from vfeat.engine.ray_connection import Connection
 from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.device_plan import plan_devices
 from vfeat.train.encoder.history import EpochLine
@@ -50,7 +50,7 @@ def train_on_ray(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
         # Ray reports workers that die on stdout, where the result belongs.
         with (
             redirect_stdout(sys.stderr),
-            tempfile.TemporaryDirectory(prefix="vfeat-ray-") as storage,
+            TemporaryFolder("ray") as storage,
         ):
             trainer = _trainer(job, prepared.listing, board, storage)
             return _watched(trainer, board, watch)

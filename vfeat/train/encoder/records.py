@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vfeat.errors import EnvironmentMissing
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.history import EncoderResult, EpochLine, Progress
@@ -121,7 +121,7 @@ class Events:
             from tensorboardX import SummaryWriter
         except ImportError:
             return
-        self._folder = tempfile.TemporaryDirectory(prefix="vfeat-events-")
+        self._folder = TemporaryFolder("events")
         self._writer = SummaryWriter(self._folder.name, purge_step=first_epoch)
 
     @property

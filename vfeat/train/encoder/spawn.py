@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import tempfile
 import traceback
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
@@ -16,6 +15,7 @@ import torch.distributed as dist
 
 from vfeat.errors import VfeatError
 from vfeat.job.train_encoder import TrainEncoderJob
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.device_plan import plan_devices
 from vfeat.train.encoder.peers import Distributed
@@ -34,7 +34,7 @@ def spawned(job: TrainEncoderJob, listing: Listing, watch: EncoderWatch) -> dict
     plan_devices(job, 0, job.workers)  # refused here, before anything starts
     context = multiprocessing.get_context("spawn")
     errors: SimpleQueue[VfeatError] = context.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="vfeat-peers-") as folder:
+    with TemporaryFolder("peers") as folder:
         meeting = f"file://{Path(folder) / 'meeting'}"
         children = [
             context.Process(target=_child, args=(job, listing, rank, meeting, errors), daemon=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -26,6 +25,7 @@ from vfeat.job.train_encoder import TrainEncoderJob, default_numbers
 from vfeat.models import VideoMamba, create_model, save_model
 from vfeat.models.videomamba import Trunk
 from vfeat.storage.root import Root
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.encoder.data.augment import read_flips
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.history import Progress
@@ -115,7 +115,7 @@ class EncoderStore:
 
     def save_best(self, model: Trunk) -> None:
         """Publish the weights that are the best so far."""
-        with tempfile.TemporaryDirectory(prefix="vfeat-encoder-") as folder:
+        with TemporaryFolder("encoder") as folder:
             save_model(model, folder)
             for path in sorted(Path(folder).iterdir()):
                 self.root.replace_file(path.name, path)

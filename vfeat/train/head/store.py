@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.models import save_model
 from vfeat.sequences.head import HEAD_FILE, HEADS_FILE, Head
 from vfeat.storage.root import Root
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.head.curves import draw_curves
 from vfeat.train.head.trainer import HeadTrainer
 from vfeat.train.identity import check_identity
@@ -125,7 +125,7 @@ def write_head(
         "history": [asdict(line) for line in trainer.history],
     }
     missing = None
-    with tempfile.TemporaryDirectory(prefix="vfeat-head-") as folder:
+    with TemporaryFolder("head") as folder:
         save_model(trainer.model, folder)
         for path in sorted(Path(folder).iterdir()):
             root.replace_file(path.name, path)
