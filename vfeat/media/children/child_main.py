@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 
 import av.logging
 
-from vfeat.errors import ErrorClass, UnitError, VfeatError
+from vfeat.errors import ErrorClass, SourceChanged, StorageError, UnitError, VfeatError
 from vfeat.media.children.clip_slots import Ring, clip_shape
 from vfeat.media.children.messages import (
     Alive,
@@ -38,6 +38,7 @@ from vfeat.media.children.messages import (
     ProbeFailed,
     RangeEmpty,
     RangeFailed,
+    VideoChanged,
 )
 from vfeat.media.children.task import DecodeTask, ProbeTask
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled, stack
@@ -47,9 +48,10 @@ from vfeat.media.decoders.indexed import LibraryFailed
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.probe import SMALL_BYTES, probe, probe_source
 from vfeat.media.scan import scan
-from vfeat.media.source import Progress, Source, locate, spooled
+from vfeat.media.source import Progress, Source, locate, spooled, storage_failure
 from vfeat.media.timeline import Grid
 from vfeat.outcome import RangeError, Split
+from vfeat.storage.failures import ObjectChanged
 from vfeat.video_facts import Probe, Timeline
 
 _PR_SET_PDEATHSIG = 1
@@ -121,9 +123,10 @@ class Child:
     def _decode(self, task: DecodeTask) -> None:
         started_s, self._waited_s = time.monotonic(), 0.0
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
+        listed = self._locate(task)
         try:
             with ExitStack() as stack_:
-                source = self._source(task, stack_)
+                source = self._source(listed, task, stack_)
                 line = task.timeline
                 if line is None:
                     task, line = self._open(task, source)
@@ -134,7 +137,12 @@ class Child:
             error_class, message, spent = explain(error, task.uri)
             # Of a video that cannot be opened, the first clip stands for all.
             last = self._next_clip if task.last_clip is None else task.last_clip
-            self._send(RangeFailed(RangeError(self._next_clip, last, error_class, message)))
+            if self._next_clip <= last:
+                self._send(RangeFailed(RangeError(self._next_clip, last, error_class, message)))
+            if is_change(error):
+                self._send(VideoChanged())
+        if has_changed(listed):
+            self._send(VideoChanged())
         stats, self._decoder = self._stats, None
         seconds = time.monotonic() - started_s - self._waited_s
         warnings = tuple(stats.warnings)
@@ -173,9 +181,11 @@ class Child:
         for settled in assembler.settle(self._next_clip, task.last_clip):
             self._next_clip = self._report(settled)
 
-    def _source(self, task: DecodeTask, stack_: ExitStack) -> Source:
-        limits = self._config.limits
-        source = locate(task.uri, task.size_bytes, limits.timeout_s / 2)
+    def _locate(self, task: DecodeTask) -> Source:
+        patience_s = self._config.limits.timeout_s / 2
+        return locate(task.uri, task.size_bytes, patience_s, task.etag)
+
+    def _source(self, source: Source, task: DecodeTask, stack_: ExitStack) -> Source:
         if not self._should_spool(source, task):
             return source
         return stack_.enter_context(spooled(source, self._reached()))
@@ -256,11 +266,28 @@ def _own_part(task: DecodeTask, found: Probe) -> tuple[int, Split | None]:
     return last, Split(end, step)
 
 
+def is_change(error: Exception) -> bool:
+    """Return whether an error means that the object is no longer the one to be read."""
+    return isinstance(error, SourceChanged | ObjectChanged)
+
+
+def has_changed(source: Source) -> bool:
+    """Compare the object once more, where its reads were not; one that is gone counts as read."""
+    try:
+        source.check_unchanged()
+    except UnitError as error:
+        return is_change(error)
+    return False
+
+
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
     """Return error class, message, and whether the child must be replaced."""
     if isinstance(error, UnitError):
         spent = isinstance(error.__cause__, MemoryError)
         return error.error_class, error.message, spent
+    if isinstance(error, StorageError):  # from a place where FFmpeg itself was not asked
+        failure = storage_failure(uri, error)
+        return failure.error_class, failure.message, False
     if isinstance(error, MemoryError):
         failure = out_of_memory(uri)
         return failure.error_class, failure.message, True
