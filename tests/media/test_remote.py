@@ -38,7 +38,7 @@ def test_a_look_from_afar_plans_the_same_clips(
     healthy_video: Video, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = probe(str(healthy_video.path), None, SPEC, LIMITS)
-    monkeypatch.setattr(probing, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(probing, "SMALL_BYTES", 0)
     with serve(healthy_video.path.parent) as web:
         uri = f"{web.address}/{quote(healthy_video.name)}"
         there = probe(uri, healthy_video.path.stat().st_size, SPEC, LIMITS)
@@ -161,7 +161,7 @@ def test_a_look_from_afar_believes_packets_too(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truth = MAKERS[name](tmp_path / name)
-    monkeypatch.setattr(probing, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(probing, "SMALL_BYTES", 0)
     with serve(tmp_path) as web:
         size_bytes = (tmp_path / name).stat().st_size
         found = probe(f"{web.address}/{name}", size_bytes, ClipSpec(), LIMITS)

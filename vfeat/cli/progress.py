@@ -60,7 +60,6 @@ class BarWatch(Watch):
         self._began = time.monotonic()
 
     def listed(self, videos: int) -> None:
-        self._listed = videos
         if self._task is not None and self._bars.tasks[-1].total is None:
             self._bars.update(self._task, completed=videos, detail="videos")
 
@@ -100,11 +99,13 @@ class LineWatch(Watch):
     def phase(self, name: str) -> None:
         say(PHASES[name], to_stderr=True)
 
+    def listed(self, videos: int) -> None:
+        if self._is_due():
+            say(f"{videos:,} videos listed", to_stderr=True)
+
     def advanced(self, totals: Totals, workers: tuple[WorkerProgress, ...]) -> None:
-        now = time.monotonic()
-        if now - self._last_s < LINE_EVERY_S:
+        if not self._is_due():
             return
-        self._last_s = now
         done = totals.clips + totals.empty_clips + totals.error_clips
         say(
             f"{done} of {totals.planned_clips} {totals.noun}, "
@@ -114,6 +115,13 @@ class LineWatch(Watch):
 
     def note(self, text: str) -> None:
         say(one_line(text), to_stderr=True)
+
+    def _is_due(self) -> bool:
+        now_s = time.monotonic()
+        if now_s - self._last_s < LINE_EVERY_S:
+            return False
+        self._last_s = now_s
+        return True
 
 
 @contextmanager

@@ -27,6 +27,8 @@ from vfeat.errors import ErrorClass, Interrupted, StorageError
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
+from vfeat.storage.temporary import sweep_temporary_folder
+from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards, read_footers
 from vfeat.tables.layout import plan_of, root_plan_of
 from vfeat.tables.plans import Pending, count_pending, leases, plan_list, read_plan
@@ -139,8 +141,10 @@ class StageRun(ABC):
         """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
         started = datetime.now(UTC)
-        self.check()
         self.watch.phase("listing")
+        self.check()
+        self.root.sweep(layout.FOLDERS)
+        sweep_temporary_folder()
         self._committed = committed_shards(self.root)
         for plan in plan_list(self.root):
             self._enqueue(plan)

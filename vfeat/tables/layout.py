@@ -16,6 +16,8 @@ PLANS = "plans"
 FEATURES = "features"
 PREDICTIONS = "predictions"
 RUNS = "runs"
+INDEX = "index"
+FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX)
 
 # At least five digits: the numbers have no ceiling.
 # A follow-up plan has the name of the shard whose videos it continues.
