@@ -30,6 +30,7 @@ from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards, read_footers
+from vfeat.tables.kind import kind_of
 from vfeat.tables.layout import plan_of, root_plan_of
 from vfeat.tables.plans import Pending, count_pending, leases, plan_list, read_plan
 from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snapshot
@@ -143,7 +144,7 @@ class StageRun(ABC):
         started = datetime.now(UTC)
         self.watch.phase("listing")
         self.check()
-        self.root.sweep(layout.FOLDERS)
+        self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
         self._committed = committed_shards(self.root)
         for plan in plan_list(self.root):
