@@ -134,6 +134,7 @@ def s3_pages(
     prefix: str,
     *,
     delimiter: str = "",
+    start_after: str = "",
     page_keys: int = 1000,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[dict[str, Any]]:
@@ -141,12 +142,14 @@ def s3_pages(
 
     Args:
         fs: file system from `connect`.
-        bucket, prefix, delimiter: as in S3.
+        bucket, prefix, delimiter, start_after: as in S3.
         page_keys: keys in a page; stores give at most 1000.
         patience_s: seconds of outage that a page's request waits through.
     """
     uri = f"s3://{bucket}/{prefix}"
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": page_keys}
+    if start_after:
+        asked["StartAfter"] = start_after
     while True:
         page: dict[str, Any] = call_with_retries(
             lambda: fs.call_s3("list_objects_v2", **asked), uri, patience_s
