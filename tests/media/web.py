@@ -20,6 +20,7 @@ class Web:
         asked: path of each request.
         sent: bytes of each answer.
         broken: answer every request with 503.
+        headers: more headers of each answer.
     """
 
     address: str = ""
@@ -27,6 +28,7 @@ class Web:
     asked: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     broken: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def serve(folder: Path) -> Iterator[Web]:
                 status = 404
             else:
                 body = path.read_bytes()
-            headers = {"Accept-Ranges": "bytes"}
+            headers = {"Accept-Ranges": "bytes", **web.headers}
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
             if wanted and status == 200:
                 total, first = len(body), int(wanted[1])

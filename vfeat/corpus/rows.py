@@ -26,9 +26,9 @@ from vfeat.storage.uris import is_web, server_of
 
 LOOKUP_THREADS = 32  # a list of S3 keys without sizes costs one request each
 SILENCE_S = 60.0  # how long a server that did not answer is not asked again
-_PART_ROWS = 256
+_PART_ROWS = 64
 _TASK_ROWS = 8  # a task of one row would cost more than a local file's stat
-_PARTS_AHEAD = 4
+_PARTS_AHEAD = 16
 
 
 class _Found(NamedTuple):

@@ -53,7 +53,7 @@ class Corpus:
         self.skipped = Skipped()
         self.complete: set[str] = set()
         self._lists: dict[str, VideoList] = {}
-        self._listings: list[SourceListing] = []
+        self._listings: dict[str, SourceListing] = {}
         fixed = dict(types or {})
         for source in self.sources:
             if source.lower().endswith(LIST_SUFFIXES) and source not in self._lists:
@@ -83,7 +83,12 @@ class Corpus:
         """
         self.skipped = Skipped()
         self.complete.clear()
-        self._listings.clear()
+        # opened at once: a source that is not there is a mistake to be told before any work
+        self._listings = {
+            source: list_source(source, self._skip)
+            for source in self.sources
+            if source not in self._lists
+        }
         return batches_of(self._pieces())
 
     def videos(self) -> Iterator[Video]:
@@ -95,20 +100,19 @@ class Corpus:
 
         Valid after `batches` has ended.
         """
-        return any(listing.holds(uri) for listing in self._listings) and (
-            _suffix(uri) in VIDEO_SUFFIXES or any(uri == one.base for one in self._listings)
+        return any(
+            listing.holds(uri) and (listing.pattern is None or _suffix(uri) in VIDEO_SUFFIXES)
+            for listing in self._listings.values()
         )
 
     def _pieces(self) -> Iterator[pa.Table]:
-        for source in self.sources:
+        for source in dict.fromkeys(self.sources):
             name = named(source)
-            read = self._lists.get(source)
-            if read is not None:
-                yield from pieces_of(read, name, self.skipped)
+            if source in self._lists:
+                yield from pieces_of(self._lists[source], name, self.skipped)
             else:
-                listing = list_source(source, self._skip)
-                yield from (_videos(page, name, source) for page in listing.pages)
-                self._listings.append(listing)
+                pages = self._listings[source].pages
+                yield from (_videos(page, name, source) for page in pages)
             self.complete.add(name)
 
     def _skip(self, uri: str, reason: str, is_folder: bool) -> None:

@@ -126,7 +126,8 @@ class _Walk:
             self._on_skip(local_uri(path), "it is a pipe, socket or device, not a file", False)
 
     def _is_late(self) -> bool:
-        return bool(self._page.uris) and time.monotonic() - self._since_s > _PAGE_S
+        # an empty page, too, is a sign of life for the reader
+        return time.monotonic() - self._since_s > _PAGE_S
 
     def _folder(self, path: str) -> list[str]:
         """Return the names in a folder below the source; none of one that cannot be read."""

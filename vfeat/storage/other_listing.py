@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any, cast
 
 from vfeat.errors import StorageError, VfeatError
@@ -17,12 +17,16 @@ from vfeat.storage.uris import is_web
 _FIRST_ANSWER_S = 15.0  # a wrong address should be reported soon
 _WEB_ANSWER_S = 8.0  # a server that accepts the connection may still not answer
 _PAGE_OBJECTS = 1000
+_PAGE_S = 0.25  # a slow store's pages have fewer objects
 # what fsspec's file systems call a version or a checksum of the content, best first
 _ETAGS = (
     *("ETag", "etag", "md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "sha256"),
-    *("checksum", "fileChecksum"),
+    *("sha", "blob_id"),
 )
-_TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "modified", "created")
+_TIMES = (
+    *("mtime", "LastModified", "last_modified", "Last-Modified", "modificationTime", "modify"),
+    *("last_write_time", "modified", "created"),
+)
 
 
 def find_other(uri: str) -> Listed:
@@ -70,9 +74,13 @@ def _below(
 
 
 def _pages(objects: Iterator[Listed]) -> Iterator[Page]:
-    while some := list(islice(objects, _PAGE_OBJECTS)):
-        uris, sizes, etags = zip(*some, strict=True)
-        yield Page(list(uris), list(sizes), list(etags))
+    page, since_s = Page([], [], []), time.monotonic()
+    for found in objects:
+        page.add(found)
+        if len(page.uris) >= _PAGE_OBJECTS or time.monotonic() - since_s > _PAGE_S:
+            yield page
+            page, since_s = Page([], [], []), time.monotonic()
+    yield page
 
 
 def _infos(
@@ -115,6 +123,6 @@ def _listed(fs: Any, info: dict[str, Any], chain: str = "") -> Listed:
     etag = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
     if not etag:
         changed: Any = next((info[name] for name in _TIMES if info.get(name)), None)
-        time = changed.timestamp() if hasattr(changed, "timestamp") else changed
-        etag = f"{size_bytes}-{time}"
+        mtime = changed.timestamp() if hasattr(changed, "timestamp") else changed
+        etag = f"{size_bytes}-{mtime}"
     return Listed(fs.unstrip_protocol(info["name"]) + chain, size_bytes, etag.strip('"'))

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 from vfeat.errors import JobError
@@ -21,6 +22,7 @@ _LISTED_AT_ONCE = 8
 _AHEAD_PAGES = 48  # of each range that is listed; a page of 1000 keys takes 250 kB
 # A long prefix is cut where its folders begin. This many cuts cost as many half-empty pages.
 _RANGES = 128
+_RANGE_PAGES = 4  # that a range should have
 _ENOUGH_CUTS = 16
 _CUT_REQUESTS = 24
 _CUT_LEVELS = 4
@@ -62,9 +64,8 @@ def list_s3(src: str) -> SourceListing:
             return one_object(_listed(bucket, first))
     folder = key if key == "" or key.endswith("/") else key + "/"
     below = _Below(fs, bucket, folder, len(folder), ())
-    page = below.first_page()
-    if page.get("Contents") or not key:
-        return SourceListing(below.pages(page), f"s3://{bucket}/{folder}", ())
+    if below.is_there or not key:
+        return SourceListing(below.pages(), f"s3://{bucket}/{folder}", ())
     if not has_magic(key):
         raise JobError(f"{src}: there is no object and no prefix of that name in {bucket!r}")
     parts = key.rstrip("/").split("/")
@@ -72,7 +73,7 @@ def list_s3(src: str) -> SourceListing:
     skip = sum(len(part) + 1 for part in parts[:plain])
     pattern = tuple(parts[plain:])
     below = _Below(fs, bucket, literal_prefix(key), skip, pattern)
-    return SourceListing(below.pages(None), f"s3://{bucket}/{key[:skip]}", pattern)
+    return SourceListing(below.pages(), f"s3://{bucket}/{key[:skip]}", pattern)
 
 
 def _first(fs: Any, bucket: str, prefix: str) -> dict[str, Any] | None:
@@ -89,8 +90,12 @@ def _listed(bucket: str, entry: dict[str, Any]) -> Listed:
 class _Below:
     """The objects below a prefix whose keys, from character `skip` on, match `pattern`.
 
-    The first page is asked for alone. If there are more, the keys after it are cut into ranges
-    where folders begin, and some ranges are listed at once; the order stays that of the keys.
+    The first page is asked for at once, alone. If there are more, the keys after it are cut into
+    ranges where folders begin, and some ranges are listed at once; the order stays that of the
+    keys.
+
+    Attributes:
+        is_there: whether the prefix has any key.
     """
 
     def __init__(
@@ -101,20 +106,18 @@ class _Below:
         self._prefix = prefix
         self._skip = skip
         self._pattern = pattern
+        first = next(s3_pages(fs, bucket, prefix, patience_s=_FIRST_ANSWER_S))
+        self.is_there = bool(first.get("Contents"))
+        self._first = self._page(first, None)
+        self._last = first["Contents"][-1]["Key"] if first.get("IsTruncated") else None
 
-    def first_page(self) -> dict[str, Any]:
-        return next(s3_pages(self._fs, self._bucket, self._prefix, patience_s=_FIRST_ANSWER_S))
-
-    def pages(self, first: dict[str, Any] | None) -> Iterator[Page]:
-        first = first or self.first_page()
-        yield self._page(first, None)
-        if not first.get("IsTruncated"):
+    def pages(self) -> Iterator[Page]:
+        yield self._first
+        if (last := self._last) is None:
             return
-        last = first["Contents"][-1]["Key"]
-        cuts = _thinned([cut for cut in self._cuts() if cut > last])
-        ends: list[str | None] = [*cuts, None]
-        ranges = [self._range(*ends_) for ends_ in zip([last, *cuts], ends, strict=True)]
-        yield from _in_order(ranges)
+        cuts = _chosen(self._cuts(), last)
+        bounds = [last, *cuts, None]
+        yield from _in_order([self._range(*ends) for ends in pairwise(bounds)])
 
     def _range(self, after: str, until: str | None) -> Iterator[Page]:
         """Yield the keys after one and before another."""
@@ -157,10 +160,14 @@ class _Below:
         return [found["Prefix"] for found in page.get("CommonPrefixes", [])]
 
 
-def _thinned(cuts: Sequence[str]) -> list[str]:
-    """Return at most as many cuts as there may be, evenly chosen."""
-    step = max(1, -(-len(cuts) // (_RANGES - 1)))
-    return list(cuts[::step])
+def _chosen(cuts: Sequence[str], last: str) -> list[str]:
+    """Choose cuts after a key, evenly: fewer where the first page reached far."""
+    left = [cut for cut in cuts if cut > last]
+    # a folder that has begun may be endless; those before it are done
+    done = sum(cut < last and not last.startswith(cut) for cut in cuts)
+    most = min(_RANGES, len(cuts) // done // _RANGE_PAGES) if done else _RANGES
+    step = max(1, -(-len(left) // most)) if most else len(left) + 1
+    return left[step - 1 :: step]
 
 
 def _in_order(ranges: Sequence[Iterator[Page]]) -> Iterator[Page]:
