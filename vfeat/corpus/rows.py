@@ -36,6 +36,7 @@ class _Found(NamedTuple):
     size_bytes: int
     etag: str
     problem: str | None = None
+    is_silent: bool = False  # whether its store gave no answer
 
 
 _Tasks = list[Future[list[_Found]]]
@@ -52,14 +53,14 @@ def pieces_of(listed: VideoList, source: str, skipped: Skipped) -> Iterator[pa.T
         source: what to name in the column `source`.
         skipped: takes rows whose store gives no answer.
     """
-    finder = _Finder(listed.source, skipped)
-    waiting: deque[pa.Table | tuple[ListRows, _Tasks]] = deque()
+    finder = _Finder(listed.source)
+    waiting: deque[tuple[ListRows, _Tasks]] = deque()
 
     def first() -> pa.Table:
-        part = waiting.popleft()
-        return part if isinstance(part, pa.Table) else _looked_up(source, *part)
+        return _looked_up(source, *waiting.popleft(), skipped)
 
-    with ThreadPoolExecutor(LOOKUP_THREADS) as pool:
+    pool = ThreadPoolExecutor(LOOKUP_THREADS)
+    try:
         for rows in listed.rows():
             if (known := _known(source, listed.source, rows)) is not None:
                 while waiting:
@@ -73,6 +74,8 @@ def pieces_of(listed: VideoList, source: str, skipped: Skipped) -> Iterator[pa.T
                     yield first()
         while waiting:
             yield first()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _tasks(pool: ThreadPoolExecutor, finder: _Finder, part: ListRows) -> _Tasks:
@@ -80,9 +83,10 @@ def _tasks(pool: ThreadPoolExecutor, finder: _Finder, part: ListRows) -> _Tasks:
     return [pool.submit(finder.rows, part.slice(start, _TASK_ROWS)) for start in steps]
 
 
-def _looked_up(source: str, part: ListRows, tasks: _Tasks) -> pa.Table:
+def _looked_up(source: str, part: ListRows, tasks: _Tasks, skipped: Skipped) -> pa.Table:
     found = [row for task in tasks for row in task.result()]
-    uris, sizes, etags, problems = zip(*found, strict=True)
+    skipped.add_silent([row.uri for row in found if row.is_silent])
+    uris, sizes, etags, problems, _ = zip(*found, strict=True)
     return piece(
         source,
         pa.array(uris, pa.string()),
@@ -113,9 +117,8 @@ def _known(source: str, list_source: str, rows: ListRows) -> pa.Table | None:
 class _Finder:
     """Finder of the objects of one list's rows, used from several threads."""
 
-    def __init__(self, source: str, skipped: Skipped) -> None:
+    def __init__(self, source: str) -> None:
         self._source = source
-        self._skipped = skipped
         self._silent_until_s: dict[str, float] = {}
 
     def rows(self, rows: ListRows) -> list[_Found]:
@@ -156,8 +159,7 @@ class _Finder:
             pattern = has_magic(uri) and not is_web(uri)
             why = f"{error}; * ? [ are no pattern in a list" if pattern else str(error)
         except VfeatError as error:
-            why = str(error)
-            self._skipped.add_silent(uri)
+            return _Found(uri, 0, MISSING_ETAG, str(error), True)
         else:
             return _Found(*found)
         return _Found(uri, 0, MISSING_ETAG, why)

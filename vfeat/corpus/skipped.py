@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vfeat.corpus.id_set import IdSet
-from vfeat.corpus.identity import hashes
+from vfeat.corpus.identity import Hashes, hashes
 from vfeat.storage.uris import identity
 
 _NAMED = 20
@@ -39,17 +39,17 @@ class Skipped:
         if len(self.first) < _NAMED:
             self.first.append((uri, reason))
 
-    def add_silent(self, uri: str) -> None:
-        """Add a list's row whose store gave no answer; it is a video with a problem already."""
-        self._silent.add(hashes(pa.array([identity(uri), identity(uri, query=True)])))
+    def add_silent(self, uris: Sequence[str]) -> None:
+        """Add a list's rows whose store gave no answer; they are videos with a problem already."""
+        for query in (False, True) if uris else ():
+            self._silent.add(_names(uris, query))
 
     def covers(self, uris: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return for each address whether it may be there, unseen."""
         found = np.zeros(len(uris), bool)
         if len(self._silent):
             for query in (False, True):
-                names = pa.array([identity(uri, query=query) for uri in uris], pa.string())
-                found |= self._silent.contains(hashes(names))
+                found |= self._silent.contains(_names(uris, query))
         if self._paths:
             found |= np.fromiter(map(self._is_below, uris), bool, len(uris))
         return found
@@ -61,3 +61,7 @@ class Skipped:
                 return False
             uri = above
         return True
+
+
+def _names(uris: Sequence[str], query: bool) -> Hashes:
+    return hashes(pa.array([identity(uri, query=query) for uri in uris], pa.string()))
