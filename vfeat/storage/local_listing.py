@@ -91,10 +91,11 @@ class _Walk:
     def _walk(
         self, folder: str, parts: tuple[str, ...], names: list[str], above: _Above
     ) -> Iterator[Page]:
+        start = folder.rstrip("/") + "/"
         for name in names:
             if is_hidden(name) and not self._hidden:
                 continue
-            path = os.path.join(folder, name)
+            path = start + name
             here = (*parts, name) if self._pattern else ()
             try:
                 status = os.stat(path)
