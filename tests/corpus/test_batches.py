@@ -277,7 +277,7 @@ def test_what_cannot_be_looked_at_is_counted_and_named(tmp_path: Path) -> None:
     assert len(skipped.first) == 20
     assert skipped.first[0] == (str(tmp_path / "real/gone.mp4"), "it is a link to nothing")
     uris = [str(tmp_path / "real" / name) for name in ("mount/x/y.mp4", "loop29.mkv", "c.mp4")]
-    assert skipped.covers(uris).tolist() == [True, True, False]
+    assert skipped.covers(pa.array(uris)).tolist() == [True, True, False]
 
 
 def test_a_store_that_does_not_answer_says_nothing_about_its_videos(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_a_store_that_does_not_answer_says_nothing_about_its_videos(tmp_path: Pa
     (video,) = corpus.videos()
     assert "cannot reach" in str(video.problem) and corpus.skipped.count == 0
     uris = ["http://127.0.0.1:1/a.mp4?sig=9", "http://u:p@127.0.0.1:1/a.mp4", "http://h/b.mp4"]
-    assert corpus.skipped.covers(uris).tolist() == [True, True, False]
+    assert corpus.skipped.covers(pa.array(uris)).tolist() == [True, True, False]
 
 
 def test_ids_in_bulk_are_those_of_each_video() -> None:
@@ -297,6 +297,12 @@ def test_ids_in_bulk_are_those_of_each_video() -> None:
         "0" * 32,
     ]
     assert (raw_ids(hex_ids(raw)) == raw).all()
+    parts = pa.chunked_array([hex_ids(raw).slice(1), pa.array([], pa.string()), hex_ids(raw)])
+    assert (raw_ids(parts) == np.concatenate([raw[1:], raw])).all()
+    assert (raw_ids(hex_ids(raw).cast(pa.large_string())) == raw).all()
+    for bad in (["0" * 31], [None], ["0" * 31, "0" * 33]):
+        with pytest.raises(ValueError, match="32 hex digits"):
+            raw_ids(pa.array(bad, pa.string()))
 
 
 def test_lookups_keep_the_order_of_the_rows(

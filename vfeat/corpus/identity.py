@@ -38,6 +38,18 @@ def identities(uris: pa.Array, etags: pa.Array) -> pa.Array:
     return pa.array(names, pa.string())
 
 
+def stripped(uris: pa.Array, *, query: bool) -> pa.Array:
+    """Return `storage.uris.identity` of each address, with the query of all or of none."""
+    odd = pc.match_substring_regex(uris, _STRIPPED)
+    if not pc.any(odd).as_py():
+        return uris
+    names = [
+        identity(uri, query=query) if is_odd else uri
+        for uri, is_odd in zip(uris.to_pylist(), odd.to_pylist(), strict=True)
+    ]
+    return pa.array(names, pa.string())
+
+
 def video_ids(identity: pa.Array, etags: pa.Array) -> Ids:
     """Return the video_id of each row, from what identifies its object and its etag."""
     keys = pc.binary_join_element_wise(identity, etags, "\0").cast(pa.binary()).to_pylist()

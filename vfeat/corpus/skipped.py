@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vfeat.corpus.id_set import IdSet
-from vfeat.corpus.identity import Hashes, hashes
-from vfeat.storage.uris import identity
+from vfeat.corpus.identity import hashes, stripped
 
 _NAMED = 20
 
@@ -42,16 +41,15 @@ class Skipped:
     def add_silent(self, uris: Sequence[str]) -> None:
         """Add a list's rows whose store gave no answer; they are videos with a problem already."""
         for query in (False, True) if uris else ():
-            self._silent.add(_names(uris, query))
+            self._silent.add(hashes(stripped(pa.array(uris, pa.string()), query=query)))
 
-    def covers(self, uris: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def covers(self, uris: pa.Array) -> npt.NDArray[np.bool_]:
         """Return for each address whether it may be there, unseen."""
         found = np.zeros(len(uris), bool)
-        if len(self._silent):
-            for query in (False, True):
-                found |= self._silent.contains(_names(uris, query))
+        for query in (False, True) if len(self._silent) else ():
+            found |= self._silent.contains(hashes(stripped(uris, query=query)))
         if self._paths:
-            found |= np.fromiter(map(self._is_below, uris), bool, len(uris))
+            found |= np.fromiter(map(self._is_below, uris.to_pylist()), bool, len(uris))
         return found
 
     def _is_below(self, uri: str) -> bool:
@@ -61,7 +59,3 @@ class Skipped:
                 return False
             uri = above
         return True
-
-
-def _names(uris: Sequence[str], query: bool) -> Hashes:
-    return hashes(pa.array([identity(uri, query=query) for uri in uris], pa.string()))

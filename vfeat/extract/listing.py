@@ -8,13 +8,13 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vfeat.corpus import Corpus, VideoBatch
 from vfeat.corpus.id_set import IdSet
-from vfeat.corpus.identity import hashes
+from vfeat.corpus.identity import hashes, stripped
 from vfeat.corpus.ids import raw_ids
 from vfeat.errors import JobError
-from vfeat.storage.uris import identity
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -92,14 +92,13 @@ class Listing:
         return pa.array(gone, pa.bool_(), mask=~told)
 
     def _is_gone(self, absent: pa.Table) -> _Mask:
-        uris = absent.column("uri").to_pylist()
-        sources = absent.column("source").to_pylist()
-        complete = self.corpus.complete
-        # the etag is not asked for, so the query may or may not be part of what identifies it
-        names = [[identity(uri, query=query) for uri in uris] for query in (False, True)]
-        replaced, whole = (self._names.contains(hashes(pa.array(n, pa.string()))) for n in names)
-        replaced |= whole
-        replaced |= np.fromiter((source in complete for source in sources), bool, len(uris))
-        left = np.flatnonzero(~replaced)
-        replaced[left] = np.fromiter((self.corpus.holds(uris[at]) for at in left), bool, len(left))
-        return replaced & ~self.corpus.skipped.covers(uris)
+        uris = pa.concat_arrays(absent.column("uri").cast(pa.string()).chunks)
+        complete = pa.array(sorted(self.corpus.complete), pa.string())
+        gone: _Mask = np.array(pc.is_in(absent.column("source"), complete))
+        # no etag is asked for, so the query may or may not be part of what identifies the object
+        for query in (False, True):
+            gone |= self._names.contains(hashes(stripped(uris, query=query)))
+        left = np.flatnonzero(~gone)
+        held = map(self.corpus.holds, uris.take(pa.array(left)).to_pylist())
+        gone[left] = np.fromiter(held, bool, len(left))
+        return gone & ~self.corpus.skipped.covers(uris)
