@@ -15,7 +15,7 @@ import pytest
 from tests.media.web import serve
 from vfeat.corpus import Video, iter_corpus
 from vfeat.errors import EnvironmentMissing, JobError, StorageError
-from vfeat.storage import Root, list_objects, listing
+from vfeat.storage import Root, list_objects, other_listing
 
 NO_GCSFS = pytest.mark.skipif(find_spec("gcsfs") is not None, reason="gcsfs is installed")
 NO_HADOOP = pytest.mark.skipif("HADOOP_HOME" in os.environ, reason="Hadoop is installed")
@@ -154,7 +154,7 @@ def test_a_silent_server_is_not_asked_for_each_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes connections and never answers."""
-    monkeypatch.setattr(listing, "_WEB_ANSWER_S", 1.0)
+    monkeypatch.setattr(other_listing, "_WEB_ANSWER_S", 1.0)
     taken: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
 

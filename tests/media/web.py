@@ -20,7 +20,7 @@ class Web:
         asked: path of each request.
         sent: bytes of each answer.
         broken: answer every request with 503.
-        headers: sent with every answer.
+        headers: more headers of each answer.
     """
 
     address: str = ""

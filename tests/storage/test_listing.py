@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from vfeat.errors import JobError, StorageError
-from vfeat.storage import Root, list_objects, listing, open_source, remote
+from vfeat.storage import Root, list_objects, open_source, remote
+from vfeat.storage.listing import list_source
 
 NAMES = [
     "a.mp4",
@@ -93,7 +94,6 @@ def test_uri_size_and_etag_lead_to_the_object(corpus: Root) -> None:
     for listed in list_objects(corpus.uri):
         content = listed.uri.removeprefix(corpus.uri + "/").encode()
         assert listed.size_bytes == len(content)
-        assert listed.mtime_s is not None
         with open_source(listed.uri, listed.size_bytes) as file:
             assert file.read() == content
 
@@ -148,8 +148,11 @@ def test_name_that_is_no_text_becomes_an_encoded_uri(tmp_path: Path) -> None:
         assert source.read() == b"content"
 
 
-def test_unreadable_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "locked").mkdir()
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a folder that cannot be read."""
+    for name in ("a.mp4", "locked/b.mp4", "z/c.mp4"):
+        Root(str(tmp_path)).create_bytes(name, b"1")
     scan: Callable[[str], Iterator[os.DirEntry[str]]] = os.scandir
 
     def refuse(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -158,28 +161,58 @@ def test_unreadable_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
+    return tmp_path
+
+
+def test_unreadable_folder_is_one_sentence(locked: Path) -> None:
     with pytest.raises(StorageError, match=r"locked: not allowed"):
-        list(list_objects(str(tmp_path)))
+        list(list_objects(str(locked)))
+    with pytest.raises(StorageError, match=r"locked: not allowed"):
+        list(list_source(str(locked / "locked"), lambda *_: None).pages)
 
 
-def test_pages_are_asked_for_one_by_one(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Root(bucket)
-    for number in range(23):
-        root.create_bytes(f"a/{number:02}", b"")
-    pages = 0
+def test_unreadable_folder_below_a_source_is_named_to_who_asks(locked: Path) -> None:
+    skipped: list[tuple[str, str, bool]] = []
+    pages = list_source(str(locked), lambda *what: skipped.append(what)).pages
+    assert [uri for page in pages for uri in page.uris] == [
+        str(locked / "a.mp4"),
+        str(locked / "z" / "c.mp4"),
+    ]
+    assert skipped == [(str(locked / "locked"), "Permission denied", True)]
 
-    def count(*args: object, **kwargs: object) -> Iterator[object]:
-        nonlocal pages
-        for page in remote.s3_pages(*args, **{"page_keys": 5, **kwargs}):  # type: ignore[arg-type]
-            pages += 1
-            yield page
 
-    monkeypatch.setattr(listing, "s3_pages", count)
-    found = list_objects(f"{bucket}/a/")
-    next(found)
-    assert pages == 2  # one to see whether there is anything
-    assert len(list(found)) == 22
-    assert pages == 6
+def test_names_that_are_no_files_are_named_to_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    (tmp_path / "mount").symlink_to("/no/such/disk")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "folder.mp4" / "up").symlink_to(tmp_path)
+    for name in ("._x.mp4", ".DS_Store", "x.mp4", "folder.mp4/y.mp4"):
+        (tmp_path / name).write_bytes(b"1")
+    skipped: dict[str, tuple[str, bool]] = {}
+
+    def skip(uri: str, reason: str, is_folder: bool) -> None:
+        skipped[Path(uri).name] = reason, is_folder
+
+    pages = list_source(str(tmp_path), skip).pages
+    assert [Path(uri).name for page in pages for uri in page.uris] == ["y.mp4", "x.mp4"]
+    assert skipped == {
+        "loop.mp4": ("Too many levels of symbolic links", False),
+        "mount": ("it is a link to nothing", False),
+        "pipe.mp4": ("it is a pipe, socket or device, not a file", False),
+    }
+    skipped.clear()
+    assert [uri for page in list_source(f"{tmp_path}/x*", skip).pages for uri in page.uris] == [
+        str(tmp_path / "x.mp4")
+    ]
+    assert not skipped
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_listing_holds_what_it_would_name(tree: Root, pattern: str) -> None:
+    listing = list_source(tree.url(pattern))
+    assert [name for name in NAMES if listing.holds(tree.url(name))] == PATTERNS[pattern]
+    assert not listing.holds(tree.uri + "x/a.mp4") and not listing.holds("/other/a.mp4")
 
 
 @pytest.mark.slow

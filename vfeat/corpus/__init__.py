@@ -6,14 +6,16 @@ column whose further columns travel with each video.
 
 from vfeat.corpus.sources import VIDEO_SUFFIXES, Corpus, iter_corpus
 from vfeat.corpus.types import FixedType
-from vfeat.corpus.video import LIST_SUFFIXES, MISSING_ETAG, Video
+from vfeat.corpus.video import EXTRA, LIST_SUFFIXES, MISSING_ETAG, Video, VideoBatch
 
 __all__ = [
+    "EXTRA",
     "LIST_SUFFIXES",
     "MISSING_ETAG",
     "VIDEO_SUFFIXES",
     "Corpus",
     "FixedType",
     "Video",
+    "VideoBatch",
     "iter_corpus",
 ]

@@ -29,12 +29,14 @@ def raw_ids(column: pa.Array | pa.ChunkedArray) -> Ids:
         ValueError: a value has another length.
     """
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    parts = []
-    for chunk in chunks:
-        data = chunk.cast(pa.binary())
-        flat = b"".join(data.to_pylist())
-        if len(flat) != 32 * len(chunk):
-            raise ValueError("a video_id has 32 hex digits")
-        digits = _VALUES[np.frombuffer(flat, np.uint8)]
-        parts.append((digits[0::2] << 4 | digits[1::2]).astype(np.uint8).view(ID))
+    parts = [_raw(chunk.cast(pa.string())) for chunk in chunks if len(chunk)]
     return np.concatenate(parts) if parts else np.empty(0, ID)
+
+
+def _raw(texts: pa.StringArray) -> Ids:
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
+    if (np.diff(bounds) != 32).any():
+        raise ValueError("a video_id has 32 hex digits")
+    digits = _VALUES[np.frombuffer(data, np.uint8, 32 * len(texts), int(bounds[0]))]
+    return (digits[0::2] << 4 | digits[1::2]).view(ID)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
-from vfeat.corpus.lists import VideoList
-from vfeat.corpus.video import MISSING_ETAG, Video
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vfeat.corpus.addresses import address_of, addresses, beside, is_relative
+from vfeat.corpus.identity import MISSING_ETAG
+from vfeat.corpus.lists import ListRows, VideoList
+from vfeat.corpus.pieces import piece
+from vfeat.corpus.skipped import Skipped
 from vfeat.errors import VfeatError
 from vfeat.storage.failures import FolderFound, MissingObject, Unreachable
 from vfeat.storage.globs import has_magic
@@ -18,30 +24,94 @@ from vfeat.storage.listing import Listed, find_object
 from vfeat.storage.source import is_local
 from vfeat.storage.uris import is_web, server_of
 
-STAT_THREADS = 16  # a list of S3 keys costs one request each
+LOOKUP_THREADS = 32  # a list of S3 keys without sizes costs one request each
 SILENCE_S = 60.0  # how long a server that did not answer is not asked again
+_PART_ROWS = 64
+_TASK_ROWS = 8  # a task of one row would cost more than a local file's stat
+_PARTS_AHEAD = 16
 
-_Row = tuple[int, bytes | None, dict[str, Any]]
+
+class _Found(NamedTuple):
+    uri: str
+    size_bytes: int
+    etag: str
+    problem: str | None = None
+    is_silent: bool = False  # whether its store gave no answer
 
 
-def videos_of(listed: VideoList) -> Iterator[Video]:
-    """Find the objects of all rows; a row without one is a video with a problem."""
+_Tasks = list[Future[list[_Found]]]
+
+
+def pieces_of(listed: VideoList, source: str, skipped: Skipped) -> Iterator[pa.Table]:
+    """Find the objects of all rows; a row without one is a video with a problem.
+
+    A row with size and etag costs no look at its object. The others are looked up in parallel, a
+    bounded number of rows ahead; the order is that of the list.
+
+    Args:
+        listed: the list.
+        source: what to name in the column `source`.
+        skipped: takes rows whose store gives no answer.
+    """
     finder = _Finder(listed.source)
-    rows = _rows(listed)
-    with ThreadPoolExecutor(STAT_THREADS) as pool:
-        while batch := list(islice(rows, 1024)):
-            yield from pool.map(finder.video, batch)
+    waiting: deque[tuple[ListRows, _Tasks]] = deque()
+
+    def first() -> pa.Table:
+        return _looked_up(source, *waiting.popleft(), skipped)
+
+    pool = ThreadPoolExecutor(LOOKUP_THREADS)
+    try:
+        for rows in listed.rows():
+            if (known := _known(source, listed.source, rows)) is not None:
+                while waiting:
+                    yield first()
+                yield known
+                continue
+            for start in range(0, len(rows), _PART_ROWS):
+                part = rows.slice(start, _PART_ROWS)
+                waiting.append((part, _tasks(pool, finder, part)))
+                while len(waiting) > _PARTS_AHEAD:
+                    yield first()
+        while waiting:
+            yield first()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _rows(listed: VideoList) -> Iterator[_Row]:
-    """Yield (number from 1, uri, further columns) of each row."""
-    step = 4096
-    for start in range(0, len(listed.uris), step):
-        uris = listed.uris.slice(start, step).to_pylist()
-        columns = listed.extras.slice(start, step)
-        extras = columns.to_pylist() if listed.extras.num_columns else [{} for _ in uris]
-        for place, (uri, extra) in enumerate(zip(uris, extras, strict=True)):
-            yield start + place + 1, uri, extra
+def _tasks(pool: ThreadPoolExecutor, finder: _Finder, part: ListRows) -> _Tasks:
+    steps = range(0, len(part), _TASK_ROWS)
+    return [pool.submit(finder.rows, part.slice(start, _TASK_ROWS)) for start in steps]
+
+
+def _looked_up(source: str, part: ListRows, tasks: _Tasks, skipped: Skipped) -> pa.Table:
+    found = [row for task in tasks for row in task.result()]
+    skipped.add_silent([row.uri for row in found if row.is_silent])
+    uris, sizes, etags, problems, _ = zip(*found, strict=True)
+    return piece(
+        source,
+        pa.array(uris, pa.string()),
+        pa.array(sizes, pa.int64()),
+        pa.array(etags, pa.string()),
+        pa.array(problems, pa.string()),
+        part.extras,
+    )
+
+
+def _known(source: str, list_source: str, rows: ListRows) -> pa.Table | None:
+    """Return rows that all have address, size and etag; None when one lacks something."""
+    if rows.sizes is None or rows.etags is None or rows.uris.null_count:
+        return None
+    try:
+        uris = pc.utf8_trim_whitespace(rows.uris.cast(pa.string()))
+    except pa.ArrowInvalid:  # bytes that are no text
+        return None
+    etags = pc.utf8_trim(rows.etags, '"')
+    complete = pc.and_(pc.greater_equal(rows.sizes, 0), pc.not_equal(etags, ""))
+    complete = pc.and_(complete, pc.not_equal(uris, ""))
+    if complete.null_count or pc.all(complete).as_py() is False:
+        return None
+    uris = addresses(uris, list_source)
+    return piece(source, uris, rows.sizes, etags, None, rows.extras)
 
 
 class _Finder:
@@ -51,8 +121,15 @@ class _Finder:
         self._source = source
         self._silent_until_s: dict[str, float] = {}
 
-    def video(self, row: _Row) -> Video:
-        number, name, extra = row
+    def rows(self, rows: ListRows) -> list[_Found]:
+        uris = rows.uris.to_pylist()
+        nothing = [None] * len(uris)
+        sizes = nothing if rows.sizes is None else rows.sizes.to_pylist()
+        etags = nothing if rows.etags is None else rows.etags.to_pylist()
+        columns = zip(uris, sizes, etags, strict=True)
+        return [self._row(rows.first_row + n, *cells) for n, cells in enumerate(columns, 1)]
+
+    def _row(self, number: int, name: bytes | None, size: int | None, etag: str | None) -> _Found:
         try:
             text = (name or b"").decode().strip()
         except UnicodeDecodeError as error:
@@ -63,12 +140,16 @@ class _Finder:
                 f"{self._source}, row {number}: the uri {shown} is not UTF-8 (byte {bad} at place "
                 f"{error.start + 1}); save the list as UTF-8"
             )
-            return Video(shown, 0, MISSING_ETAG, extra, why)
+            return _Found(shown, 0, MISSING_ETAG, why)
         if not text:
-            return Video("", 0, "", extra, f"row {number} of {self._source} has no uri")
-        uri = text
-        if is_local(uri) and not uri.startswith("file://") and not os.path.isabs(uri):
-            uri = _beside(self._source, uri)
+            return _Found("", 0, "", f"row {number} of {self._source} has no uri")
+        etag = (etag or "").strip('"')
+        if size is not None and size >= 0 and etag:
+            return _Found(address_of(text, self._source), size, etag)
+        return self._looked_up(text)
+
+    def _looked_up(self, text: str) -> _Found:
+        uri = _beside_or_here(self._source, text) if is_relative(text) else text
         try:
             found = self._find(uri)
         except FolderFound as error:
@@ -78,10 +159,10 @@ class _Finder:
             pattern = has_magic(uri) and not is_web(uri)
             why = f"{error}; * ? [ are no pattern in a list" if pattern else str(error)
         except VfeatError as error:
-            why = str(error)
+            return _Found(uri, 0, MISSING_ETAG, str(error), True)
         else:
-            return Video(found.uri, found.size_bytes, found.etag, extra)
-        return Video(uri, 0, MISSING_ETAG, extra, why)
+            return _Found(*found)
+        return _Found(uri, 0, MISSING_ETAG, why)
 
     def _find(self, uri: str) -> Listed:
         if is_local(uri):
@@ -96,11 +177,10 @@ class _Finder:
             raise
 
 
-def _beside(source: str, uri: str) -> str:
-    """Resolve a relative name against the list's folder, or against here if it exists only here."""
-    if not is_local(source):
-        return f"{source.rpartition('/')[0]}/{uri}"
-    beside, here = os.path.join(os.path.dirname(os.path.abspath(source)), uri), os.path.abspath(uri)
-    if "\0" in uri or os.path.exists(beside) or not os.path.exists(here):
-        return beside
-    return here
+def _beside_or_here(source: str, uri: str) -> str:
+    """Resolve a relative name against the list's folder, or against here if it is only here."""
+    first = beside(source, uri)
+    if not is_local(source) or "\0" in uri or os.path.exists(first):
+        return first
+    here = os.path.abspath(uri)
+    return here if os.path.exists(here) else first

@@ -236,7 +236,7 @@ class ExtractRun(StageRun):
                 self.totals.left_behind += 1
                 continue
             videos = _found_anew(self.root, unit, plan)
-            if videos is not None and not self._listing.contains(videos.column("video_id"))[0]:
+            if videos is not None and self._listing.add(videos):
                 yield from filter(None, [self._planner.plan(videos)])
 
 

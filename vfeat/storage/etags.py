@@ -11,8 +11,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 # names under which stores give what changes with the content, in fsspec's infos and in HTTP
-_CONTENT = ("ETag", "etag", "md5Hash", "sha", "CRC")
-_CHANGED = ("mtime", "LastModified", "Last-Modified", "last_modified", "created")
+_CONTENT = (
+    *("ETag", "etag", "md5Hash", "md5", "content_md5", "Content-MD5", "Digest", "sha256", "sha"),
+    *("blob_id", "CRC"),
+)
+_CHANGED = (
+    *("mtime", "LastModified", "Last-Modified", "last_modified", "modify", "last_write_time"),
+    *("modified", "created"),
+)
 _MADE = re.compile(r"(\d+)-(None|\d+(?:\.\d+)?)")
 _LOCAL = re.compile(r"\d+-\d+")
 
