@@ -46,6 +46,6 @@ def test_an_etag_is_the_best_that_a_web_server_gives(tmp_path: Path) -> None:
     with serve(tmp_path) as web:
         assert find_object(f"{web.address}/a.mp4").etag == "5-None"
         web.headers["Last-Modified"] = "Wed, 21 Oct 2015 07:28:00 GMT"
-        assert find_object(f"{web.address}/a.mp4").etag == "5-Wed, 21 Oct 2015 07:28:00 GMT"
+        assert find_object(f"{web.address}/a.mp4").etag == "5-1445412480.0"
         web.headers["ETag"] = '"abc"'
         assert find_object(f"{web.address}/a.mp4").etag == "abc"

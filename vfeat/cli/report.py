@@ -55,6 +55,8 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     if totals.changed_videos:
         changed = f"{totals.changed_videos:,} while they waited; read again as they are now"
         table.add_row("changed videos", changed)
+    if totals.skipped:
+        table.add_row("not listed", f"{totals.skipped:,} files or folders that cannot be read")
     if totals.left_behind:
         table.add_row("left to the next run", f"{totals.left_behind:,} that keep changing")
     for error_class, count in sorted(summary.errors.items()):

@@ -18,6 +18,7 @@ class Totals:
         clips: rows as they are encoded, before their commit.
         changed_videos: videos whose object was another one when they were read.
         left_behind: of these, those that changed again and again and wait for the next run.
+        skipped: files and folders that could not be looked at while listing.
         opened_bytes, opened_clips: size and clips of the videos that were opened; the next plan
             is made from their relation.
     """
@@ -36,6 +37,7 @@ class Totals:
     bad_packets: int = 0
     changed_videos: int = 0
     left_behind: int = 0
+    skipped: int = 0
     opened_bytes: int = 0
     opened_clips: int = 0
 

@@ -80,9 +80,19 @@ class ExtractRun(StageRun):
                 yield plan
         self.is_gone = self._listing.is_gone
         self._is_listed.set()
+        self._tell_skipped()
         if self.job.retry_errors is not None:
             yield from self._plan_retries(self.job.retry_errors)
         yield from self._plan_changed()
+
+    def _tell_skipped(self) -> None:
+        """Name what the listing could not look at; such videos stay as they were."""
+        skipped = self._listing.corpus.skipped
+        self.totals.skipped = skipped.count
+        if skipped.count:
+            uri, reason = skipped.first[0]
+            others = f" ({skipped.count:,} such)" if skipped.count > 1 else ""
+            self.watch.note(f"Warning: not listed: {uri}: {reason}{others}")
 
     def unfinished(self) -> Iterator[str]:
         for shard in missing_follow_ups(self.root):
