@@ -79,7 +79,8 @@ class RunSummary:
         """Exit code: 0 done, 3 finished but some units failed, 130 interrupted and resumable."""
         if self.interrupted:
             return 130
-        return 3 if self.errors or self.totals.left_behind else 0
+        some_left = self.totals.left_behind or self.totals.skipped
+        return 3 if self.errors or some_left else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON-ready mapping."""
