@@ -103,18 +103,21 @@ class Catalogue:
         return sum(len(group.shards) for group in self.groups.values())
 
 
-def read_catalogue(root: Root) -> Catalogue:
+def read_catalogue(root: Root, *, ignore_segments: bool = False) -> Catalogue:
     """List a dataset and open the segments in force.
+
+    Args:
+        ignore_segments: open none.
 
     Raises:
         StorageError: a numbered plan was deleted, or a segment cannot be read.
     """
     for _ in range(_TRIES - 1):
         try:
-            return _read(root)
+            return _read(root, ignore_segments)
         except MissingObject:  # merged meanwhile: a newer segment stands for it
             continue
-    return _read(root)
+    return _read(root, ignore_segments)
 
 
 def state_token(segment_ids: Iterable[str], uncovered: Iterable[Group], marked: bool) -> str:
@@ -125,14 +128,14 @@ def state_token(segment_ids: Iterable[str], uncovered: Iterable[Group], marked: 
     ).hexdigest()
 
 
-def _read(root: Root) -> Catalogue:
+def _read(root: Root, ignore_segments: bool) -> Catalogue:
     kind = kind_of(root)
     # The index first: what it stands for is there when the files are listed.
     index = root.list(layout.INDEX)
-    segments, superseded = segments_in_force(root, layout.segment_numbers(index))
+    numbers = layout.segment_numbers(index)
+    segments, superseded = segments_in_force(root, () if ignore_segments else numbers)
     files = root.list(kind.folder)
     plans = root.list(layout.PLANS)
-    numbers = layout.segment_numbers(index)
     return Catalogue(
         root, kind, segments, numbers[-1] + 1 if numbers else 1, superseded,
         tuple(layout.note_names(index)), layout.marker_names(index),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ def id_array(ids: Ids) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(ID.itemsize), len(ids), [None, data])
 
 
-def _starts(ids: Ids) -> npt.NDArray[np.uint32]:
+def _starts(ids: Ids) -> npt.NDArray[Any]:
     """Return the first bits of each id as a number."""
     raw = np.frombuffer(np.ascontiguousarray(ids, ID).tobytes(), np.uint8).reshape(-1, ID.itemsize)
     first = raw[:, :3].astype(np.uint32)

@@ -15,7 +15,7 @@ from vfeat.tables.extras import as_type, public_name
 from vfeat.tables.id_set import ids_of
 from vfeat.tables.plans import EXTRA
 from vfeat.tables.schema import ERRORS, PIECES, VIDEOS
-from vfeat.tables.video_state import VideoState
+from vfeat.tables.video_state import Piece, VideoState
 
 RANGES = pa.list_(pa.struct([("first", pa.int64()), ("last", pa.int64())]))
 OPEN_ERRORS = pa.list_(
@@ -107,7 +107,7 @@ def row_of(state: VideoState) -> dict[str, Any]:
 def state_of(row: Mapping[str, Any]) -> VideoState:
     """Return the state that `row_of` was given."""
     planned = row["planned_clips"]
-    unsettled = _ranges(row["unsettled"])
+    unsettled = ranges_of(row["unsettled"])
     return VideoState(
         video_id=row["video_id"].hex(),
         uri=row["uri"],
@@ -122,14 +122,19 @@ def state_of(row: Mapping[str, Any]) -> VideoState:
         empty_clips=row["empty_clips"],
         errors=[RangeError(**error) for error in row["errors"]],
         settled=subtract([(0, planned - 1)], unsettled) if planned else [],
-        pieces=[(piece["file"], piece["first_row"], piece["rows"]) for piece in row["pieces"]],
-        gaps=_ranges(row["gaps"]),
+        pieces=pieces_of(row),
+        gaps=ranges_of(row["gaps"]),
         rows_end=row["rows_end"],
         changed=row["changed"],
         gone=row["gone"],
         mended=row["mended"],
         groups=list(row["groups"]),
     )
+
+
+def pieces_of(row: Mapping[str, Any]) -> list[Piece]:
+    """Return where the rows of a video stand: (file, first row, rows)."""
+    return [(piece["file"], piece["first_row"], piece["rows"]) for piece in row["pieces"]]
 
 
 def extras_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +192,9 @@ def untouched(
         "groups": pa.ListArray.from_arrays(every, pa.array(np.full(count, group, np.int32))),
         **{name: nothing for name in ("clips", "empty_clips", "error_clips", "rows_end")},
         **{name: no for name in ("opened", "changed", "mended")},
-        **{name: _no_lists(count, schema.field(name).type) for name in ("pieces", "errors", "gaps")},
+        **{
+            name: _no_lists(count, schema.field(name).type) for name in ("pieces", "errors", "gaps")
+        },
         **{name: units.column(name) for name in units.column_names if name.startswith(EXTRA)},
     }
     return fitted(pa.table(found), schema)
@@ -206,9 +213,7 @@ def counts_of(rows: pa.Table) -> dict[str, pa.ChunkedArray]:
     out, nothing = is_out(rows), pa.scalar(0, pa.int64())
     errors = pc.if_else(out, nothing, rows.column("error_clips"))
     accounted = pc.add(pc.add(rows.column("clips"), rows.column("empty_clips")), errors)
-    planned = pc.max_element_wise(
-        accounted, pc.if_else(out, nothing, rows.column("planned_clips"))
-    )
+    planned = pc.max_element_wise(accounted, pc.if_else(out, nothing, rows.column("planned_clips")))
     return {
         "clips": rows.column("clips"),
         "planned_clips": planned,
@@ -291,5 +296,6 @@ def _pairs(ranges: Iterable[tuple[int, int]]) -> list[dict[str, int]]:
     return [{"first": first, "last": last} for first, last in ranges]
 
 
-def _ranges(pairs: Iterable[Mapping[str, int]]) -> list[tuple[int, int]]:
+def ranges_of(pairs: Iterable[Mapping[str, int]]) -> list[tuple[int, int]]:
+    """Return a row's ranges as pairs."""
     return [(pair["first"], pair["last"]) for pair in pairs]

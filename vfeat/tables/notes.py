@@ -1,7 +1,8 @@
 """Notes of outcomes: what a running driver was told, so that nobody reads the footers for it.
 
-`index/n-<unique>.parquet` holds the outcomes of some shards as their footers do. A note says nothing
-of a shard whose file does not exist, and may be deleted at any time: the footers say the same.
+`index/n-<unique>.parquet` holds the outcomes of some shards as their footers do. A note says
+nothing of a shard whose file does not exist, and may be deleted at any time: the footers say the
+same.
 """
 
 from __future__ import annotations
