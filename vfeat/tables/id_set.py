@@ -34,9 +34,13 @@ class IdSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def without(self, ids: Ids) -> IdSet:
+        """Return the set without some ids."""
+        return IdSet(self.ids[~IdSet(ids).contains(self.ids)]) if len(ids) else self
+
     def contains(self, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return for each id whether the set holds it."""
-        found = self._starts[_starts(ids)]
+        found: npt.NDArray[np.bool_] = self._starts[_starts(ids)]
         if not found.any():
             return found
         candidates = ids[found]

@@ -190,8 +190,8 @@ def untouched(
         "unsettled": pa.ListArray.from_arrays(every, unsettled, type=RANGES),
         "gone": pa.array(gone),
         "groups": pa.ListArray.from_arrays(every, pa.array(np.full(count, group, np.int32))),
-        **{name: nothing for name in ("clips", "empty_clips", "error_clips", "rows_end")},
-        **{name: no for name in ("opened", "changed", "mended")},
+        **dict.fromkeys(("clips", "empty_clips", "error_clips", "rows_end"), nothing),
+        **dict.fromkeys(("opened", "changed", "mended"), no),
         **{
             name: _no_lists(count, schema.field(name).type) for name in ("pieces", "errors", "gaps")
         },

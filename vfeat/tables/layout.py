@@ -7,6 +7,7 @@ file is never taken for a commit.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable
 
 DATASET = "dataset.json"
@@ -78,6 +79,11 @@ def segment_numbers(listing: dict[str, int]) -> list[int]:
 def note_names(listing: dict[str, int]) -> list[str]:
     """Return the notes in a listing of `index/`."""
     return [name for name in listing if _NOTE.match(name)]
+
+
+def marker_key(shard: str) -> str:
+    """Return a new key of a marker: the file of this shard is being replaced."""
+    return f"{INDEX}/stale-{shard}-{uuid.uuid4().hex}"
 
 
 def marker_names(listing: dict[str, int]) -> dict[str, str]:

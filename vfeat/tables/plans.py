@@ -155,7 +155,7 @@ def _row(unit: AnyUnit) -> dict[str, Any]:
 def _unit(row: dict[str, Any]) -> AnyUnit:
     if row["sequence"]:
         return SequenceUnit(parse_sequence(row["sequence"]), row["last_clip"] + 1, row["cost_s"])
-    fields = {name: row.get(name, _ADDED.get(name)) for name in _FIXED}
+    fields: dict[str, Any] = {name: row.get(name, _ADDED.get(name)) for name in _FIXED}
     probe = plan_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
     expected = row.get("expected_clips", 1)
