@@ -38,7 +38,7 @@ from vfeat.tables.schema import ERRORS
 from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
 
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
-_TOLD = ("video_id", "uri", "source", "gone")
+_TOLD = ("video_id", "uri", "source", "gone", "changed")
 
 # Which videos of a table (video_id as hex, uri, source) the corpus has lost; null: it cannot tell.
 IsGone = Callable[[pa.Table], pa.BooleanArray]
@@ -113,7 +113,7 @@ def is_current(root: Root, is_gone: IsGone) -> bool:
     if is_gone is cannot_tell:
         return True
     for table in DatasetState(catalogue).tables(_TOLD):
-        if pc.any(pc.not_equal(_gone(table, is_gone), table.column("gone"))).as_py():
+        if pc.any(_differs(table, _gone(table, is_gone))).as_py():
             return False
     return True
 
@@ -150,6 +150,11 @@ def _gone(videos: pa.Table, is_gone: IsGone) -> pa.ChunkedArray:
         )
     )
     return pc.coalesce(told, videos.column("gone"))
+
+
+def _differs(videos: pa.Table, gone: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return for which videos it matters; one with another object in its place is gone anyway."""
+    return pc.and_not(pc.not_equal(gone, videos.column("gone")), videos.column("changed"))
 
 
 def _with_gone(rows: pa.Table, gone: pa.ChunkedArray) -> pa.Table:
@@ -189,11 +194,11 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
         with _Snapshot(state, videos, errors) as snapshot:
             for table in state.stored(state.schema.names):
                 told = _gone(table, is_gone)
-                changed = pc.not_equal(told, table.column("gone"))
+                differs = _differs(table, told)
                 table = _with_gone(table, told)
                 snapshot.add(table)
-                if pc.any(changed).as_py():
-                    cover.override(table.filter(changed))
+                if pc.any(differs).as_py():
+                    cover.override(table.filter(differs))
             for part in state.folded():
                 fresh = _with_gone(part.fresh, _gone(part.fresh, is_gone))
                 held = _held_with_gone(part, state.schema, is_gone)
