@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
 
 from recipes.camera_motion.synthetic.labels import LABELS, Motion
 from recipes.camera_motion.synthetic.styles import STYLES, Style, random_length, style_sequence
@@ -30,7 +29,7 @@ from vfeat.tables.dataset import open as open_dataset
 from vfeat.tables.features import ClipRow, features_table, write_features
 from vfeat.tables.plans import plan_table, publish_plan
 from vfeat.tables.schema import RowShape
-from vfeat.tables.snapshot import snapshot_parts
+from vfeat.tables.snapshot import video_tables
 from vfeat.video_facts import Probe, Timeline
 
 VIDEOS_PER_SHARD = 60
@@ -131,10 +130,9 @@ class _InventedVideo:
 def _labels_of(dataset: FeatureDataset) -> dict[str, str]:
     """Read the clip list's column `label`, by video."""
     shown: dict[str, str] = {}
-    for part in snapshot_parts(dataset.root):
-        if "label" not in part.videos.column_names:
+    for videos in video_tables(dataset.root):
+        if "label" not in videos.column_names:
             raise JobError(f"{dataset.root.uri}: its list of clips had no column `label`")
-        videos: pa.Table = part.videos
         names, labels = videos["video_id"].to_pylist(), videos["label"].to_pylist()
         shown.update(zip(names, labels, strict=True))
     return shown

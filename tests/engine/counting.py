@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from vfeat.corpus import iter_corpus
+from vfeat.corpus.ids import hex_ids
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor
 from vfeat.engine.stage_run import RunSettings, StageRun
@@ -32,9 +33,10 @@ from vfeat.media.source import locate, no_progress
 from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import AnyUnit, Lease, Unit
 from vfeat.storage.root import Root
+from vfeat.tables.dataset_state import known_ids
 from vfeat.tables.features import footer_metadata
 from vfeat.tables.kind import TableKind
-from vfeat.tables.plans import known_videos, plan_list, plan_table, publish_plan
+from vfeat.tables.plans import plan_list, plan_table, publish_plan
 from vfeat.tables.publish import publish_file
 
 COUNTS = TableKind(
@@ -118,10 +120,8 @@ class CountRun(StageRun):
 
     def plan(self) -> Iterator[str]:
         plans = plan_list(self.root)
-        known = known_videos(self.root, plans)
-        videos = [
-            v for v in iter_corpus(self.job.sources) if bytes.fromhex(v.video_id) not in known
-        ]
+        known = {one for ids in known_ids(self.root) for one in hex_ids(ids).to_pylist()}
+        videos = [v for v in iter_corpus(self.job.sources) if v.video_id not in known]
         shards = [[Unit(v.video_id, v.uri, v.size_bytes, v.etag, 0, 0, 1.0, None)] for v in videos]
         if shards:
             plan = publish_plan(self.root, len(plans) + 1, plan_table(shards, {}))

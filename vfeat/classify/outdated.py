@@ -14,31 +14,24 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.corpus.ids import raw_ids
 from vfeat.plan.sequence_ref import SequenceRef
 from vfeat.plan.unit import Lease, SequenceUnit
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.committed import committed_shards, plan_states
+from vfeat.tables.committed import committed_shards
+from vfeat.tables.dataset_state import dataset_state
+from vfeat.tables.id_set import IdSet, ids_of
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.parquet import read_table
-from vfeat.tables.plans import leases, plan_list, read_plan
-
-
-def is_mended(ref: SequenceRef) -> bool:
-    """Return whether a later plan retried clips that failed in an earlier one."""
-    names = (posixpath.splitext(posixpath.basename(key))[0] for key, _, _ in ref.pieces)
-    return len({layout.plan_of(name) for name in names}) > 1
+from vfeat.tables.pending import failed_ranges
+from vfeat.tables.plans import leases, read_plan
 
 
 def failed_videos(root: Root, classes: tuple[str, ...]) -> set[str]:
     """Return the video_ids with an error of these classes (`all`: any) in a dataset."""
-    return {
-        video_id
-        for state in plan_states(root)
-        for video_id, video in state.videos.items()
-        for error in video.open_errors()
-        if "all" in classes or error.error_class in classes
-    }
+    tables = failed_ranges(root, classes)
+    return {video_id for table in tables for video_id in table.column("video_id").to_pylist()}
 
 
 def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
@@ -59,15 +52,13 @@ def gained(root: Root, mended: Mapping[str, SequenceRef]) -> set[str]:
 
 def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease]:
     """Yield leases of committed shards with such videos: these units only, as they are now."""
-    if not again:
-        return
     ids = pa.array(sorted(again), pa.string())
-    committed = committed_shards(root)
-    for plan in plan_list(root):
+    shards = {posixpath.splitext(posixpath.basename(key))[0] for key in _files_of(root, ids)}
+    for plan in layout.in_order({layout.plan_of(shard) for shard in shards}):
         table = read_plan(root, plan)
         mine = table.filter(pc.is_in(table.column("video_id"), ids))
         for lease in leases(plan, mine, set()):
-            if lease.shard in committed:
+            if lease.shard in shards:
                 videos = lease.to_do(SequenceUnit)
                 units = (replace(unit, ref=again[unit.video_id]) for unit in videos)
                 yield replace(lease, units=tuple(units), again=True)
@@ -75,8 +66,15 @@ def again_leases(root: Root, again: Mapping[str, SequenceRef]) -> Iterator[Lease
 
 def _files_of(root: Root, ids: pa.Array) -> Iterable[str]:
     """Return the keys of the committed files that hold any of these videos."""
+    if not len(ids):
+        return
+    wanted = IdSet(raw_ids(ids))
+    groups: set[int] = set()
+    for table in dataset_state(root).tables(["video_id", "groups"]):
+        mine = table.filter(pa.array(wanted.contains(ids_of(table.column("video_id")))))
+        groups.update(pc.list_flatten(mine.column("groups")).to_pylist())
     committed = committed_shards(root)
-    for plan in plan_list(root) if len(ids) else ():
+    for plan in map(layout.plan_name, sorted(groups)):
         table = read_plan(root, plan, ["video_id", "shard"])
         mine = table.filter(pc.is_in(table.column("video_id"), ids))
         names = {layout.shard_name(plan, n) for n in mine.column("shard").unique().to_pylist()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+import pyarrow as pa
+
 from vfeat.classify.default_head import default_head
-from vfeat.classify.outdated import again_leases, failed_videos, gained, is_mended
+from vfeat.classify.outdated import again_leases, failed_videos, gained
 from vfeat.classify.spec import ClassifySpec, count_predictions
+from vfeat.corpus.ids import Ids, raw_ids
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor
 from vfeat.engine.stage_run import RunSettings, StageRun
@@ -25,8 +28,10 @@ from vfeat.sequences.head import Head, load_heads
 from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables import dataset
+from vfeat.tables.dataset_state import known_ids
+from vfeat.tables.id_set import IdSet
 from vfeat.tables.kind import PREDICTIONS
-from vfeat.tables.plans import PLAN_VIDEOS, known_videos, plan_list, plan_table, publish_plan
+from vfeat.tables.plans import PLAN_VIDEOS, plan_list, plan_table, publish_plan
 
 STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
 SHARD_ROWS = 1_000_000
@@ -109,16 +114,18 @@ class ClassifyRun(StageRun):
 
     def _fresh(self) -> Iterator[SequenceRef]:
         """Yield settled videos that no plan has; at its end, `_again` is complete."""
-        known = known_videos(self.root, plan_list(self.root))
+        known = IdSet.union(known_ids(self.root))
         classes = self.job.retry_errors
-        failed = failed_videos(self.root, classes) if classes and known else set()
+        failed = failed_videos(self.root, classes) if classes and len(known) else set()
         mended: dict[str, SequenceRef] = {}
-        for ref in SequenceReader(self.features).refs(with_damaged=True):
-            if bytes.fromhex(ref.video_id) not in known:
+        passed = known.without(_raw(failed))
+        for video in SequenceReader(self.features).settled(with_damaged=True, passed=passed):
+            ref = video.ref
+            if not known.contains(_raw([ref.video_id]))[0]:
                 yield ref
             elif ref.video_id in failed:
                 self._again[ref.video_id] = ref
-            elif is_mended(ref):
+            elif video.mended:
                 mended[ref.video_id] = ref
         self._again |= {video_id: mended[video_id] for video_id in gained(self.root, mended)}
 
@@ -126,8 +133,9 @@ class ClassifyRun(StageRun):
         """Plan these videos once, whatever other drivers do meanwhile (see `Planner`)."""
         while refs:
             plans = plan_list(self.root)
-            known = known_videos(self.root, plans)
-            refs = [ref for ref in refs if bytes.fromhex(ref.video_id) not in known]
+            known = IdSet.union(known_ids(self.root))
+            found = known.contains(_raw([ref.video_id for ref in refs]))
+            refs = [ref for ref, planned in zip(refs, found, strict=True) if not planned]
             if refs:
                 table = plan_table(self._shards(refs), {})
                 plan = publish_plan(self.root, len(plans) + 1, table)
@@ -159,6 +167,10 @@ def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:
     return heads
 
 
-def _nothing_gone(video_id: str, uri: str) -> bool | None:
-    """Return None: predictions of a video stay when the video goes."""
-    return False
+def _raw(video_ids: Iterable[str]) -> Ids:
+    return raw_ids(pa.array(video_ids, pa.string()))
+
+
+def _nothing_gone(videos: pa.Table) -> pa.BooleanArray:
+    """Return False for each video: predictions of a video stay when the video goes."""
+    return pa.repeat(False, len(videos))

@@ -1,4 +1,4 @@
-"""Commands that read a dataset: `status`, `verify`, `errors`. None of them starts Ray."""
+"""Commands about a dataset: `status`, `verify`, `errors`, `reindex`. None of them starts Ray."""
 
 from __future__ import annotations
 
@@ -129,3 +129,16 @@ def errors(
     make_console().print(table)
     command = kind.command
     say(f"Try them again with:  vfeat {command} ... --retry-errors all   ({len(found)} ranges)")
+
+
+def reindex(out: flags.Dataset, json_output: flags.Json = False) -> None:
+    """Make the index and the snapshots anew from the committed files."""
+    from vfeat.cli.terminal import say, say_json
+    from vfeat.tables.opened_root import dataset_root
+    from vfeat.tables.snapshot import rebuild_index
+
+    videos = rebuild_index(dataset_root(out))
+    if json_output:
+        say_json({"videos": dict(videos)})
+        return
+    say("Made anew: " + (", ".join(f"{n:,} {s}" for s, n in sorted(videos.items())) or "no video"))

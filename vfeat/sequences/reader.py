@@ -6,26 +6,33 @@ token, depending on the level.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vfeat.errors import JobError, StorageError
 from vfeat.job.recipe import Level
 from vfeat.outcome import subtract
 from vfeat.plan.sequence_ref import SequenceRef, fold_gaps
-from vfeat.tables.committed import PlanState, plan_states
 from vfeat.tables.dataset import FeatureDataset
+from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
+from vfeat.tables.id_set import IdSet, ids_of
+from vfeat.tables.index_rows import pieces_of, ranges_of
 from vfeat.tables.parquet import ParquetReader, open_reader
-from vfeat.tables.plans import plan_probe
 
-__all__ = ["FeatureSequence", "SequenceReader", "SequenceRef"]
+__all__ = ["FeatureSequence", "SequenceReader", "SequenceRef", "SettledVideo"]
+_REF_COLUMNS = (
+    "video_id", "uri", "duration_s", "planned_clips", "clips", "pieces", "unsettled", "opened",
+    "mended", "gaps", "rows_end",
+)  # fmt: skip
 COLUMNS: dict[Level, str] = {
     "clip": "embedding",
     "frame": "frame_tokens",
@@ -48,6 +55,18 @@ class FeatureSequence:
     mask_L: npt.NDArray[np.bool_]
     first_clip: int
     steps_per_clip: int
+
+
+@dataclass(frozen=True)
+class SettledVideo:
+    """A video that waits for no clip.
+
+    Attributes:
+        mended: a later plan brought rows for clips that had failed.
+    """
+
+    ref: SequenceRef
+    mended: bool
 
 
 class SequenceReader:
@@ -83,8 +102,21 @@ class SequenceReader:
             with_damaged: also yield videos whose file cannot be read; `read` then raises the
                 reason. Otherwise such a file is a StorageError.
         """
-        for state in plan_states(self._root, pass_damaged=with_damaged):
-            yield from _settled(state)
+        for video in self.settled(with_damaged=with_damaged):
+            yield video.ref
+
+    def settled(
+        self, *, with_damaged: bool = False, passed: IdSet | None = None
+    ) -> Iterator[SettledVideo]:
+        """Yield what `refs` does, and whether a later plan mended the video.
+
+        Args:
+            with_damaged: as of `refs`.
+            passed: videos to leave out, unless they were mended.
+        """
+        state = dataset_state(self._root, pass_damaged=with_damaged)
+        for table in state.tables(_REF_COLUMNS):
+            yield from _settled(table, state.damaged, passed)
 
     def width(self) -> int:
         """Return the width D of the stored vectors.
@@ -218,31 +250,29 @@ def steps_of(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray
     return steps
 
 
-def _settled(state: PlanState) -> Iterator[SequenceRef]:
-    """Yield videos of one plan whose every clip is a row, empty or failed, or in a damaged file."""
-    columns = state.units.select(["video_id", "uri", "probe"]).to_pylist()
-    shown: set[str] = set()
-    for unit in columns:
-        if unit["video_id"] in shown:
-            continue
-        probe = plan_probe(unit["probe"]) if unit["probe"] else None
-        if probe and (key := state.damaged.get(unit["video_id"])) is not None:
-            shown.add(unit["video_id"])
-            yield SequenceRef(
-                unit["video_id"], unit["uri"], probe.n_clips, 0, probe.duration_s, ((key, 0, 0),)
-            )
-            continue
-        video = state.videos.get(unit["video_id"])
-        if video is None or not video.rows:
-            continue
-        shown.add(unit["video_id"])
-        clips = max(o.last_clip for o in video.outcomes) + 1
-        clips = max(clips, probe.n_clips if probe else 0)
-        settled = ((outcome.first_clip, outcome.last_clip) for outcome in video.outcomes)
-        if not subtract([(0, clips - 1)], settled):  # a retry settles some clips twice
-            ranges = (pair for outcome in video.outcomes for pair in outcome.row_ranges())
-            steps, folds = fold_gaps(clips, ranges)
-            yield SequenceRef(
-                unit["video_id"], unit["uri"], steps, video.rows,
-                probe.duration_s if probe else None, tuple(video.pieces), folds,
-            )  # fmt: skip
+def _settled(
+    rows: pa.Table, damaged: Mapping[str, str], passed: IdSet | None
+) -> Iterator[SettledVideo]:
+    """Yield videos whose every clip is a row, empty or failed, or in a damaged file."""
+    settled = pc.equal(pc.list_value_length(rows.column("unsettled")), 0)
+    wanted = pc.and_(settled, pc.greater(rows.column("clips"), 0))
+    if damaged:
+        lost = pa.array([bytes.fromhex(video_id) for video_id in damaged], pa.binary(16))
+        unread = pc.and_(pc.is_in(rows.column("video_id"), lost), rows.column("opened"))
+        wanted = pc.or_(wanted, unread)
+    if passed is not None and len(passed):
+        known = pa.array(passed.contains(ids_of(rows.column("video_id"))))
+        wanted = pc.and_(wanted, pc.or_(pc.invert(known), rows.column("mended")))
+    for row in rows.filter(wanted).to_pylist():
+        yield SettledVideo(_ref(row, damaged), row["mended"])
+
+
+def _ref(row: Mapping[str, Any], damaged: Mapping[str, str]) -> SequenceRef:
+    video_id = row["video_id"].hex()
+    about = (video_id, row["uri"])
+    if (key := damaged.get(video_id)) is not None:
+        return SequenceRef(*about, row["planned_clips"], 0, row["duration_s"], ((key, 0, 0),))
+    ranges = subtract([(0, row["rows_end"] - 1)], ranges_of(row["gaps"]))
+    steps, folds = fold_gaps(row["planned_clips"], ranges)
+    pieces = tuple(pieces_of(row))
+    return SequenceRef(*about, steps, row["clips"], row["duration_s"], pieces, folds)

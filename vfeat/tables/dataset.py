@@ -14,7 +14,9 @@ from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.committed import committed_shards, plan_states
+from vfeat.tables.committed import committed_shards
+from vfeat.tables.dataset_state import dataset_state
+from vfeat.tables.index_rows import pieces_of
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import read_table
@@ -90,15 +92,14 @@ class FeatureDataset:
         """Yield every video that has rows, clips in order; read file by file, without a shuffle.
 
         A video in several files (a long one) is gathered from the row ranges that
-        `videos.parquet` or the footers name.
+        the index or the footers name.
         """
         files = _Files(self.root)
-        for plan in plan_states(self.root):
-            ordered = sorted(plan.videos.items(), key=lambda item: item[1].pieces)
-            for video_id, state in ordered:
-                if state.pieces:
-                    table = pa.concat_tables([files.rows(*piece) for piece in state.pieces])
-                    yield _sequence(video_id, state.uri, table)
+        for table in dataset_state(self.root).tables(["video_id", "uri", "pieces"]):
+            found = [(pieces_of(row), row) for row in table.to_pylist() if row["pieces"]]
+            for pieces, row in sorted(found, key=lambda pair: pair[0]):
+                rows = pa.concat_tables([files.rows(*piece) for piece in pieces])
+                yield _sequence(row["video_id"].hex(), row["uri"], rows)
 
     def to_torch(self) -> torch.utils.data.IterableDataset[dict[str, Any]]:
         """Return a dataset of `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""

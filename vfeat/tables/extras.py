@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from vfeat.storage.root import Root
-from vfeat.tables.plans import EXTRA, plan_list, plan_schema
 from vfeat.tables.schema import VIDEOS
 
 _PREFIX = "list_"
-
-
-def column_types(root: Root) -> dict[str, pa.DataType]:
-    """Types of the lists' columns, by their names in the lists, in the order they came.
-
-    Plans of one dataset hold one type for a column. Older versions checked nothing: where types
-    differ, the column is what Arrow promotes them to, or else text.
-    """
-    found: dict[str, list[pa.DataType]] = {}
-    for plan in plan_list(root):
-        for field in plan_schema(root, plan):
-            if field.name.startswith(EXTRA):
-                types = found.setdefault(field.name.removeprefix(EXTRA), [])
-                if field.type not in types and not pa.types.is_null(field.type):
-                    types.append(field.type)
-    return {name: _common(types) for name, types in found.items()}
 
 
 def public_name(column: str) -> str:
@@ -49,7 +31,8 @@ def as_type(values: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(printed, pa.string())]).cast(kind)
 
 
-def _common(types: list[pa.DataType]) -> pa.DataType:
+def common_type(types: list[pa.DataType]) -> pa.DataType:
+    """Return the type of a column that older plans gave several types."""
     if len(types) < 2:
         return types[0] if types else pa.null()
     if any(map(pa.types.is_unsigned_integer, types)):

@@ -7,6 +7,7 @@ file is never taken for a commit.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable
 
 DATASET = "dataset.json"
@@ -23,6 +24,9 @@ FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX)
 # A follow-up plan has the name of the shard whose videos it continues.
 _PLAN = re.compile(r"^(p\d{5,}|f\d{5,}-\d{5,})\.parquet$")
 _SHARD = re.compile(r"^(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})\.parquet$")
+_SEGMENT = re.compile(r"^(\d{5,})\.parquet$")
+_NOTE = re.compile(r"^n-[0-9a-f]{32}\.parquet$")
+_MARKER = re.compile(r"^stale-(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})-[0-9a-f]{32}$")
 _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
@@ -56,6 +60,36 @@ def plan_key(plan: str) -> str:
 def plan_of(shard: str) -> str:
     """Return the plan of a shard."""
     return shard.rpartition("-")[0]
+
+
+def group_of(name: str) -> int:
+    """Return the number of the numbered plan that a plan or shard belongs to, with follow-ups."""
+    return int(name[1:].partition("-")[0])
+
+
+def segment_name(number: int) -> str:
+    """Return the name of a segment; numbers have no hole above the newest."""
+    return f"{number:05d}.parquet"
+
+
+def segment_numbers(listing: dict[str, int]) -> list[int]:
+    """Return the segments in a listing of `index/`, oldest first."""
+    return sorted(int(m[1]) for name in listing if (m := _SEGMENT.match(name)))
+
+
+def note_names(listing: dict[str, int]) -> list[str]:
+    """Return the notes in a listing of `index/`."""
+    return [name for name in listing if _NOTE.match(name)]
+
+
+def marker_key(shard: str) -> str:
+    """Return a new key of a marker: the file of this shard is being replaced."""
+    return f"{INDEX}/stale-{shard}-{uuid.uuid4().hex}"
+
+
+def marker_names(listing: dict[str, int]) -> dict[str, str]:
+    """Return the shard of each marker in a listing of `index/`, by the marker's name."""
+    return {name: m[1] for name in listing if (m := _MARKER.match(name))}
 
 
 def plan_names(listing: dict[str, int]) -> list[str]:

@@ -53,9 +53,13 @@ class ParquetReader:
         """Read some columns of one row group."""
         return self._file.read_row_group(group, columns, use_threads=self._threads)
 
-    def batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read some columns, at most `rows` rows at a time."""
-        yield from self._file.iter_batches(rows, columns=columns, use_threads=self._threads)
+    def batches(
+        self, rows: int, columns: Sequence[str], groups: Sequence[int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read some columns, at most `rows` rows at a time; of some row groups, where given."""
+        yield from self._file.iter_batches(
+            rows, row_groups=groups, columns=columns, use_threads=self._threads
+        )
 
 
 def open_reader(root: Root, key: str, *, checked: bool = False) -> ParquetReader:

@@ -133,7 +133,16 @@ def plan_list(root: Root) -> list[str]:
     Raises:
         StorageError: a plan's file was deleted, so that the numbers have a hole.
     """
-    plans = layout.plan_names(root.list(layout.PLANS))
+    return checked_plans(root, root.list(layout.PLANS))
+
+
+def checked_plans(root: Root, listing: dict[str, int]) -> list[str]:
+    """Return the plans in a listing of `plans/` as `plan_list` does.
+
+    Raises:
+        StorageError: a plan's file was deleted, so that the numbers have a hole.
+    """
+    plans = layout.plan_names(listing)
     numbered = [plan for plan in plans if not layout.is_follow_up(plan)]
     for number, plan in enumerate(numbered, start=1):
         if plan != layout.plan_name(number):
@@ -175,6 +184,16 @@ def count_pending(root: Root, plan: str, committed: Collection[str]) -> Pending:
         len(waiting), pc.count_distinct(table.column("video_id")).as_py(),
         pc.sum(clips).as_py() or 0, pc.sum(table.column("cost_s")).as_py() or 0.0,
     )  # fmt: skip
+
+
+def shard_count(root: Root, plan: str) -> int:
+    """Return the number of a plan's shards, from its footer where it says so."""
+    with opened(root, layout.plan_key(plan)) as reader:
+        said = (reader.metadata.metadata or {}).get(_SHARDS)
+        if said is not None:
+            return int(said)
+        numbers = reader.read(["shard"]).column("shard")
+    return int(pc.max(numbers).as_py()) + 1 if len(numbers) else 0
 
 
 def leases(plan: str, table: pa.Table, committed: Collection[str]) -> Iterator[Lease]:
@@ -232,12 +251,3 @@ def parse_sequence(text: str) -> SequenceRef:
 
 def _json(record: Probe | SequenceRef | None) -> str | None:
     return None if record is None else json.dumps(dataclasses.asdict(record), separators=(",", ":"))
-
-
-def known_videos(root: Root, plans: list[str]) -> set[bytes]:
-    """Return the video_ids of the given plans, 16 bytes each."""
-    known: set[bytes] = set()
-    for plan in plans:
-        ids = read_plan(root, plan, ["video_id"]).column("video_id").unique()
-        known.update(bytes.fromhex(video_id) for video_id in ids.to_pylist())
-    return known

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import tempfile
 from collections.abc import Callable
 
 from vfeat.errors import StorageError
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import temporary_file
+from vfeat.tables import layout
 
 
 def publish_file(
@@ -16,15 +18,20 @@ def publish_file(
     """Write a file in a local temporary place and publish it in one step.
 
     Args:
-        again: in place of the file that is there; otherwise that one stands.
+        again: in place of the file that is there; otherwise that one stands. A marker then says
+            that the index stands for that file no longer, through any crash; the next snapshot
+            reads the new one and deletes the marker.
     """
     try:
         with temporary_file("shard", ".parquet") as path:
             write(path)
-            if again:
-                root.replace_file(key, path)
-                return True
-            return root.create_file(key, path)
+            if not again:
+                return root.create_file(key, path)
+            marker = layout.marker_key(posixpath.splitext(posixpath.basename(key))[0])
+            root.replace_bytes(marker, b"")
+            root.replace_file(key, path)
+            root.replace_bytes(marker, b"")  # a snapshot in between may have read the old file
+            return True
     except OSError as error:
         raise StorageError(
             f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "

@@ -1,6 +1,7 @@
-"""`videos.parquet` and `errors.parquet`: snapshots for people and for SQL.
+"""`videos.parquet` and `errors.parquet`, snapshots for people and for SQL, and the index.
 
-Rebuilt from plans and footers after each run, plan by plan; losing them loses nothing.
+All of it is made from plans and footers; losing it loses nothing. A snapshot first lets the index
+stand for what is complete, so that the next one reads only what is newer.
 """
 
 from __future__ import annotations
@@ -8,205 +9,324 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vfeat.corpus.ids import hex_ids
+from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables import layout
-from vfeat.tables.committed import PlanState, VideoState, committed_shards, plan_states
-from vfeat.tables.extras import as_type, column_types, public_name
-from vfeat.tables.parquet import read_table
-from vfeat.tables.plans import EXTRA, plan_probe
-from vfeat.tables.schema import ERRORS, VIDEOS
+from vfeat.tables.catalogue import Catalogue, Group, read_catalogue, state_token
+from vfeat.tables.dataset_state import DatasetState, dataset_state, state_from_footers
+from vfeat.tables.group_fold import FoldedGroup
+from vfeat.tables.id_set import ids_of
+from vfeat.tables.index_rows import (
+    errors_table,
+    rows_table,
+    videos_schema,
+    videos_table,
+)
+from vfeat.tables.merging import merge_segments
+from vfeat.tables.notes import NotedOutcomes
+from vfeat.tables.parquet import opened
+from vfeat.tables.plans import shard_count
+from vfeat.tables.schema import ERRORS
+from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
 
-_FOLDED = b"vfeat.folded_shards"  # how many commits a snapshot knew
+_TOKEN = b"vfeat.state"  # of the state that a snapshot shows
+_TOLD = ("video_id", "uri", "source", "gone", "changed")
 
-IsGone = Callable[[str, str], bool | None]  # (video_id, uri); None: this listing cannot tell
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Rows of both tables for the videos of one plan."""
-
-    videos: pa.Table
-    errors: pa.Table
-
-    def status_counts(self) -> Counter[str]:
-        """Count the videos by status: complete, partial, failed, pending, gone."""
-        counts = pc.value_counts(self.videos.column("status")).to_pylist()
-        return Counter({entry["values"]: entry["counts"] for entry in counts})
-
-
-def cannot_tell(video_id: str, uri: str) -> bool | None:
-    """Return None, for readers without a listing: the last snapshot's status stands."""
-    return None
+# Which videos of a table (video_id as hex, uri, source) the corpus has lost; null: it cannot tell.
+IsGone = Callable[[pa.Table], pa.BooleanArray]
 
 
-def snapshot_parts(root: Root, is_gone: IsGone = cannot_tell) -> Iterator[Snapshot]:
-    """Fold plans and committed files into the two tables, a plan at a time.
+def cannot_tell(videos: pa.Table) -> pa.BooleanArray:
+    """Return null for each video, for readers without a listing: what was said before stands."""
+    return pa.nulls(len(videos), pa.bool_())
 
-    Args:
-        root: the dataset.
-        is_gone: whether the corpus lost a video; where it cannot tell, the last snapshot's
-            word stands.
-    """
-    gone_before = _gone_before(root)
-    schema = videos_schema(root)
-    shown: set[str] = set()
-    for state in plan_states(root):
-        videos, errors = _Columns(VIDEOS), _Columns(ERRORS)
-        for video_id, units in _by_video(state):
-            if video_id in shown:
-                continue
-            shown.add(video_id)
-            video = state.videos.get(video_id)
-            gone = is_gone(video_id, units[0]["uri"])
-            is_out = gone or (gone is None and video_id in gone_before)
-            videos.add(_video_row(units, video, bool(is_out)))
-            for error in video.open_errors() if video and not is_out else ():
-                errors.add(
-                    {
-                        "video_id": video_id,
-                        "uri": units[0]["uri"],
-                        "first_clip": error.first_clip,
-                        "last_clip": error.last_clip,
-                        "error_class": error.error_class,
-                        "message": error.message,
-                        "attempts": error.attempts,
-                    }
-                )
-        yield Snapshot(_with_extras(videos.table(), state.units, schema), errors.table())
+
+def video_tables(root: Root) -> Iterator[pa.Table]:
+    """Yield the rows of `videos.parquet` as they would be published now."""
+    state = dataset_state(root)
+    schema = videos_schema(state.extras)
+    for rows in state.tables():
+        yield videos_table(rows, schema)
 
 
 def publish_snapshot(root: Root, is_gone: IsGone) -> Counter[str]:
-    """Replace both files. Returns the videos by status."""
-    folded = len(committed_shards(root))
-    schema = videos_schema(root).with_metadata({_FOLDED: str(folded).encode()})
-    counts: Counter[str] = Counter()
-    with TemporaryFolder("snapshot") as folder:
-        paths = [os.path.join(folder, name) for name in (layout.VIDEOS, layout.ERRORS)]
-        with (
-            pq.ParquetWriter(paths[0], schema, compression="zstd") as videos,
-            pq.ParquetWriter(paths[1], ERRORS, compression="zstd") as errors,
-        ):
-            for part in snapshot_parts(root, is_gone):
-                counts += part.status_counts()
-                videos.write_table(part.videos)
-                errors.write_table(part.errors)
-        root.replace_file(layout.VIDEOS, paths[0])
-        root.replace_file(layout.ERRORS, paths[1])
-    return counts
+    """Bring the index up to date and replace both files.
+
+    Args:
+        is_gone: whether the corpus lost a video; where it cannot tell, what was said before stands.
+
+    Returns:
+        The videos by status.
+    """
+    while True:
+        counts = _publish(DatasetState(_tidied(root)), is_gone)
+        if counts is not None:
+            return counts
+
+
+def extend_index(root: Root) -> bool:
+    """Let the index stand for the groups that are complete by now; for a run that goes on.
+
+    Returns:
+        Whether there was any.
+    """
+    catalogue = _tidied(root)
+    open_groups = {g.number for g in catalogue.uncovered if not _is_listed_whole(root, g)}
+    if len(open_groups) == len(catalogue.uncovered):
+        return False
+    state = DatasetState(catalogue)
+    with TemporaryFolder("index") as folder:
+        cover = _Cover(state, os.path.join(folder, "segment.parquet"))
+        for part in state.folded(lambda group: group.number in open_groups):
+            cover.take(part, part.fresh, part.held)
+        return cover.publish() and bool(cover.taken)
+
+
+def rebuild_index(root: Root) -> Counter[str]:
+    """Make the index anew from the footers, and the snapshot from it.
+
+    Returns:
+        The videos by status.
+    """
+    while True:
+        catalogue = read_catalogue(root, ignore_segments=True)
+        counts = _publish(state_from_footers(catalogue), cannot_tell)
+        if counts is not None:
+            return counts
 
 
 def is_current(root: Root, is_gone: IsGone) -> bool:
-    """Return whether the published snapshot agrees with the commits and the listing."""
-    if not root.exists(layout.VIDEOS):
+    """Return whether the published snapshot shows what is there and what the listing says."""
+    catalogue = read_catalogue(root)
+    identities = [segment.identity for segment in catalogue.segments]
+    token = state_token(identities, catalogue.uncovered, bool(catalogue.markers))
+    if any(_token_of(root, key) != token for key in (layout.VIDEOS, layout.ERRORS)):
         return False
-    table = read_table(root, layout.VIDEOS, ["video_id", "uri", "status"])
-    if (table.schema.metadata or {}).get(_FOLDED) != str(len(committed_shards(root))).encode():
+    if is_gone is cannot_tell:
+        return True
+    for table in DatasetState(catalogue).tables(_TOLD):
+        if pc.any(_differs(table, _gone(table, is_gone))).as_py():
+            return False
+    return True
+
+
+def _tidied(root: Root) -> Catalogue:
+    """Sweep what is in force no longer, and merge segments where that is due."""
+    catalogue = read_catalogue(root)
+    for key in catalogue.superseded:
+        root.delete(key)
+    if catalogue.notes:
+        for key in NotedOutcomes(root, catalogue.notes).superseded(catalogue.covered):
+            root.delete(key)
+    return read_catalogue(root) if merge_segments(catalogue) else catalogue
+
+
+def _is_listed_whole(root: Root, group: Group) -> bool:
+    """Return whether there are as many files as shards."""
+    if not group.shards:
         return False
-    return not any(
-        gone is not None and gone != (row["status"] == "gone")
-        for batch in table.to_batches(max_chunksize=65536)
-        for row in batch.to_pylist()
-        for gone in (is_gone(row["video_id"], row["uri"]),)
+    return len(group.shards) >= sum(shard_count(root, plan) for plan in group.plans)
+
+
+def _gone(videos: pa.Table, is_gone: IsGone) -> pa.ChunkedArray:
+    """Return which videos the corpus has lost, as far as can be told by now."""
+    if is_gone is cannot_tell or not len(videos):
+        return videos.column("gone")
+    told = is_gone(
+        pa.table(
+            {
+                "video_id": hex_ids(ids_of(videos.column("video_id"))),
+                "uri": videos.column("uri"),
+                "source": videos.column("source"),
+            }
+        )
     )
+    return pc.coalesce(told, videos.column("gone"))
 
 
-def videos_schema(root: Root) -> pa.Schema:
-    """Return VIDEOS with the further columns of all lists that named videos."""
-    extras = column_types(root).items()
-    return pa.schema([*VIDEOS, *(pa.field(public_name(name), kind) for name, kind in extras)])
+def _differs(videos: pa.Table, gone: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return for which videos it matters; one with another object in its place is gone anyway."""
+    return pc.and_not(pc.not_equal(gone, videos.column("gone")), videos.column("changed"))
 
 
-class _Columns:
-    """Collector of the rows of a table."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._values: dict[str, list[Any]] = {field.name: [] for field in schema}
-
-    def add(self, row: dict[str, Any]) -> None:
-        for name, values in self._values.items():
-            values.append(row[name])
-
-    def table(self) -> pa.Table:
-        arrays = [pa.array(self._values[f.name], f.type) for f in self._schema]
-        return pa.table(arrays, schema=self._schema)
+def _with_gone(rows: pa.Table, gone: pa.ChunkedArray) -> pa.Table:
+    place = rows.column_names.index("gone")
+    return rows.set_column(place, rows.schema.field(place), gone)
 
 
-def _by_video(state: PlanState) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield the units of each video, in plan order."""
-    columns = ["video_id", "uri", "etag", "size_bytes", "last_clip", "probe"]
-    units = state.units
-    # Earlier plans hold a count of rows and a fingerprint in these columns of a sequence.
-    is_video = units.column("sequence").is_null()
-    for name, nothing in (("etag", ""), ("size_bytes", 0)):
-        values = pc.if_else(is_video, units.column(name), pa.scalar(nothing, units[name].type))
-        units = units.set_column(units.column_names.index(name), name, values)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for unit in units.select(columns).to_pylist():
-        groups.setdefault(unit["video_id"], []).append(unit)
-    yield from groups.items()
-
-
-def _video_row(units: list[dict[str, Any]], state: VideoState | None, gone: bool) -> dict[str, Any]:
-    probe = plan_probe(units[0]["probe"]) if units[0]["probe"] else None
-    settled = state or VideoState(units[0]["uri"])
-    # Nobody can mend what failed of a video that is gone; only what was written of it counts.
-    open_errors = [] if gone else settled.open_errors()
-    errors = sum(error.last_clip - error.first_clip + 1 for error in open_errors)
-    accounted = settled.rows + settled.empty_clips + errors
-    # A video that could be read only on a retry was first planned as its clip 0.
-    planned = probe.n_clips if probe else max(unit["last_clip"] for unit in units) + 1
-    planned = accounted if gone else max(planned, accounted)
+def _held_with_gone(
+    part: FoldedGroup, schema: pa.Schema, is_gone: IsGone
+) -> dict[str, dict[str, Any]]:
+    if not part.held:
+        return {}
+    rows = rows_table(part.held.values(), schema)
+    gone = _gone(rows, is_gone).to_pylist()
     return {
-        "video_id": units[0]["video_id"],
-        "uri": units[0]["uri"],
-        "etag": units[0]["etag"],
-        "size_bytes": units[0]["size_bytes"],
-        "status": "gone" if gone else _status(settled, errors, accounted < planned),
-        "duration_s": probe.duration_s if probe else None,
-        "clips": settled.rows,
-        "planned_clips": planned,
-        "empty_clips": settled.empty_clips,
-        "error_clips": errors,
-        "files": [
-            {"file": file, "first_row": first, "rows": rows} for file, first, rows in settled.pieces
-        ],
+        video_id: {**row, "gone": told}
+        for (video_id, row), told in zip(part.held.items(), gone, strict=True)
     }
 
 
-def _status(state: VideoState, errors: int, unfinished: bool) -> str:
-    if unfinished:
-        return "pending"
-    if errors:
-        return "partial" if state.rows else "failed"
-    return "complete"
+def _token_of(root: Root, key: str) -> str | None:
+    """Return the token of a published snapshot; None where there is none, or of an older vfeat."""
+    try:
+        with opened(root, key) as reader:
+            token = (reader.metadata.metadata or {}).get(_TOKEN)
+    except (MissingObject, OSError, ValueError):
+        return None
+    return None if token is None else token.decode()
 
 
-def _with_extras(videos: pa.Table, units: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Add the list's columns to each video; null where its list had no such column."""
-    where = pc.index_in(videos.column("video_id"), value_set=units.column("video_id"))
-    names = (n for n in units.column_names if n.startswith(EXTRA))
-    found = {public_name(name.removeprefix(EXTRA)): name for name in names}
-    for extra in list(schema)[len(VIDEOS) :]:
-        if extra.name in found:
-            values = as_type(units.column(found[extra.name]).take(where), extra.type)
-        else:
-            values = pa.nulls(len(videos), extra.type)
-        videos = videos.append_column(extra, values)
-    return videos
+def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
+    """Write a segment and the snapshot; None when another driver wrote a segment first."""
+    with TemporaryFolder("snapshot") as folder:
+        names = ("segment.parquet", layout.VIDEOS, layout.ERRORS)
+        segment, videos, errors = (os.path.join(folder, name) for name in names)
+        cover = _Cover(state, segment)
+        with _Snapshot(state, videos, errors) as snapshot:
+            for table in state.stored(state.schema.names):
+                told = _gone(table, is_gone)
+                differs = _differs(table, told)
+                table = _with_gone(table, told)
+                snapshot.add(table)
+                if pc.any(differs).as_py():
+                    cover.override(table.filter(differs))
+            for part in state.folded():
+                fresh = _with_gone(part.fresh, _gone(part.fresh, is_gone))
+                held = _held_with_gone(part, state.schema, is_gone)
+                cover.take(part, fresh, held)
+                snapshot.add(fresh)
+                snapshot.add(rows_table([held[v] for v in held if v in part.final], state.schema))
+            if not cover.publish():
+                return None
+            snapshot.finish(cover.token())
+        for key, path in ((layout.VIDEOS, videos), (layout.ERRORS, errors)):
+            state.catalogue.root.replace_file(key, path)
+    return snapshot.counts
 
 
-def _gone_before(root: Root) -> set[str]:
-    if not root.exists(layout.VIDEOS):
-        return set()
-    table = read_table(root, layout.VIDEOS, ["video_id", "status"])
-    gone = table.filter(pc.equal(table.column("status"), "gone"))
-    return set(gone.column("video_id").to_pylist())
+class _Snapshot:
+    """Writer of both tables into local files."""
+
+    def __init__(self, state: DatasetState, videos: str, errors: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self._schema = videos_schema(state.extras)
+        self._waiting: list[pa.Table] = []
+        self._videos = pq.ParquetWriter(videos, self._schema, compression="zstd")
+        self._errors = pq.ParquetWriter(errors, ERRORS, compression="zstd")
+
+    def __enter__(self) -> _Snapshot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._videos.close()
+        self._errors.close()
+
+    def add(self, rows: pa.Table) -> None:
+        if len(rows):
+            self._waiting.append(rows)
+            if sum(map(len, self._waiting)) >= BATCH_ROWS:
+                self._flush()
+
+    def finish(self, token: str) -> None:
+        """Write what is left, and which state the tables show."""
+        self._flush()
+        for writer in (self._videos, self._errors):
+            writer.add_key_value_metadata({_TOKEN: token.encode()})
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        rows = pa.concat_tables(self._waiting)
+        self._waiting = []
+        videos, errors = videos_table(rows, self._schema), errors_table(rows)
+        for entry in pc.value_counts(videos.column("status")).to_pylist():
+            self.counts[entry["values"]] += entry["counts"]
+        self._videos.write_table(videos)
+        if len(errors):
+            self._errors.write_table(errors)
+
+
+class _Cover:
+    """A new segment for what is complete by now.
+
+    A group is taken up when its every shard is committed, and all earlier groups of its videos are
+    taken up too: a row then stands for the first groups of its video, without a hole.
+    """
+
+    def __init__(self, state: DatasetState, path: str) -> None:
+        self._state = state
+        self._path = path
+        self._writer = SegmentWriter(path, state.schema)
+        self.taken: dict[int, FoldedGroup] = {}
+        self._blocked: set[str] = set()  # videos of groups that were not taken up
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._identities = [segment.identity for segment in state.catalogue.segments]
+
+    def override(self, rows: pa.Table) -> None:
+        """Replace rows of the segments."""
+        self._writer.override(rows)
+
+    def take(self, part: FoldedGroup, fresh: pa.Table, held: dict[str, dict[str, Any]]) -> None:
+        """Take up a folded group, if it may be."""
+        number = part.group.number
+        covered = number in self._state.catalogue.covered
+        if not covered:
+            if not part.complete or self._blocked & held.keys():
+                self._leave(held)
+                return
+            self.taken[number] = part
+            self._writer.add(fresh)
+        for video_id, row in held.items():
+            if video_id not in self._blocked:
+                self._rows[video_id] = row
+
+    def publish(self) -> bool:
+        """Create the segment, if there is anything new; False when its number was taken."""
+        catalogue, schema = self._state.catalogue, self._state.schema
+        fresh, overriding = [], []
+        for video_id, row in self._rows.items():
+            before = self._state.before(video_id)
+            if before is None:
+                fresh.append(row)
+            elif any(row.get(name) != value for name, value in before.items()):
+                overriding.append(row)
+        self._writer.add(rows_table(fresh, schema))
+        self._writer.override(rows_table(overriding, schema))
+        digests = {number: part.group.digest for number, part in self.taken.items()}
+        shards = {number: part.shards for number, part in self.taken.items()}
+        self._writer.close(digests, shards, catalogue.segments)
+        if not self._writer.rows and not self.taken:
+            return True
+        if not create_segment(catalogue.root, catalogue.next_segment, self._path):
+            return False
+        self._identities.append(self._writer.identity)
+        for name, shard in catalogue.markers.items():
+            if layout.group_of(shard) in self.taken:
+                catalogue.root.delete(f"{layout.INDEX}/{name}")
+        for key in self._state.notes.superseded(catalogue.covered | self.taken.keys()):
+            catalogue.root.delete(key)
+        return True
+
+    def token(self) -> str:
+        """Return the token of the state as it is now, if nothing was committed meanwhile."""
+        catalogue = self._state.catalogue
+        left = [group for group in catalogue.uncovered if group.number not in self.taken]
+        marked = {layout.group_of(shard) for shard in catalogue.markers.values()}
+        return state_token(self._identities, left, bool(marked - self.taken.keys()))
+
+    def _leave(self, held: dict[str, dict[str, Any]]) -> None:
+        """Block the videos of a group; what the listing said of them is kept."""
+        for video_id, row in held.items():
+            before = self._state.before(video_id)
+            if row and before and row["gone"] != before["gone"]:
+                self._rows.setdefault(video_id, before | {"gone": row["gone"]})
+        self._blocked |= held.keys()

@@ -7,14 +7,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.committed import committed_shards
+from vfeat.tables.dataset_state import dataset_state
+from vfeat.tables.index_rows import COUNTED, counts_of, errors_table, status_of
 from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.opened_root import dataset_root
 from vfeat.tables.parquet import read_table
-from vfeat.tables.plans import leases, plan_list, read_plan
-from vfeat.tables.snapshot import snapshot_parts
+from vfeat.tables.pending import planned_shards
+from vfeat.tables.snapshot import video_tables
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ def dataset_status(uri: str) -> DatasetStatus:
     """
     root = dataset_root(uri)
     about = json.loads(root.read_bytes(layout.DATASET))
+    state = dataset_state(root)
     statuses: Counter[str] = Counter()
     total: Counter[str] = Counter()
-    for part in snapshot_parts(root):
-        statuses += part.status_counts()
-        total.update({name: _sum(part.videos.column(name)) for name in _COUNTS})
-    shards = sum(1 for plan in plan_list(root) for _ in leases(plan, read_plan(root, plan), set()))
+    for rows in state.tables(COUNTED):
+        for entry in pc.value_counts(status_of(rows)).to_pylist():
+            statuses[entry["values"]] += entry["counts"]
+        total.update(
+            {name: pc.sum(column).as_py() or 0 for name, column in counts_of(rows).items()}
+        )
     runs = layout.run_names(root.list(layout.RUNS))
     last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
     return DatasetStatus(
@@ -60,9 +66,9 @@ def dataset_status(uri: str) -> DatasetStatus:
         rows=total["clips"],
         empty_clips=total["empty_clips"],
         error_clips=total["error_clips"],
-        shards=shards,
-        shards_done=len(committed_shards(root)),
-        size_bytes=sum(root.list(kind_of(root).folder).values()),
+        shards=planned_shards(state.catalogue),
+        shards_done=state.catalogue.shards,
+        size_bytes=state.catalogue.file_bytes,
         last_run=_last_run(last) if last else None,
     )
 
@@ -84,8 +90,8 @@ def video_lines(uri: str, limit: int) -> list[VideoLine]:
     """Return the first `limit` videos over all plans, in plan order."""
     root = dataset_root(uri)
     videos: list[dict[str, Any]] = []
-    for part in snapshot_parts(root):
-        videos += part.videos.slice(0, limit - len(videos)).to_pylist()
+    for table in video_tables(root):
+        videos += table.slice(0, limit - len(videos)).to_pylist()
         if len(videos) == limit:
             break
     spans = _spans(root, videos) if "start_s" in kind_of(root).shown else {}
@@ -114,13 +120,11 @@ def _spans(root: Root, videos: list[dict[str, Any]]) -> dict[str, tuple[float, f
     return spans
 
 
-_COUNTS = ("planned_clips", "clips", "empty_clips", "error_clips")
-
-
 def open_errors(uri: str) -> list[dict[str, Any]]:
     """Rebuild the rows of `errors.parquet` from the commits."""
     root = dataset_root(uri)
-    return [row for part in snapshot_parts(root) for row in part.errors.to_pylist()]
+    tables = dataset_state(root).tables(["video_id", "uri", "errors", "gone", "changed"])
+    return [row for table in tables for row in errors_table(table).to_pylist()]
 
 
 def _made_by(about: dict[str, Any], kind: TableKind) -> str:
@@ -136,7 +140,3 @@ def _made_by(about: dict[str, Any], kind: TableKind) -> str:
 def _last_run(run: dict[str, Any]) -> str:
     rows, noun, wall_s = run["totals"]["rows"], run["totals"]["noun"], run["wall_s"]
     return f"{run['run']}: {rows:,} {noun} in {wall_s:.1f} s, {rows / wall_s:.2f} {noun}/s"
-
-
-def _sum(column: Any) -> int:
-    return int(column.to_numpy().sum()) if len(column) else 0
