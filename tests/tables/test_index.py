@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, settings
@@ -76,7 +75,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            publish_snapshot(self.root, listing({v: False for v in self.world.videos}))
+            publish_snapshot(self.root, listing(dict.fromkeys(self.world.videos, False)))
             self.world.gone = set()
             self.sure = True
             self.agrees()
@@ -172,7 +171,9 @@ class IndexMachine(RuleBasedStateMachine):
     def replace(self, seed: int, after: int) -> None:
         """A shard is done again, as predictions are; maybe the worker dies in between."""
         luck = random.Random(seed)
-        ends = [s for s in self.world.committed if not any(o.split for o in self.world.committed[s])]
+        ends = [
+            s for s in self.world.committed if not any(o.split for o in self.world.committed[s])
+        ]
         if not ends:
             return
         shard = luck.choice(ends)

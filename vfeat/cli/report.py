@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vfeat.cli.terminal import command_line, make_console, make_table, one_line, say_json
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vfeat.engine.summary import PlanPreview, RunSummary
+    from vfeat.engine.watch import Totals
 
 
 def print_preview(preview: PlanPreview, as_json: bool) -> None:
@@ -47,18 +49,8 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     videos = ", ".join(f"{count:,} {status}" for status, count in sorted(summary.videos.items()))
     table.add_row("videos", videos)
     table.add_row(f"{totals.noun} written", f"{totals.rows:,}")
-    if totals.empty_clips:
-        empty = f"{totals.empty_clips:,} (gaps in the video: nothing to see)"
-        table.add_row(f"empty {totals.noun}", empty)
-    if totals.bad_packets:
-        table.add_row("damaged packets", f"{totals.bad_packets:,} skipped")
-    if totals.changed_videos:
-        changed = f"{totals.changed_videos:,} while they waited; read again as they are now"
-        table.add_row("changed videos", changed)
-    if totals.skipped:
-        table.add_row("not listed", f"{totals.skipped:,} files or folders that cannot be read")
-    if totals.left_behind:
-        table.add_row("left to the next run", f"{totals.left_behind:,} that keep changing")
+    for name, text in _remarks(totals):
+        table.add_row(name, text)
     for error_class, count in sorted(summary.errors.items()):
         table.add_row(f"errors: {error_class}", f"{count:,}")
     rate = totals.rows / summary.wall_s
@@ -73,6 +65,21 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
         console.print(f"Some units failed; see them with:  {command}")
     if summary.interrupted:
         console.print(f"Go on with:\n  {again}")
+
+
+def _remarks(totals: Totals) -> Iterator[tuple[str, str]]:
+    """Yield what a run met beside errors, as rows of its table."""
+    if totals.empty_clips:
+        gaps = f"{totals.empty_clips:,} (gaps in the video: nothing to see)"
+        yield f"empty {totals.noun}", gaps
+    if totals.bad_packets:
+        yield "damaged packets", f"{totals.bad_packets:,} skipped"
+    if totals.changed_videos:
+        yield "changed videos", f"{totals.changed_videos:,} while they waited; read as they are now"
+    if totals.skipped:
+        yield "not listed", f"{totals.skipped:,} files or folders that cannot be read"
+    if totals.left_behind:
+        yield "left to the next run", f"{totals.left_behind:,} that keep changing"
 
 
 def size_text(size_bytes: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
@@ -32,6 +33,7 @@ from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards, read_footers
 from vfeat.tables.kind import kind_of
 from vfeat.tables.layout import plan_of, root_plan_of
+from vfeat.tables.pending import outcomes_of, pending_plans
 from vfeat.tables.plans import Pending, count_pending, leases, plan_list, read_plan
 from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snapshot
 
@@ -147,9 +149,10 @@ class StageRun(ABC):
         self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
         self._committed = committed_shards(self.root)
-        for plan in plan_list(self.root):
-            self._enqueue(plan)
+        for pending in pending_plans(self.root):
+            self._enqueue(pending.plan)
         resumed = frozenset(self._plans)
+        self._books = Bookkeeping(self.root)
         threading.Thread(target=self._feed, name="vfeat-planner", daemon=True).start()
         self._work()
         is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
@@ -248,6 +251,7 @@ class StageRun(ABC):
                     break
         finally:
             self.working = False
+            self._books.close()
             self.watch.advanced(self.totals, self._workers)
 
     def _handle(self, event: object, breaker: Breaker | None) -> None:
@@ -260,6 +264,7 @@ class StageRun(ABC):
             self._finished(event.lease, outcomes, breaker, ours=ours)
         elif isinstance(event, Finished):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
+        self._books.keep_up()
         self.watch.advanced(self.totals, self._workers)
 
     def _finished(
@@ -273,6 +278,8 @@ class StageRun(ABC):
         if not ours:  # what another attempt has committed counts
             outcomes = [o for _, f in read_footers(self.root, [lease.shard]) for o in f.outcomes]
         self._done.add(lease.shard)
+        if ours and not lease.again:
+            self._books.add(lease.shard, outcomes)
         planned = sum(outcome.planned for outcome in outcomes)
         with self._sums:
             self.totals.planned_clips += planned - lease.clips
@@ -338,8 +345,8 @@ class StageRun(ABC):
         """Count failed ranges by class: of this run, and of earlier ones in its plans."""
         counts = Counter(self.totals.errors)
         earlier = {s for s in self._committed - self._done if plan_of(s) in resumed}
-        for _, footer in read_footers(self.root, earlier):
-            counts.update(e.error_class for outcome in footer.outcomes for e in outcome.errors)
+        for _, outcomes in outcomes_of(self.root, earlier):
+            counts.update(e.error_class for outcome in outcomes for e in outcome.errors)
         return dict(counts)
 
 

@@ -39,10 +39,11 @@ from vfeat.plan.shards import pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
-from vfeat.tables.committed import failed_ranges, known_ids, missing_follow_ups, read_footers
-from vfeat.tables.extras import column_types
+from vfeat.tables.committed import read_footers
+from vfeat.tables.dataset_state import column_types, known_ids
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.layout import plan_of
+from vfeat.tables.pending import failed_ranges, missing_follow_ups
 from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan
 
 _FIRST_S = 2.0  # a plan is published so soon where workers wait for one

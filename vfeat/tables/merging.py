@@ -7,12 +7,12 @@ snapshot deletes it: whoever reads it now may end.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.dataset_state import DatasetState
 from vfeat.tables.id_set import IdSet
@@ -30,7 +30,7 @@ def merge_segments(catalogue: Catalogue) -> bool:
     if first is None:
         return False
     beneath, merged = catalogue.segments[:first], catalogue.segments[first:]
-    with tempfile.TemporaryDirectory(prefix="vfeat-index-") as folder:
+    with TemporaryFolder("index") as folder:
         path = os.path.join(folder, "segment.parquet")
         _write(path, beneath, merged, DatasetState(catalogue))
         return create_segment(catalogue.root, catalogue.next_segment, path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.corpus.ids import ID, Ids, raw_ids
-from vfeat.outcome import subtract
+from vfeat.outcome import Outcome, subtract
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, read_catalogue
@@ -70,16 +70,36 @@ def missing_follow_ups(root: Root) -> Iterator[str]:
     notes = NotedOutcomes(root, catalogue.notes)
     for group in catalogue.uncovered:
         known = set(group.plans)
-        shards = [s for s in group.shards if layout.follow_up_name(s) not in known]
-        if not shards:
-            continue
-        outcomes = notes.of_group(group.number)
-        rest = [shard for shard in shards if shard not in outcomes]
-        found = {shard: outcomes[shard] for shard in shards if shard in outcomes}
-        found |= dict(read_outcomes(root, rest))
+        shards = {s for s in group.shards if layout.follow_up_name(s) not in known}
+        found = _written(root, notes, group.number, shards)
         for shard in layout.in_order(found):
             if _SPLIT in found[shard] and any(o.split for o in load_outcomes(found[shard])):
                 yield shard
+
+
+def outcomes_of(root: Root, shards: Collection[str]) -> Iterator[tuple[str, list[Outcome]]]:
+    """Yield the outcomes of committed shards, from notes and else from their footers."""
+    if not shards:
+        return
+    notes = NotedOutcomes(root, read_catalogue(root).notes)
+    groups: dict[int, set[str]] = defaultdict(set)
+    for shard in shards:
+        groups[layout.group_of(shard)].add(shard)
+    for number, names in sorted(groups.items()):
+        found = _written(root, notes, number, names)
+        for shard in layout.in_order(found):
+            yield shard, load_outcomes(found[shard])
+
+
+def _written(
+    root: Root, notes: NotedOutcomes, group: int, shards: Collection[str]
+) -> dict[str, bytes]:
+    """Return the outcomes of shards of one group, in JSON."""
+    if not shards:
+        return {}
+    noted = notes.of_group(group)
+    found = {shard: noted[shard] for shard in shards if shard in noted}
+    return found | dict(read_outcomes(root, [shard for shard in shards if shard not in noted]))
 
 
 def failed_ranges(root: Root, classes: tuple[str, ...]) -> Iterator[pa.Table]:
