@@ -16,6 +16,7 @@ from tests.engine.jobs import tree, verified
 from tests.train.head.generated import random_videos, recipe_of, write_dataset, write_plan
 from vfeat.sequences.reader import SequenceReader
 from vfeat.tables import dataset
+from vfeat.tables.plans import leases, read_plan
 
 WIDTH, CLIPS = 8, 12
 NAMES = [f"v{n}.mp4" for n in range(6)]
@@ -189,9 +190,10 @@ def test_a_shard_worked_unit_by_unit_is_the_same_file(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     classify(features, whole, head, windows=True)
     job = classify_run(features, parts, head, windows=True)
-    job.plan()
+    job.check()
+    [plan] = job.plan()
     worker = job.worker_spec().build()
-    for lease in job.pending():
+    for lease in leases(plan, read_plan(job.root, plan), ()):
         alone = [worker.run(replace(lease, alone=n)).result for n in range(len(lease.units))]
         assert not list(parts.glob("predictions/*"))  # a unit by itself publishes nothing
         assert job.publish(lease.shard, alone)

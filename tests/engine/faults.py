@@ -14,12 +14,17 @@ from vfeat.media.decoders.pyav import PyavDecoder
 
 
 def faulty(request: DecodeRequest) -> Decoder:
-    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows."""
+    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows,
+    `heal*` ends its process until there is a file `healed` beside it.
+    """
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
         ctypes.string_at(0)
     if name.startswith("hang"):
         time.sleep(3600)
+    healed = os.path.join(os.path.dirname(request.source.uri), "healed")
+    if name.startswith("heal") and not os.path.exists(healed):
+        os._exit(9)
     if name.startswith("slow"):
         time.sleep(1.0)
     if name.startswith("grow"):

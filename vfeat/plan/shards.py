@@ -18,7 +18,7 @@ from vfeat.plan.unit import U
 
 MAX_UNITS = 2000  # outcomes stand in the file's footer, which is read whole
 MIN_UNIT_CLIPS = 8  # below this, seeking costs more than it spreads
-LEAST_S = 30.0  # of work in a shard, however many workers wait
+LEAST_S = 30.0  # of work in a shard or a unit, however many workers wait
 UNIT_SHARE = 0.2  # of a shard's work; what a crashing decoder can cost
 
 Counts = npt.NDArray[np.int64]
@@ -48,7 +48,8 @@ class ShardLimits:
         Args:
             clip_s: estimated work for a clip, seconds of one worker.
         """
-        worth = int(self.seconds * UNIT_SHARE / max(clip_s, 1e-9))
+        work_s = max(self.seconds * UNIT_SHARE, min(LEAST_S, self.seconds))
+        worth = int(work_s / max(clip_s, 1e-9))
         return max(1, min(max(worth, MIN_UNIT_CLIPS), self.clips // 2))
 
 
