@@ -5,17 +5,19 @@ They act on files whose name says so and pass everything else to PyAV.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import os
 import time
 
-from vfeat.media.decoders.base import Decoder, DecodeRequest
+from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame
 from vfeat.media.decoders.pyav import PyavDecoder
 
 
 def faulty(request: DecodeRequest) -> Decoder:
     """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows,
     `heal*` ends its process until there is a file `healed` beside it.
+    `raise_X*` raises X when it opens, `late_X*` at its second frame.
     """
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
@@ -25,9 +27,27 @@ def faulty(request: DecodeRequest) -> Decoder:
     healed = os.path.join(os.path.dirname(request.source.uri), "healed")
     if name.startswith("heal") and not os.path.exists(healed):
         os._exit(9)
+    if name.startswith("raise_"):
+        raise getattr(builtins, name.split("_")[1])(name)
+    if name.startswith("late_"):
+        return Late(request, getattr(builtins, name.split("_")[1]))
     if name.startswith("slow"):
         time.sleep(1.0)
     if name.startswith("grow"):
         with open(request.source.uri, "ab") as file:
             file.write(b"more")
     return PyavDecoder(request)
+
+
+class Late(PyavDecoder):
+    """A decoder that raises at its second frame."""
+
+    def __init__(self, request: DecodeRequest, error: type[BaseException]) -> None:
+        super().__init__(request)
+        self._left, self._error = 1, error
+
+    def read(self) -> Frame | None:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error("at the second frame")
+        return super().read()

@@ -17,6 +17,13 @@ from tests.clipmaker.numbered import Coding, claim_mkv, damage, encode, encrypt,
 from tests.engine.commands import TINY_FLAGS, run, start, summary, wait_until
 from tests.media.truth import OWN
 
+CLAIMS = {
+    "says_6e9_s.mkv": 6e12,
+    "says_1e8_s.mkv": 1e11,
+    "says_minus_1_s.mkv": -1e3,
+    "says_nan.mkv": float("nan"),
+}
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,7 +35,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encrypt(folder / "locked.mp4")
     wild(folder / "late_3h.mp4", 3 * 3600)
     wild(folder / "late_4s_b.mkv", 4, b_frames=2)
-    claim_mkv(folder / "says_6e9_s.mkv", 6e12)
+    for name, milliseconds in CLAIMS.items():
+        claim_mkv(folder / name, milliseconds)
     jump(folder / "wall_clock.mkv", 1_700_000_000)
     encode(folder / "cut_short.mkv", 250, Coding())
     cut = folder / "cut_short.mkv"
@@ -56,7 +64,7 @@ def test_no_file_stops_a_night(archive: Path, tmp_path: Path, executor: str) -> 
     found = rows_of(out)
     assert found["good.mp4"] == 4
     assert found["late_3h.mp4"] == found["late_4s_b.mkv"] == 10
-    assert found["says_6e9_s.mkv"] == 4
+    assert {found[name] for name in CLAIMS} == {4}
     assert found["wall_clock.mkv"] == 5  # clip 0, and four after the jump
     assert 5 <= found["half_zero.mp4"] <= 7 and 5 <= found["half_noise.mkv"] <= 8
     assert found["joined.mp4"] == found["one.mp4"] == 2

@@ -6,18 +6,23 @@ import io
 import shutil
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import vfeat
 from tests.engine.commands import TINY_FLAGS, kill, run, start, wait_until
 from tests.engine.jobs import tiny_job, verified
+from tests.s3.proxy import Proxy
 from tests.s3.server import S3Server
+from vfeat.engine.watch import Watch
 from vfeat.errors import StorageError
-from vfeat.extract.run import run_job
+from vfeat.extract.run import ExtractRun, run_job
 from vfeat.storage import Root
+from vfeat.storage.listing import list_objects
 
 
 def upload(bucket: str, folder: Path, prefix: str = "in") -> str:
@@ -116,6 +121,47 @@ def test_an_unreachable_out_is_told_after_the_patience(
         run_job(
             tiny_job(f"{bucket}/out", own_clips / "one_frame.mp4", storage_patience_seconds=1.0)
         )
+
+
+def test_every_byte_of_a_video_is_read_once_and_nothing_is_asked_beside(
+    source: str, bucket: str, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing with sizes and etags costs no request, and a video one GET of all its bytes."""
+    rows = [
+        {"uri": item.uri, "size": item.size_bytes, "etag": item.etag}
+        for item in list_objects(source)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet")
+    proxy = Proxy(s3.ports["proxy"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.endpoint)
+    summary = run_job(tiny_job(tmp_path / "out", tmp_path / "list.parquet"))
+    monkeypatch.undo()
+    proxy.close()
+    assert summary.totals.rows > 10
+    assert Counter(proxy.asked) == {"GET": len(rows)}
+    total = sum(row["size"] for row in rows)
+    assert total <= proxy.down_bytes < total + 2000 * len(rows)
+
+
+def test_an_object_that_changes_after_its_listing_is_read_as_it_is_now(
+    bucket: str, own_clips: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    shutil.copy(own_clips / "one_frame.mp4", folder / "a.mp4")
+    source, out = upload(bucket, folder), f"{bucket}/out"
+
+    class Replace(Watch):
+        def phase(self, name: str) -> None:
+            if name == "starting":
+                Root(source).replace_file("a.mp4", own_clips / "vp9.webm")
+
+    summary = ExtractRun(tiny_job(out, source), Replace()).run()
+    assert (summary.exit_code, summary.totals.changed_videos) == (0, 1)
+    assert summary.videos == {"complete": 1, "gone": 1}
+    assert summary.totals.rows == 3
+    assert run_job(tiny_job(out, source)).nothing_to_do
+    verified(out)
 
 
 def test_two_drivers_at_once_commit_each_clip_once(source: str, bucket: str) -> None:
