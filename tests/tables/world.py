@@ -45,6 +45,7 @@ class World:
         grids: true clips of each video.
         plans: units of each plan, shard by shard.
         committed: outcomes of each shard, as its file has them.
+        lost: those of files that were deleted.
     """
 
     root: Root
@@ -53,6 +54,7 @@ class World:
     plans: dict[str, list[list[Unit]]] = field(default_factory=dict)
     committed: dict[str, list[Outcome]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    lost: dict[str, list[Outcome]] = field(default_factory=dict)
 
     @classmethod
     def at(cls, folder: Path) -> World:
@@ -121,10 +123,10 @@ class World:
             and layout.follow_up_name(shard) not in self.plans
         ]  # fmt: skip
 
-    def commit(self, shard: str, luck: random.Random, *, again: bool = False) -> None:
-        """Write the file of a shard."""
+    def commit(self, shard: str, luck: random.Random) -> None:
+        """Write the file of a shard; the same as before, where it was deleted."""
         outcomes = [self.outcome(unit, luck) for unit in self.units(shard)]
-        self.write(shard, outcomes, again=again)
+        self.write(shard, self.lost.pop(shard, outcomes))
 
     def write(self, shard: str, outcomes: list[Outcome], *, again: bool = False) -> None:
         rows = [
@@ -174,7 +176,7 @@ class World:
 
     def delete(self, shard: str) -> None:
         self.root.delete(FEATURES.key(shard))
-        del self.committed[shard]
+        self.lost[shard] = self.committed.pop(shard)
 
     def expected(self) -> dict[str, dict[str, Any]]:
         """What readers must say of each video."""

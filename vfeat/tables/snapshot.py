@@ -124,7 +124,8 @@ def _tidied(root: Root) -> Catalogue:
     for key in catalogue.superseded:
         root.delete(key)
     if catalogue.notes:
-        for key in NotedOutcomes(root, catalogue.notes).superseded(catalogue.covered):
+        notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
+        for key in {*notes.superseded(catalogue.covered), *notes.outdated()}:
             root.delete(key)
     return read_catalogue(root) if merge_segments(catalogue) else catalogue
 
@@ -194,7 +195,7 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
         with _Snapshot(state, videos, errors) as snapshot:
             for table in state.stored(state.schema.names):
                 told = _gone(table, is_gone)
-                differs = _differs(table, told)
+                differs = pc.not_equal(told, table.column("gone"))
                 table = _with_gone(table, told)
                 snapshot.add(table)
                 if pc.any(differs).as_py():
@@ -309,6 +310,8 @@ class _Cover:
         if not create_segment(catalogue.root, catalogue.next_segment, self._path):
             return False
         self._identities.append(self._writer.identity)
+        for key in self._state.notes.outdated():  # before their markers
+            catalogue.root.delete(key)
         for name, shard in catalogue.markers.items():
             if layout.group_of(shard) in self.taken:
                 catalogue.root.delete(f"{layout.INDEX}/{name}")
