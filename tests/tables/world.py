@@ -196,10 +196,9 @@ class World:
     def _expected(self, video_id: str, told: list[tuple[int, str, Outcome]]) -> dict[str, Any]:
         clips: dict[int, Any] = {}
         mended, grid, rows = False, None, 0
-        groups: dict[int, bool] = {}
+        changed = any(outcome.changed for _, _, outcome in told)
         pieces: dict[str, int] = defaultdict(int)
-        for group, shard, outcome in told:
-            groups[group] = groups.get(group, False) or outcome.changed
+        for _, shard, outcome in told:
             pieces[shard] += outcome.rows
             if outcome.changed:
                 continue
@@ -231,8 +230,8 @@ class World:
             "planned_clips": planned,
             "opened": grid is not None,
             "duration_s": None if grid is None else float(grid),
-            "changed": groups[max(groups)] if groups else False,
-            "gone": video_id in self.gone or (groups[max(groups)] if groups else False),
+            "changed": changed,
+            "gone": video_id in self.gone or changed,
             "mended": mended,
             "pieces": {FEATURES.key(shard): rows for shard, rows in pieces.items() if rows},
         }
