@@ -143,7 +143,7 @@ class DatasetState:
     def known_ids(self) -> Iterator[Ids]:
         """Yield the ids of all videos of all plans; some may come twice."""
         for segment in self.catalogue.segments:
-            yield segment.ids()
+            yield from segment.ids()
         for group in self.catalogue.uncovered:
             yield _ids(self.catalogue.root, group.plans[0])
 
@@ -259,9 +259,8 @@ def _stored(
     for segment in reversed(catalogue.segments):
         mask = None
         if len(planned) or len(later):
-            ids = segment.ids()
-            hidden = later.contains(ids)
-            folded = planned.contains(ids) & ~hidden
+            hidden = segment.rows_of(later)
+            folded = segment.rows_of(planned) & ~hidden
             mask = ~(hidden | folded)
             for table in segment.tables(schema.names, folded) if folded.any() else ():
                 rows = fitted(table, schema).to_pylist()
