@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ class World:
 
     def _expected(self, video_id: str, told: list[tuple[int, str, Outcome]]) -> dict[str, Any]:
         clips: dict[int, Any] = {}
-        mended, grid, rows = False, None, 0
+        mended, grid = False, None
         changed = any(outcome.changed for _, _, outcome in told)
         pieces: dict[str, int] = defaultdict(int)
         for _, shard, outcome in told:
@@ -290,6 +290,3 @@ def differences(
         for name, value in state.items()
         if found[video_id].get(name) != value
     ]
-
-
-__all__ = ["World", "differences", "listing", "probe_of", "replace", "told", "without_gone"]
