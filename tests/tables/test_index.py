@@ -286,7 +286,7 @@ IndexMachine.TestCase.settings = settings(
 )  # fmt: skip
 
 
-class TestIndex(IndexMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestIndex(IndexMachine.TestCase):  # type: ignore[misc,valid-type]
     """The machine as a test."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class World:
     lost: dict[str, list[Outcome]] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, folder: Path) -> World:
+    def at(cls, folder: Path | str) -> World:
         root = Root(str(folder))
         about = {
             "format": "vfeat-features", "fingerprint": RECIPE.fingerprint, "untrained": True,
@@ -266,7 +267,7 @@ def told(tables: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def listing(gone: dict[str, bool | None]) -> Any:
+def listing(gone: Mapping[str, bool | None]) -> Any:
     """A corpus that says this of videos, and nothing of others."""
 
     def is_gone(videos: pa.Table) -> pa.BooleanArray:
