@@ -57,7 +57,7 @@ class DatasetState:
         pass_damaged: bool = False,
     ) -> None:
         self.catalogue = catalogue
-        self.notes = NotedOutcomes(catalogue.root, catalogue.notes)
+        self.notes = NotedOutcomes(catalogue.root, catalogue.notes, catalogue.markers.values())
         self.damaged: dict[str, str] = {}
         self._source = source or self._outcomes
         self._pass_damaged = pass_damaged
@@ -143,7 +143,7 @@ class DatasetState:
     def known_ids(self) -> Iterator[Ids]:
         """Yield the ids of all videos of all plans; some may come twice."""
         for segment in self.catalogue.segments:
-            yield segment.ids()
+            yield from segment.ids()
         for group in self.catalogue.uncovered:
             yield _ids(self.catalogue.root, group.plans[0])
 
@@ -167,12 +167,11 @@ class DatasetState:
     def _outcomes(self, group: Group, shards: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
         noted = self.notes.of_group(group.number)
         damaged: set[str] | None = set() if self._pass_damaged else None
-        for shard in shards:
-            if shard in noted:
-                yield shard, load_outcomes(noted[shard])
         rest = [shard for shard in shards if shard not in noted]
-        for shard, outcomes in read_outcomes(self.catalogue.root, rest, damaged):
-            yield shard, load_outcomes(outcomes)
+        read = dict(read_outcomes(self.catalogue.root, rest, damaged))
+        for shard in shards:
+            if (outcomes := noted.get(shard) or read.get(shard)) is not None:
+                yield shard, load_outcomes(outcomes)
 
 
 @dataclass(frozen=True)
@@ -218,8 +217,12 @@ def dataset_state(root: Root, *, pass_damaged: bool = False) -> DatasetState:
 
 def state_from_footers(catalogue: Catalogue, source: OutcomeSource | None = None) -> DatasetState:
     """Return the state without a look at the index."""
-    bare = replace(catalogue, segments=(), notes=())
-    return DatasetState(bare, source=source)
+
+    def footers(group: Group, shards: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
+        for shard, outcomes in read_outcomes(catalogue.root, shards):
+            yield shard, load_outcomes(outcomes)
+
+    return DatasetState(replace(catalogue, segments=()), source=source or footers)
 
 
 def column_types(root: Root) -> dict[str, pa.DataType]:
@@ -256,9 +259,8 @@ def _stored(
     for segment in reversed(catalogue.segments):
         mask = None
         if len(planned) or len(later):
-            ids = segment.ids()
-            hidden = later.contains(ids)
-            folded = planned.contains(ids) & ~hidden
+            hidden = segment.rows_of(later)
+            folded = segment.rows_of(planned) & ~hidden
             mask = ~(hidden | folded)
             for table in segment.tables(schema.names, folded) if folded.any() else ():
                 rows = fitted(table, schema).to_pylist()

@@ -29,7 +29,7 @@ _UNITS = (
     "sequence",
 )  # fmt: skip
 
-# Yields the outcomes of committed shards; leaves out those whose files cannot be read.
+# Yields the outcomes of committed shards, in order; leaves out what cannot be read.
 OutcomeSource = Callable[[Group, Sequence[str]], Iterator[tuple[str, list[Outcome]]]]
 
 

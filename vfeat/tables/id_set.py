@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import pyarrow as pa
 from vfeat.corpus.ids import ID, Ids
 
 _BITS = 20  # of an id: most ids that the set does not hold are told by them
+_REST = np.uint64(64 - _BITS)
 
 
 class IdSet:
@@ -22,14 +22,23 @@ class IdSet:
     """
 
     def __init__(self, ids: Ids) -> None:
-        self.ids: Ids = np.unique(ids.astype(ID, copy=False))
+        self._take(np.sort(ids.astype(ID, copy=False)))
+
+    def _take(self, ids: Ids) -> None:
+        again = ids[1:] == ids[:-1]
+        self.ids: Ids = ids[np.append(True, ~again)] if again.any() else ids
+        self._high = _high(self.ids)  # as numbers, which are faster to search than bytes
         self._starts = np.zeros(1 << _BITS, np.bool_)
-        self._starts[_starts(self.ids)] = True
+        self._starts[self._high >> _REST] = True
 
     @classmethod
     def union(cls, parts: Iterable[Ids]) -> IdSet:
         """Return the set of all ids of some arrays."""
-        return cls(np.concatenate([np.empty(0, ID), *parts]))
+        every: Ids = np.concatenate([np.empty(0, ID), *parts])
+        every.sort()  # in place: there may be ten million
+        found = cls.__new__(cls)
+        found._take(every)
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,12 +49,22 @@ class IdSet:
 
     def contains(self, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return for each id whether the set holds it."""
-        found: npt.NDArray[np.bool_] = self._starts[_starts(ids)]
-        if not found.any():
+        high = _high(ids)
+        found: npt.NDArray[np.bool_] = self._starts[high >> _REST]
+        (candidates,) = found.nonzero()
+        if not len(candidates):
             return found
-        candidates = ids[found]
-        place = np.searchsorted(self.ids, candidates)
-        found[found] = self.ids[np.minimum(place, len(self.ids) - 1)] == candidates
+        candidates = candidates[np.argsort(high[candidates])]  # neighbours are searched together
+        place = np.searchsorted(self._high, high[candidates])
+        place = np.minimum(place, len(self.ids) - 1)
+        same = self.ids[place] == ids[candidates]
+        # Another id may have the same first half.
+        (unsure,) = (~same & (self._high[place] == high[candidates])).nonzero()
+        if len(unsure):
+            exact = ids[candidates[unsure]]
+            place = np.minimum(np.searchsorted(self.ids, exact), len(self.ids) - 1)
+            same[unsure] = self.ids[place] == exact
+        found[candidates] = same
         return found
 
 
@@ -66,8 +85,7 @@ def id_array(ids: Ids) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(ID.itemsize), len(ids), [None, data])
 
 
-def _starts(ids: Ids) -> npt.NDArray[Any]:
-    """Return the first bits of each id as a number."""
-    raw = np.frombuffer(np.ascontiguousarray(ids, ID).tobytes(), np.uint8).reshape(-1, ID.itemsize)
-    first = raw[:, :3].astype(np.uint32)
-    return (first[:, 0] << 12) | (first[:, 1] << 4) | (first[:, 2] >> 4)
+def _high(ids: Ids) -> npt.NDArray[np.uint64]:
+    """Return the first half of each id as a number; numbers are ordered as ids are."""
+    halves = np.frombuffer(np.ascontiguousarray(ids, ID).tobytes(), ">u8")
+    return halves[::2].astype(np.uint64)

@@ -56,10 +56,7 @@ def _write(
     later = IdSet.union([])
     masks: list[npt.NDArray[np.bool_]] = []
     for segment in reversed(merged):
-        mask = np.ones(segment.rows, np.bool_)
-        if len(later):
-            mask &= ~later.contains(segment.ids())
-        masks.insert(0, mask)
+        masks.insert(0, ~segment.rows_of(later))
         later = IdSet.union([later.ids, segment.overriding()])
     for segment, mask in zip(merged, masks, strict=True):
         replacing = np.arange(segment.rows) >= segment.rows - segment.overrides

@@ -67,7 +67,7 @@ def planned_shards(catalogue: Catalogue) -> int:
 def missing_follow_ups(root: Root) -> Iterator[str]:
     """Yield the committed shards with a split whose follow-up plan does not exist."""
     catalogue = read_catalogue(root)
-    notes = NotedOutcomes(root, catalogue.notes)
+    notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
     for group in catalogue.uncovered:
         known = set(group.plans)
         shards = {s for s in group.shards if layout.follow_up_name(s) not in known}
