@@ -22,10 +22,10 @@ from vfeat.errors import StorageError
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.id_set import IdSet, ids_of
 from vfeat.tables.index_rows import ROWS
 from vfeat.tables.parquet import ParquetReader, open_reader
 from vfeat.tables.plans import EXTRA
+from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 BATCH_ROWS = 65_536
 _ABOUT = b"vfeat.index"
@@ -69,7 +69,7 @@ class Segment:
         for batch in self.reader.batches(BATCH_ROWS, ["video_id"]):
             yield ids_of(batch.column(0))
 
-    def rows_of(self, videos: IdSet) -> npt.NDArray[np.bool_]:
+    def rows_of(self, videos: SortedIds) -> npt.NDArray[np.bool_]:
         """Return for each row whether it is of one of these videos."""
         if not len(videos):
             return np.zeros(self.rows, np.bool_)

@@ -24,7 +24,6 @@ from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, Group, read_catalogue, state_token
 from vfeat.tables.dataset_state import DatasetState, dataset_state, state_from_footers
 from vfeat.tables.group_fold import FoldedGroup
-from vfeat.tables.id_set import ids_of
 from vfeat.tables.index_rows import (
     errors_table,
     rows_table,
@@ -37,6 +36,7 @@ from vfeat.tables.parquet import opened
 from vfeat.tables.plans import shard_count
 from vfeat.tables.schema import ERRORS
 from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
+from vfeat.tables.sorted_ids import ids_of
 
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
 _TOLD = ("video_id", "uri", "source", "gone", "changed")

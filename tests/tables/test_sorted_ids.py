@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vfeat.corpus.ids import ID
-from vfeat.tables.id_set import IdSet, id_array, ids_of
+from vfeat.tables.sorted_ids import SortedIds, id_array, ids_of
 
 # Few values, so that halves are shared; zeros at the end, which numpy does not show.
 HALF = st.sampled_from([b"\0" * 8, b"\xff" * 8, b"a" * 8, b"a" * 7 + b"\0"])
@@ -19,7 +19,7 @@ def test_it_is_a_set(held: list[bytes], more: list[bytes], asked: list[bytes]) -
     def ids(raw: list[bytes]) -> np.ndarray:
         return np.frombuffer(b"".join(raw), ID) if raw else np.empty(0, ID)
 
-    found = IdSet.union([ids(held), ids(more)])
+    found = SortedIds.union([ids(held), ids(more)])
     assert len(found) == len({*held, *more})
     asked += held
     assert found.contains(ids(asked)).tolist() == [one in {*held, *more} for one in asked]

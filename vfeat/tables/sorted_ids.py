@@ -14,7 +14,7 @@ _BITS = 20  # of an id: most ids that the set does not hold are told by them
 _REST = np.uint64(64 - _BITS)
 
 
-class IdSet:
+class SortedIds:
     """Sorted ids, 16 bytes each.
 
     Attributes:
@@ -32,7 +32,7 @@ class IdSet:
         self._starts[self._high >> _REST] = True
 
     @classmethod
-    def union(cls, parts: Iterable[Ids]) -> IdSet:
+    def union(cls, parts: Iterable[Ids]) -> SortedIds:
         """Return the set of all ids of some arrays."""
         every: Ids = np.concatenate([np.empty(0, ID), *parts])
         every.sort()  # in place: there may be ten million
@@ -43,9 +43,9 @@ class IdSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def without(self, ids: Ids) -> IdSet:
+    def without(self, ids: Ids) -> SortedIds:
         """Return the set without some ids."""
-        return IdSet(self.ids[~IdSet(ids).contains(self.ids)]) if len(ids) else self
+        return SortedIds(self.ids[~SortedIds(ids).contains(self.ids)]) if len(ids) else self
 
     def contains(self, ids: Ids) -> npt.NDArray[np.bool_]:
         """Return for each id whether the set holds it."""
