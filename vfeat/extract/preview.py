@@ -30,7 +30,7 @@ class Sample:
     whenever the corpus is the same.
     """
 
-    def __init__(self, size: int = SAMPLE) -> None:
+    def __init__(self, size: int) -> None:
         self.videos = 0
         self.size_bytes = 0
         self.unreadable = 0

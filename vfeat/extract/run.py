@@ -29,7 +29,7 @@ from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
-from vfeat.extract.preview import Sample, look
+from vfeat.extract.preview import SAMPLE, Sample, look
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
@@ -132,7 +132,7 @@ class ExtractRun(StageRun):
         check_dataset(self.root, self.recipe, FEATURES)
         self.watch.phase("listing")
         listing = self._survey()
-        sample, shards = Sample(), 0
+        sample, shards = Sample(SAMPLE), 0
         limits = shard_limits(self.job, self.model.shape)
         for videos in self._portions(listing):
             sample.add(videos)
