@@ -87,6 +87,8 @@ class Bench:
         limits = LIMITS.get(name, {}) if self.arguments.videos >= 10_000_000 else {}
         words = []
         for key, value in figures.items():
+            if isinstance(value, list):
+                continue
             text = f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(
                 value, int) else str(value)  # fmt: skip
             over = key in limits and value > limits[key]
