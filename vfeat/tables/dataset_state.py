@@ -31,7 +31,7 @@ from vfeat.tables.index_rows import fitted, rows_schema, rows_table, state_of
 from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import EXTRA, plan_schema, read_plan
-from vfeat.tables.segments import BATCH_ROWS
+from vfeat.tables.segments import BATCH_ROWS, Segment
 from vfeat.tables.video_state import VideoState
 
 
@@ -143,7 +143,7 @@ class DatasetState:
     def known_ids(self) -> Iterator[Ids]:
         """Yield the ids of all videos of all plans; some may come twice."""
         for segment in self.catalogue.segments:
-            yield segment.ids()
+            yield from segment.ids()
         for group in self.catalogue.uncovered:
             yield _ids(self.catalogue.root, group.plans[0])
 
@@ -256,9 +256,8 @@ def _stored(
     for segment in reversed(catalogue.segments):
         mask = None
         if len(planned) or len(later):
-            ids = segment.ids()
-            hidden = later.contains(ids)
-            folded = planned.contains(ids) & ~hidden
+            hidden = _told(later, segment)
+            folded = _told(planned, segment) & ~hidden
             mask = ~(hidden | folded)
             for table in segment.tables(schema.names, folded) if folded.any() else ():
                 rows = fitted(table, schema).to_pylist()
@@ -267,6 +266,12 @@ def _stored(
         if segment.overrides:
             later = IdSet.union([later.ids, segment.overriding()])
     return kept, before
+
+
+def _told(found: IdSet, segment: Segment) -> npt.NDArray[np.bool_]:
+    """Return for each row of a segment whether a set holds its video."""
+    none = np.empty(0, np.bool_)
+    return np.concatenate([none, *(found.contains(ids) for ids in segment.ids())])
 
 
 def _last(

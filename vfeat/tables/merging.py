@@ -58,7 +58,7 @@ def _write(
     for segment in reversed(merged):
         mask = np.ones(segment.rows, np.bool_)
         if len(later):
-            mask &= ~later.contains(segment.ids())
+            mask = ~np.concatenate([mask[:0], *(later.contains(ids) for ids in segment.ids())])
         masks.insert(0, mask)
         later = IdSet.union([later.ids, segment.overriding()])
     for segment, mask in zip(merged, masks, strict=True):

@@ -64,10 +64,10 @@ class Segment:
             if field.name.startswith(EXTRA)
         }
 
-    def ids(self) -> Ids:
-        """Return the ids of all rows."""
-        batches = self.reader.batches(BATCH_ROWS, ["video_id"])
-        return _joined([ids_of(batch.column(0)) for batch in batches])
+    def ids(self) -> Iterator[Ids]:
+        """Yield the ids of all rows, in batches."""
+        for batch in self.reader.batches(BATCH_ROWS, ["video_id"]):
+            yield ids_of(batch.column(0))
 
     def overriding(self) -> Ids:
         """Return the ids of the rows that replace others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -214,12 +215,14 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
 
 
 class _Snapshot:
-    """Writer of both tables into local files."""
+    """Writer of both tables into local files; a thread encodes while the next rows are read."""
 
     def __init__(self, state: DatasetState, videos: str, errors: str) -> None:
         self.counts: Counter[str] = Counter()
         self._schema = videos_schema(state.extras)
         self._waiting: list[pa.Table] = []
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
         self._videos = pq.ParquetWriter(videos, self._schema, compression="zstd")
         self._errors = pq.ParquetWriter(errors, ERRORS, compression="zstd")
 
@@ -227,6 +230,7 @@ class _Snapshot:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
         self._videos.close()
         self._errors.close()
 
@@ -239,6 +243,7 @@ class _Snapshot:
     def finish(self, token: str) -> None:
         """Write what is left, and which state the tables show."""
         self._flush()
+        self._await()
         for writer in (self._videos, self._errors):
             writer.add_key_value_metadata({_TOKEN: token.encode()})
 
@@ -247,6 +252,15 @@ class _Snapshot:
             return
         rows = pa.concat_tables(self._waiting)
         self._waiting = []
+        self._await()
+        self._written = self._thread.submit(self._write, rows)
+
+    def _await(self) -> None:
+        """Wait until what was flushed before is written; raise what went wrong."""
+        if self._written is not None:
+            self._written.result()
+
+    def _write(self, rows: pa.Table) -> None:
         videos, errors = videos_table(rows, self._schema), errors_table(rows)
         for entry in pc.value_counts(videos.column("status")).to_pylist():
             self.counts[entry["values"]] += entry["counts"]
