@@ -26,6 +26,7 @@ from xml.sax.saxutils import escape
 PAGE_KEYS = 1000
 FOLDER_KEYS = 10_000
 _TIME = "2026-01-01T00:00:00.000Z"
+_HTTP_TIME = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Generated(Sequence[str]):
@@ -176,7 +177,7 @@ class Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             return self._error(404, "NoSuchKey", body=body)
         size = path.stat().st_size
-        status, headers = 200, {"ETag": _quoted(path), "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        status, headers = 200, {"ETag": _quoted(path), "Last-Modified": _HTTP_TIME}
         start, end = 0, size
         if (ranged := self.headers.get("Range")) is not None:
             first, _, last = ranged.removeprefix("bytes=").partition("-")
@@ -209,7 +210,9 @@ class Handler(BaseHTTPRequestHandler):
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
         most = min(int(query.get("max-keys", PAGE_KEYS)), PAGE_KEYS)
         after = query.get("continuation-token") or query.get("start-after", "")
-        place = max(bisect.bisect_left(keys, prefix), bisect.bisect_right(keys, after) if after else 0)
+        place = bisect.bisect_left(keys, prefix)
+        if after:
+            place = max(place, bisect.bisect_right(keys, after))
         lines: list[str] = []
         last = ""
         while place < len(keys) and len(lines) < most:

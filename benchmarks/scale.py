@@ -252,7 +252,7 @@ def main() -> int:
     parser.add_argument("--small", type=int, default=100_000, help="of a night over the store")
     parser.add_argument("--verify-videos", type=int, default=200_000)
     parser.add_argument("--old-videos", type=int, default=5000)
-    parser.add_argument("--latency", type=float, default=0.0, help="of a page of the store, seconds")
+    parser.add_argument("--latency", type=float, default=0.0, help="of a store's page, seconds")
     parser.add_argument("--old", type=Path, help="another checkout, to measure beside this one")
     parser.add_argument("--scratch", type=Path, help="keeps the inputs; default: a temporary one")
     parser.add_argument("--json", type=Path, help="write the figures here")

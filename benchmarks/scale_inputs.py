@@ -194,7 +194,7 @@ def _settled(root: Root, plan: str, group: int, schema: pa.Schema) -> pa.Table:
     shard = units.column("shard").to_numpy()
     starts = np.concatenate([[0], np.cumsum(written)[:-1]])
     first = starts - starts[np.searchsorted(shard, shard)]
-    names = [f"{layout.FEATURES}/{layout.shard_name(plan, n)}.parquet" for n in range(shard[-1] + 1)]
+    names = [FEATURES.key(layout.shard_name(plan, n)) for n in range(shard[-1] + 1)]
     files = pa.array(names).take(pa.array(shard))
     every = np.arange(count + 1, dtype=np.int32)
     pieces = pa.StructArray.from_arrays(

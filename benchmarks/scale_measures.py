@@ -52,7 +52,8 @@ def peak_mb() -> float:
 
 
 def run_of(place: Path, out: Path | str, **fields: object) -> ExtractRun:
-    return inputs.job_of(str(place / "list.parquet"), str(out), shard_minutes=SHARD_MINUTES, **fields)
+    source = str(place / "list.parquet")
+    return inputs.job_of(source, str(out), shard_minutes=SHARD_MINUTES, **fields)
 
 
 def make_list(place: str, videos: str) -> Figures:
@@ -264,7 +265,8 @@ def _with_sample(folder: Path) -> Path:
     from vfeat.extract.preview import Sample
 
     path = folder / "local.parquet"
-    inputs.write_names(path, folder / "links", CLIP, pq.read_metadata(folder / "list.parquet").num_rows)
+    videos = pq.read_metadata(folder / "list.parquet").num_rows
+    inputs.write_names(path, folder / "links", CLIP, videos)
     sample = Sample()
     for batch in Corpus([str(path)]).batches():
         sample.add(batch.table)

@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from vfeat.engine.planning import plan_retries
 from vfeat.engine.prepare import row_shape
 from vfeat.engine.run import ExtractRun
-from vfeat.engine.watch import Watch
-from vfeat.job.spec import parse_extract
 from vfeat.stages.report import UnitResult
 from vfeat.stages.shard import publish_shard
-from vfeat.storage.root import Root
 from vfeat.tables.outcome import Outcome, RangeError
+
+from vfeat.engine.watch import Watch
+from vfeat.job.spec import parse_extract
+from vfeat.storage.root import Root
 from vfeat.tables.plans import plan_list
 from vfeat.tables.snapshot import cannot_tell, publish_snapshot
 from vfeat.tables.status import dataset_status
