@@ -138,6 +138,15 @@ def plan_all(run: ExtractRun) -> list[str]:
     return list(run.plan())
 
 
+def plan_more(run: ExtractRun, videos: int) -> None:
+    """Plan so many videos that no other list names, whatever the run's own sources are."""
+    path = Path(run.root.uri) / "more.parquet"
+    write_list(path, videos, videos)
+    more = job_of(str(path), run.root.uri)
+    assert len(plan_all(more)) == 1
+    path.unlink()
+
+
 def clone(source: Path, target: Path) -> Path:
     """Make a copy of a dataset by hard links; its files are never changed in place."""
     shutil.rmtree(target, ignore_errors=True)
