@@ -231,10 +231,10 @@ class IndexMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_left_to_do_is_told(self) -> None:
-        left = {s for p in pending_plans(self.root) for n in range(p.shards)
+        left = {s for p in pending_plans(read_catalogue(self.root)) for n in range(p.shards)
                 if (s := layout.shard_name(p.plan, n)) not in p.committed}  # fmt: skip
         assert left == set(self.world.pending())
-        assert list(missing_follow_ups(self.root)) == self.world.orphans()
+        assert list(missing_follow_ups(read_catalogue(self.root))) == self.world.orphans()
         known = {one for ids in known_ids(self.root) for one in hex_ids(ids).to_pylist()}
         assert known == self.world.videos.keys()
         status = dataset_status(self.root.uri)

@@ -64,7 +64,7 @@ class IdSet:
     def contains(self, keys: npt.NDArray[Any]) -> _Mask:
         """Return for each key whether it is in the set."""
         split = self._split(keys)
-        order = split.order()
+        order = np.argsort(split.heads)
         found = np.empty(len(keys), bool)
         found[order] = self._contains(split.take(order))
         return found

@@ -9,15 +9,16 @@ import pyarrow as pa
 Ids = npt.NDArray[np.bytes_]  # dtype S16
 ID = np.dtype("S16")
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
-_VALUES = np.zeros(256, np.uint8)
-_VALUES[_DIGITS] = np.arange(16)
+# the two digits of each byte, and back
+_PAIRS = np.stack([np.repeat(_DIGITS, 16), np.tile(_DIGITS, 16)], 1).reshape(-1).view(np.uint16)
+_BYTES = np.zeros(1 << 16, np.uint8)
+_BYTES[_PAIRS] = np.arange(256)
 
 
 def hex_ids(ids: Ids) -> pa.Array:
     """Return ids as an array of 32 hex digits each."""
     raw = np.frombuffer(np.ascontiguousarray(ids, ID).tobytes(), np.uint8)
-    digits = np.empty(2 * len(raw), np.uint8)
-    digits[0::2], digits[1::2] = _DIGITS[raw >> 4], _DIGITS[raw & 15]
+    digits = _PAIRS[raw]
     offsets = np.arange(len(ids) + 1, dtype=np.int32) * 32
     return pa.StringArray.from_buffers(len(ids), pa.py_buffer(offsets), pa.py_buffer(digits))
 
@@ -38,5 +39,5 @@ def _raw(texts: pa.StringArray) -> Ids:
     bounds = np.frombuffer(offsets, np.int32, len(texts) + 1, 4 * texts.offset)
     if (np.diff(bounds) != 32).any():
         raise ValueError("a video_id has 32 hex digits")
-    digits = _VALUES[np.frombuffer(data, np.uint8, 32 * len(texts), int(bounds[0]))]
-    return (digits[0::2] << 4 | digits[1::2]).view(ID)
+    pairs = np.frombuffer(data, np.uint16, 16 * len(texts), int(bounds[0]))
+    return _BYTES[pairs].view(ID)

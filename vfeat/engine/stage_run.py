@@ -30,6 +30,7 @@ from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
 from vfeat.tables import layout
+from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import committed_shards, read_footers
 from vfeat.tables.kind import kind_of
 from vfeat.tables.layout import plan_of, root_plan_of
@@ -116,8 +117,12 @@ class StageRun(ABC):
         """Publish plans of what a committed shard leaves to be done; yield their names."""
         yield from ()
 
-    def unfinished(self) -> Iterator[str]:
-        """Publish such plans of shards whose driver died before it could; yield their names."""
+    def unfinished(self, catalogue: Catalogue) -> Iterator[str]:
+        """Publish such plans of shards whose driver died before it could; yield their names.
+
+        Args:
+            catalogue: what was there at the start.
+        """
         yield from ()
 
     def again(self) -> Iterator[Lease]:
@@ -148,12 +153,15 @@ class StageRun(ABC):
         self.check()
         self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
-        self._committed = committed_shards(self.root)
-        for pending in pending_plans(self.root):
+        catalogue = read_catalogue(self.root)
+        self._committed = catalogue.committed
+        for pending in pending_plans(catalogue):
             self._enqueue(pending.plan)
         resumed = frozenset(self._plans)
         self._books = Bookkeeping(self.root)
-        threading.Thread(target=self._feed, name="vfeat-planner", daemon=True).start()
+        threading.Thread(
+            target=self._feed, args=(catalogue,), name="vfeat-planner", daemon=True
+        ).start()
         self._work()
         is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
         idle = not self._plans and is_current(self.root, is_gone)
@@ -188,10 +196,10 @@ class StageRun(ABC):
             sum(count.cost_s for count in counts),
         )
 
-    def _feed(self) -> None:
+    def _feed(self, catalogue: Catalogue) -> None:
         """Plan what is new and queue it; body of the planning thread."""
         try:
-            for plan in self.unfinished():
+            for plan in self.unfinished(catalogue):
                 self._enqueue(plan)
             for plan in self.plan():
                 self._enqueue(plan)

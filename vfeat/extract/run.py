@@ -39,8 +39,9 @@ from vfeat.plan.shards import pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
+from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.committed import read_footers
-from vfeat.tables.dataset_state import column_types, known_ids
+from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.layout import plan_of
 from vfeat.tables.pending import failed_ranges, missing_follow_ups
@@ -95,8 +96,8 @@ class ExtractRun(StageRun):
             others = f" ({skipped.count:,} such)" if skipped.count > 1 else ""
             self.watch.note(f"Warning: not listed: {uri}: {reason}{others}")
 
-    def unfinished(self) -> Iterator[str]:
-        for shard in missing_follow_ups(self.root):
+    def unfinished(self, catalogue: Catalogue) -> Iterator[str]:
+        for shard in missing_follow_ups(catalogue):
             table = read_plan(self.root, plan_of(shard))
             (lease,) = (x for x in leases(plan_of(shard), table, ()) if x.shard == shard)
             for _, footer in read_footers(self.root, [shard]):
@@ -161,16 +162,17 @@ class ExtractRun(StageRun):
         """Begin to list the corpus, beside what the plans hold already."""
         for note in notes(self.job, self.recipe):
             self.watch.note(note)
+        state = dataset_state(self.root)
         types = {
             name: FixedType(kind, self.root.uri)
-            for name, kind in column_types(self.root).items()
+            for name, kind in state.extras.items()
             if not pa.types.is_null(kind)
         }
         corpus = Corpus(self.job.sources, types)
         self._column_types = corpus.column_types
-        self._numbered = count_numbered(self.root)  # before looking: see Planner
+        self._numbered = len(state.catalogue.groups)
         known = IdSet()
-        for ids in known_ids(self.root):
+        for ids in state.known_ids():
             known.add(ids)
         return Listing(corpus, known)
 

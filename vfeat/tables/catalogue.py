@@ -98,6 +98,11 @@ class Catalogue:
         return [plan for group in self.groups.values() for plan in group.plans]
 
     @property
+    def committed(self) -> set[str]:
+        """Return the names of the committed shards."""
+        return {shard for group in self.groups.values() for shard in group.shards}
+
+    @property
     def shards(self) -> int:
         """Number of committed files."""
         return sum(len(group.shards) for group in self.groups.values())

@@ -225,11 +225,6 @@ def state_from_footers(catalogue: Catalogue, source: OutcomeSource | None = None
     return DatasetState(replace(catalogue, segments=()), source=source or footers)
 
 
-def column_types(root: Root) -> dict[str, pa.DataType]:
-    """Types of the lists' columns, by their names in the lists, in the order they came."""
-    return dataset_state(root).extras
-
-
 def known_ids(root: Root) -> Iterator[Ids]:
     """Yield the ids of all videos of all plans, in arrays; some may come twice."""
     yield from dataset_state(root).known_ids()

@@ -46,14 +46,6 @@ class PendingPlan:
     committed: frozenset[str]
 
 
-def pending_plans(root: Root) -> Iterator[PendingPlan]:
-    """Yield the plans with uncommitted shards, oldest first, follow-ups behind their plan.
-
-    Plans that the index stands for are not read.
-    """
-    yield from _pending(read_catalogue(root))
-
-
 def planned_shards(catalogue: Catalogue) -> int:
     """Count the shards of all plans."""
     counts: dict[int, int] = {}
@@ -64,14 +56,13 @@ def planned_shards(catalogue: Catalogue) -> int:
     return covered + sum(count for _, count in _counts(catalogue.root, plans))
 
 
-def missing_follow_ups(root: Root) -> Iterator[str]:
+def missing_follow_ups(catalogue: Catalogue) -> Iterator[str]:
     """Yield the committed shards with a split whose follow-up plan does not exist."""
-    catalogue = read_catalogue(root)
-    notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
+    notes = NotedOutcomes(catalogue.root, catalogue.notes, catalogue.markers.values())
     for group in catalogue.uncovered:
         known = set(group.plans)
         shards = {s for s in group.shards if layout.follow_up_name(s) not in known}
-        found = _written(root, notes, group.number, shards)
+        found = _written(catalogue.root, notes, group.number, shards)
         for shard in layout.in_order(found):
             if _SPLIT in found[shard] and any(o.split for o in load_outcomes(found[shard])):
                 yield shard
@@ -130,7 +121,7 @@ class _Waiting:
     """Clip ranges of the units in uncommitted shards."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        parts = [_uncommitted(catalogue.root, plan) for plan in _pending(catalogue)]
+        parts = [_uncommitted(catalogue.root, plan) for plan in pending_plans(catalogue)]
         self._ids: Ids = np.concatenate([np.empty(0, ID), *(ids for ids, _ in parts)])
         self._ranges = np.concatenate([np.empty((0, 2), np.int64), *(r for _, r in parts)])
         self._set = SortedIds(self._ids)
@@ -166,7 +157,11 @@ def _uncommitted(root: Root, pending: PendingPlan) -> tuple[Ids, np.ndarray]:
     return raw_ids(units.column("video_id")), np.stack([first.to_numpy(), last.to_numpy()], 1)
 
 
-def _pending(catalogue: Catalogue) -> Iterator[PendingPlan]:
+def pending_plans(catalogue: Catalogue) -> Iterator[PendingPlan]:
+    """Yield the plans with uncommitted shards, oldest first, follow-ups behind their plan.
+
+    Plans that the index stands for are not read.
+    """
     for group in catalogue.uncovered:
         files: dict[str, list[str]] = defaultdict(list)
         for shard in group.shards:

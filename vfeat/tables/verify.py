@@ -29,6 +29,7 @@ from vfeat.tables.parquet import opened
 from vfeat.tables.plans import leases, read_plan
 
 Ranges = list[tuple[int, int]]
+_DIGESTED_ROWS = 1024  # that are Python objects at once
 
 
 @dataclass
@@ -165,10 +166,12 @@ class _Digests:
 
     def add(self, rows: pa.Table) -> None:
         # Whether a video is gone only its listing said.
-        for row in rows.drop_columns(["gone"]).to_pylist():
-            digest = hashlib.blake2b(repr(sorted(row.items())).encode(), digest_size=16).digest()
-            group = row["groups"][0]
-            self.of_group[group] = (self.of_group[group] + int.from_bytes(digest)) % (1 << 128)
+        for batch in rows.drop_columns(["gone"]).to_batches(_DIGESTED_ROWS):
+            for row in batch.to_pylist():
+                told = repr(sorted(row.items())).encode()
+                number = int.from_bytes(hashlib.blake2b(told, digest_size=16).digest())
+                group = row["groups"][0]
+                self.of_group[group] = (self.of_group[group] + number) % (1 << 128)
 
 
 def _unsettled(rows: pa.Table, complete: set[int]) -> Iterator[str]:
