@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from vfeat.tables.id_set import id_array
 
 from vfeat.corpus.ids import hex_ids, raw_ids
 from vfeat.engine.watch import Watch
@@ -29,7 +30,6 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.catalogue import read_catalogue
 from vfeat.tables.features import features_table, write_features
-from vfeat.tables.id_set import id_array
 from vfeat.tables.index_rows import OPEN_ERRORS, RANGES, rows_schema, untouched
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.notes import _GROUPS, _SCHEMA

@@ -31,11 +31,11 @@ from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, read_catalogue
-from vfeat.tables.committed import committed_shards, read_footers
+from vfeat.tables.committed import read_footers
 from vfeat.tables.kind import kind_of
 from vfeat.tables.layout import plan_of, root_plan_of
 from vfeat.tables.pending import outcomes_of, pending_plans
-from vfeat.tables.plans import Pending, count_pending, leases, plan_list, read_plan
+from vfeat.tables.plans import Pending, count_pending, leases, read_plan
 from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snapshot
 
 MAX_WARNINGS = 20  # shown while a run goes on
@@ -187,8 +187,10 @@ class StageRun(ABC):
 
     def pending(self) -> Pending:
         """Count what the plans hold that is not committed yet."""
-        done = committed_shards(self.root)
-        counts = [count_pending(self.root, plan, done) for plan in plan_list(self.root)]
+        counts = [
+            count_pending(self.root, pending.plan, pending.committed)
+            for pending in pending_plans(read_catalogue(self.root))
+        ]
         return Pending(
             sum(count.shards for count in counts),
             sum(count.videos for count in counts),
@@ -312,7 +314,8 @@ class StageRun(ABC):
         Raises:
             StorageError: files that workers have committed are not there.
         """
-        self._committed = committed_shards(self.root)
+        catalogue = read_catalogue(self.root)
+        self._committed = catalogue.committed
         lost = sorted(self._done - self._committed)
         if lost:
             raise StorageError(
@@ -321,9 +324,9 @@ class StageRun(ABC):
                 "folder or bucket that all machines share, and run the same command again"
             )
         before = len(self._plans)
-        for plan in plan_list(self.root):
-            if plan not in self._plans:
-                self._enqueue(plan)
+        for pending in pending_plans(catalogue):
+            if pending.plan not in self._plans:
+                self._enqueue(pending.plan)
         return len(self._plans) > before
 
     def _summary(
