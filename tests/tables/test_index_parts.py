@@ -20,7 +20,7 @@ from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables import layout, merging
 from vfeat.tables.catalogue import read_catalogue
-from vfeat.tables.dataset_state import column_types, dataset_state
+from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.notes import OutcomeNotes
 from vfeat.tables.pending import failed_ranges, pending_plans
 from vfeat.tables.plans import plan_table, publish_plan
@@ -92,7 +92,7 @@ def test_a_night_reads_what_is_new(world: World, monkeypatch: pytest.MonkeyPatch
     keys.clear()
     assert dataset_status(world.root.uri).shards == 32
     assert is_current(world.root, cannot_tell)
-    assert list(pending_plans(world.root)) == []
+    assert list(pending_plans(read_catalogue(world.root))) == []
     assert not [key for key in keys if key.startswith(("features/", "plans/"))]
     agrees(world)
 
@@ -364,6 +364,6 @@ def test_a_column_of_two_types_is_text(world: World) -> None:
         outcome = Outcome(unit.video_id, unit.uri, 0, 4, 5, probe=probe_of(5))
         world.write(f"p{number:05d}-00000", [outcome])
         publish_snapshot(world.root, cannot_tell)
-    assert str(column_types(world.root)["x"]) == "string"
+    assert str(dataset_state(world.root).extras["x"]) == "string"
     rows = pq.read_table(Path(world.root.uri) / "videos.parquet").to_pylist()
     assert sorted(row["x"] for row in rows) == ["7", "seven"]
