@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.classify.classifying import by_name, classify, classify_run, make_head, rows
@@ -15,8 +16,10 @@ from tests.engine.commands import run, summary
 from tests.engine.jobs import tree, verified
 from tests.train.head.generated import random_videos, recipe_of, write_dataset, write_plan
 from vfeat.sequences.reader import SequenceReader
+from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.plans import leases, read_plan
+from vfeat.tables.snapshot import cannot_tell, is_current
 
 WIDTH, CLIPS = 8, 12
 NAMES = [f"v{n}.mp4" for n in range(6)]
@@ -67,6 +70,39 @@ def test_clips_that_a_retry_brought_are_classified(
     classify(features, fresh, head, windows=True)
     for key, row in by_name(fresh).items():
         np.testing.assert_allclose(row["logits"], after[key]["logits"], rtol=1e-5, atol=1e-6)
+    unchanged = tree(out)
+    assert classify(features, out, head, windows=True).nothing_to_do
+    assert tree(out) == unchanged
+
+
+def test_a_run_that_dies_before_its_snapshot_is_repaired_by_the_next(
+    features: Path,
+    head: Path,
+    videos: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`videos.parquet` must not point at rows of a file that was replaced."""
+    out = tmp_path / "out"
+    classify(features, out, head, windows=True)
+    retry(features, videos)
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vfeat.engine.stage_run.publish_snapshot", dies)
+        with pytest.raises(KeyboardInterrupt):
+            classify(features, out, head, windows=True)
+    assert [name for name in (out / "index").iterdir() if name.name.startswith("stale-")]
+    assert not is_current(Root(str(out)), cannot_tell)
+    assert classify(features, out, head, windows=True).nothing_to_do
+    assert not [name for name in (out / "index").iterdir() if name.name.startswith("stale-")]
+    verified(out)
+    for video in pq.read_table(out / "videos.parquet").to_pylist():
+        (piece,) = video["files"]
+        table = pq.read_table(out / piece["file"]).slice(piece["first_row"], piece["rows"])
+        assert set(table["video_id"].to_pylist()) == {video["video_id"]}
     unchanged = tree(out)
     assert classify(features, out, head, windows=True).nothing_to_do
     assert tree(out) == unchanged

@@ -21,6 +21,7 @@ from vfeat.extract.run import run_job
 from vfeat.storage.root import Root
 from vfeat.tables.footer import OUTCOMES_KEY, dump_outcomes, load_outcomes
 from vfeat.tables.shown import shown_rows
+from vfeat.tables.snapshot import cannot_tell, is_current, publish_snapshot
 from vfeat.tables.status import dataset_status, open_errors
 from vfeat.tables.verify import verify_dataset
 
@@ -84,6 +85,21 @@ def test_it_is_read_without_a_resume(old: Path) -> None:
     assert {(Path(e["uri"]).stem, e["error_class"]) for e in errors} == {
         ("random_bytes", "unreadable"), ("truncated_faststart", "undecodable"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["features", "predictions"])
+def test_it_gets_an_index(old: Path, name: str) -> None:
+    root = Root(str(old / name))
+    before = dataset_status(root.uri)
+    assert not is_current(root, cannot_tell)
+    publish_snapshot(root, cannot_tell)
+    assert is_current(root, cannot_tell)
+    assert dataset_status(root.uri) == before
+    assert verify_counts(old / name)
+    rebuilt = pq.read_table(old / name / "videos.parquet")
+    (old / name / "videos.parquet").unlink()
+    publish_snapshot(root, cannot_tell)
+    assert pq.read_table(old / name / "videos.parquet") == rebuilt
 
 
 @pytest.mark.parametrize("command", ["status", "verify", "errors", "show"])
@@ -160,5 +176,5 @@ def test_a_head_of_today_reads_its_features(old: Path) -> None:
     assert len(rows(out)) == 3
     plan = pq.read_table(out / "plans" / "p00001.parquet")
     before = pq.read_schema(old / "predictions" / "plans" / "p00001.parquet")
-    assert set(before.names) <= set(plan.schema.names)
+    assert set(before.names) <= set(plan.column_names)
     assert plan["size_bytes"].to_pylist() == [0] * 3 and plan["etag"].to_pylist() == [""] * 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class World:
         grids: true clips of each video.
         plans: units of each plan, shard by shard.
         committed: outcomes of each shard, as its file has them.
+        lost: those of files that were deleted.
     """
 
     root: Root
@@ -53,9 +55,10 @@ class World:
     plans: dict[str, list[list[Unit]]] = field(default_factory=dict)
     committed: dict[str, list[Outcome]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
+    lost: dict[str, list[Outcome]] = field(default_factory=dict)
 
     @classmethod
-    def at(cls, folder: Path) -> World:
+    def at(cls, folder: Path | str) -> World:
         root = Root(str(folder))
         about = {
             "format": "vfeat-features", "fingerprint": RECIPE.fingerprint, "untrained": True,
@@ -121,10 +124,10 @@ class World:
             and layout.follow_up_name(shard) not in self.plans
         ]  # fmt: skip
 
-    def commit(self, shard: str, luck: random.Random, *, again: bool = False) -> None:
-        """Write the file of a shard."""
+    def commit(self, shard: str, luck: random.Random) -> None:
+        """Write the file of a shard; the same as before, where it was deleted."""
         outcomes = [self.outcome(unit, luck) for unit in self.units(shard)]
-        self.write(shard, outcomes, again=again)
+        self.write(shard, self.lost.pop(shard, outcomes))
 
     def write(self, shard: str, outcomes: list[Outcome], *, again: bool = False) -> None:
         rows = [
@@ -174,7 +177,7 @@ class World:
 
     def delete(self, shard: str) -> None:
         self.root.delete(FEATURES.key(shard))
-        del self.committed[shard]
+        self.lost[shard] = self.committed.pop(shard)
 
     def expected(self) -> dict[str, dict[str, Any]]:
         """What readers must say of each video."""
@@ -193,11 +196,10 @@ class World:
 
     def _expected(self, video_id: str, told: list[tuple[int, str, Outcome]]) -> dict[str, Any]:
         clips: dict[int, Any] = {}
-        mended, grid, rows = False, None, 0
-        groups: dict[int, bool] = {}
+        mended, grid = False, None
+        changed = any(outcome.changed for _, _, outcome in told)
         pieces: dict[str, int] = defaultdict(int)
-        for group, shard, outcome in told:
-            groups[group] = groups.get(group, False) or outcome.changed
+        for _, shard, outcome in told:
             pieces[shard] += outcome.rows
             if outcome.changed:
                 continue
@@ -229,8 +231,8 @@ class World:
             "planned_clips": planned,
             "opened": grid is not None,
             "duration_s": None if grid is None else float(grid),
-            "changed": groups[max(groups)] if groups else False,
-            "gone": video_id in self.gone or (groups[max(groups)] if groups else False),
+            "changed": changed,
+            "gone": video_id in self.gone or changed,
             "mended": mended,
             "pieces": {FEATURES.key(shard): rows for shard, rows in pieces.items() if rows},
         }
@@ -265,7 +267,7 @@ def told(tables: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def listing(gone: dict[str, bool | None]) -> Any:
+def listing(gone: Mapping[str, bool | None]) -> Any:
     """A corpus that says this of videos, and nothing of others."""
 
     def is_gone(videos: pa.Table) -> pa.BooleanArray:
@@ -289,6 +291,3 @@ def differences(
         for name, value in state.items()
         if found[video_id].get(name) != value
     ]
-
-
-__all__ = ["World", "differences", "listing", "probe_of", "replace", "told", "without_gone"]

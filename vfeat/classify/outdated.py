@@ -21,11 +21,11 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.dataset_state import dataset_state
-from vfeat.tables.id_set import IdSet, ids_of
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.parquet import read_table
 from vfeat.tables.pending import failed_ranges
 from vfeat.tables.plans import leases, read_plan
+from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 
 def failed_videos(root: Root, classes: tuple[str, ...]) -> set[str]:
@@ -68,7 +68,7 @@ def _files_of(root: Root, ids: pa.Array) -> Iterable[str]:
     """Return the keys of the committed files that hold any of these videos."""
     if not len(ids):
         return
-    wanted = IdSet(raw_ids(ids))
+    wanted = SortedIds(raw_ids(ids))
     groups: set[int] = set()
     for table in dataset_state(root).tables(["video_id", "groups"]):
         mine = table.filter(pa.array(wanted.contains(ids_of(table.column("video_id")))))

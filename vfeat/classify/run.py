@@ -29,9 +29,9 @@ from vfeat.sequences.reader import SequenceReader
 from vfeat.storage.root import Root
 from vfeat.tables import dataset
 from vfeat.tables.dataset_state import known_ids
-from vfeat.tables.id_set import IdSet
 from vfeat.tables.kind import PREDICTIONS
 from vfeat.tables.plans import PLAN_VIDEOS, plan_list, plan_table, publish_plan
+from vfeat.tables.sorted_ids import SortedIds
 
 STEP_S = 20e-6  # a head's work for one step of a sequence, one core; from benchmarks/vis4mer.py
 SHARD_ROWS = 1_000_000
@@ -114,7 +114,7 @@ class ClassifyRun(StageRun):
 
     def _fresh(self) -> Iterator[SequenceRef]:
         """Yield settled videos that no plan has; at its end, `_again` is complete."""
-        known = IdSet.union(known_ids(self.root))
+        known = SortedIds.union(known_ids(self.root))
         classes = self.job.retry_errors
         failed = failed_videos(self.root, classes) if classes and len(known) else set()
         mended: dict[str, SequenceRef] = {}
@@ -133,7 +133,7 @@ class ClassifyRun(StageRun):
         """Plan these videos once, whatever other drivers do meanwhile (see `Planner`)."""
         while refs:
             plans = plan_list(self.root)
-            known = IdSet.union(known_ids(self.root))
+            known = SortedIds.union(known_ids(self.root))
             found = known.contains(_raw([ref.video_id for ref in refs]))
             refs = [ref for ref, planned in zip(refs, found, strict=True) if not planned]
             if refs:

@@ -24,9 +24,9 @@ from vfeat.plan.sequence_ref import SequenceRef, fold_gaps
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
-from vfeat.tables.id_set import IdSet, ids_of
 from vfeat.tables.index_rows import pieces_of, ranges_of
 from vfeat.tables.parquet import ParquetReader, open_reader
+from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 __all__ = ["FeatureSequence", "SequenceReader", "SequenceRef", "SettledVideo"]
 _REF_COLUMNS = (
@@ -106,7 +106,7 @@ class SequenceReader:
             yield video.ref
 
     def settled(
-        self, *, with_damaged: bool = False, passed: IdSet | None = None
+        self, *, with_damaged: bool = False, passed: SortedIds | None = None
     ) -> Iterator[SettledVideo]:
         """Yield what `refs` does, and whether a later plan mended the video.
 
@@ -251,7 +251,7 @@ def steps_of(ref: SequenceRef, clip_index: npt.NDArray[np.int32]) -> npt.NDArray
 
 
 def _settled(
-    rows: pa.Table, damaged: Mapping[str, str], passed: IdSet | None
+    rows: pa.Table, damaged: Mapping[str, str], passed: SortedIds | None
 ) -> Iterator[SettledVideo]:
     """Yield videos whose every clip is a row, empty or failed, or in a damaged file."""
     settled = pc.equal(pc.list_value_length(rows.column("unsettled")), 0)

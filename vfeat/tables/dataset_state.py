@@ -26,12 +26,12 @@ from vfeat.tables.committed import read_outcomes
 from vfeat.tables.extras import common_type
 from vfeat.tables.footer import load_outcomes
 from vfeat.tables.group_fold import FoldedGroup, GroupFold, OutcomeSource
-from vfeat.tables.id_set import IdSet
 from vfeat.tables.index_rows import fitted, rows_schema, rows_table, state_of
 from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import EXTRA, plan_schema, read_plan
 from vfeat.tables.segments import BATCH_ROWS
+from vfeat.tables.sorted_ids import SortedIds
 from vfeat.tables.video_state import VideoState
 
 
@@ -57,7 +57,7 @@ class DatasetState:
         pass_damaged: bool = False,
     ) -> None:
         self.catalogue = catalogue
-        self.notes = NotedOutcomes(catalogue.root, catalogue.notes)
+        self.notes = NotedOutcomes(catalogue.root, catalogue.notes, catalogue.markers.values())
         self.damaged: dict[str, str] = {}
         self._source = source or self._outcomes
         self._pass_damaged = pass_damaged
@@ -132,7 +132,7 @@ class DatasetState:
             yield part
 
     @property
-    def shared(self) -> IdSet:
+    def shared(self) -> SortedIds:
         """Videos of several groups, of which one or more are folded."""
         return self._overlay.shared
 
@@ -143,7 +143,7 @@ class DatasetState:
     def known_ids(self) -> Iterator[Ids]:
         """Yield the ids of all videos of all plans; some may come twice."""
         for segment in self.catalogue.segments:
-            yield segment.ids()
+            yield from segment.ids()
         for group in self.catalogue.uncovered:
             yield _ids(self.catalogue.root, group.plans[0])
 
@@ -152,27 +152,26 @@ class DatasetState:
         return _overlay(self.catalogue, self.schema)
 
     @cached_property
-    def _gone_before(self) -> IdSet:
+    def _gone_before(self) -> SortedIds:
         """Return the videos that `videos.parquet` calls gone."""
         root = self.catalogue.root
         if not root.exists(layout.VIDEOS):
-            return IdSet.union([])
+            return SortedIds.union([])
         found = []
         with opened(root, layout.VIDEOS) as reader:
             for batch in reader.batches(BATCH_ROWS, ["video_id", "status"]):
                 gone = batch.filter(pc.equal(batch.column("status"), "gone"))
                 found.append(raw_ids(gone.column("video_id")))
-        return IdSet.union(found)
+        return SortedIds.union(found)
 
     def _outcomes(self, group: Group, shards: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
         noted = self.notes.of_group(group.number)
         damaged: set[str] | None = set() if self._pass_damaged else None
-        for shard in shards:
-            if shard in noted:
-                yield shard, load_outcomes(noted[shard])
         rest = [shard for shard in shards if shard not in noted]
-        for shard, outcomes in read_outcomes(self.catalogue.root, rest, damaged):
-            yield shard, load_outcomes(outcomes)
+        read = dict(read_outcomes(self.catalogue.root, rest, damaged))
+        for shard in shards:
+            if (outcomes := noted.get(shard) or read.get(shard)) is not None:
+                yield shard, load_outcomes(outcomes)
 
 
 @dataclass(frozen=True)
@@ -190,8 +189,8 @@ class _Overlay:
 
     kept: list[npt.NDArray[np.bool_] | None]
     before: dict[str, dict[str, Any]]
-    shared: IdSet
-    again: dict[int, IdSet]
+    shared: SortedIds
+    again: dict[int, SortedIds]
     last: dict[int, frozenset[str]]
     refolded: frozenset[str]
 
@@ -218,8 +217,12 @@ def dataset_state(root: Root, *, pass_damaged: bool = False) -> DatasetState:
 
 def state_from_footers(catalogue: Catalogue, source: OutcomeSource | None = None) -> DatasetState:
     """Return the state without a look at the index."""
-    bare = replace(catalogue, segments=(), notes=())
-    return DatasetState(bare, source=source)
+
+    def footers(group: Group, shards: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
+        for shard, outcomes in read_outcomes(catalogue.root, shards):
+            yield shard, load_outcomes(outcomes)
+
+    return DatasetState(replace(catalogue, segments=()), source=source or footers)
 
 
 def column_types(root: Root) -> dict[str, pa.DataType]:
@@ -234,43 +237,42 @@ def known_ids(root: Root) -> Iterator[Ids]:
 
 def _overlay(catalogue: Catalogue, schema: pa.Schema) -> _Overlay:
     ids = {group.number: _ids(catalogue.root, group.plans[0]) for group in catalogue.uncovered}
-    kept, before = _stored(catalogue, schema, IdSet.union(ids.values()))
+    kept, before = _stored(catalogue, schema, SortedIds.union(ids.values()))
     refolded = frozenset(v for v, row in before.items() if not ids.keys().isdisjoint(row["groups"]))
     again: dict[int, list[bytes]] = defaultdict(list)
     for video_id in refolded:
         for number in set(before[video_id]["groups"]) - ids.keys():
             again[number].append(bytes.fromhex(video_id))
-    wanted = {number: IdSet(np.array(found, ID)) for number, found in again.items()}
+    wanted = {number: SortedIds(np.array(found, ID)) for number, found in again.items()}
     held = np.array([bytes.fromhex(video_id) for video_id in before], ID)
-    shared = IdSet.union([_doubled(list(ids.values())), held])
+    shared = SortedIds.union([_doubled(list(ids.values())), held])
     return _Overlay(kept, before, shared, wanted, _last(ids, wanted, shared), refolded)
 
 
 def _stored(
-    catalogue: Catalogue, schema: pa.Schema, planned: IdSet
+    catalogue: Catalogue, schema: pa.Schema, planned: SortedIds
 ) -> tuple[list[npt.NDArray[np.bool_] | None], dict[str, dict[str, Any]]]:
     """Return which rows of each segment stand, and the rows of the planned videos."""
     kept: list[npt.NDArray[np.bool_] | None] = []
     before: dict[str, dict[str, Any]] = {}
-    later = IdSet.union([])
+    later = SortedIds.union([])
     for segment in reversed(catalogue.segments):
         mask = None
         if len(planned) or len(later):
-            ids = segment.ids()
-            hidden = later.contains(ids)
-            folded = planned.contains(ids) & ~hidden
+            hidden = segment.rows_of(later)
+            folded = segment.rows_of(planned) & ~hidden
             mask = ~(hidden | folded)
             for table in segment.tables(schema.names, folded) if folded.any() else ():
                 rows = fitted(table, schema).to_pylist()
                 before |= {row["video_id"].hex(): row for row in rows}
         kept.insert(0, None if mask is None or mask.all() else mask)
         if segment.overrides:
-            later = IdSet.union([later.ids, segment.overriding()])
+            later = SortedIds.union([later.ids, segment.overriding()])
     return kept, before
 
 
 def _last(
-    ids: Mapping[int, Ids], again: Mapping[int, IdSet], shared: IdSet
+    ids: Mapping[int, Ids], again: Mapping[int, SortedIds], shared: SortedIds
 ) -> dict[int, frozenset[str]]:
     """Return for each folded group the shared videos whose last group it is."""
     seen: set[bytes] = set()
@@ -297,7 +299,7 @@ def _doubled(parts: Sequence[Ids]) -> Ids:
 
 
 def _ids(root: Root, plan: str) -> Ids:
-    return IdSet(raw_ids(read_plan(root, plan, ["video_id"]).column("video_id"))).ids
+    return SortedIds(raw_ids(read_plan(root, plan, ["video_id"]).column("video_id"))).ids
 
 
 def _add_type(found: dict[str, list[pa.DataType]], name: str, kind: pa.DataType) -> None:

@@ -18,10 +18,10 @@ from vfeat.tables import layout
 from vfeat.tables.catalogue import Group
 from vfeat.tables.extras import as_type
 from vfeat.tables.footer import row_spans
-from vfeat.tables.id_set import IdSet, id_array
 from vfeat.tables.index_rows import extras_of, row_of, rows_table, untouched
 from vfeat.tables.kind import TableKind
 from vfeat.tables.plans import EXTRA, plan_probe, read_plan
+from vfeat.tables.sorted_ids import SortedIds, id_array
 from vfeat.tables.video_state import Piece, VideoState
 
 _UNITS = (
@@ -29,7 +29,7 @@ _UNITS = (
     "sequence",
 )  # fmt: skip
 
-# Yields the outcomes of committed shards; leaves out those whose files cannot be read.
+# Yields the outcomes of committed shards, in order; leaves out what cannot be read.
 OutcomeSource = Callable[[Group, Sequence[str]], Iterator[tuple[str, list[Outcome]]]]
 
 
@@ -84,8 +84,8 @@ class GroupFold:
         kind: TableKind,
         schema: pa.Schema,
         source: OutcomeSource,
-        gone: IdSet,
-        shared: IdSet,
+        gone: SortedIds,
+        shared: SortedIds,
         states: Mapping[str, VideoState],
     ) -> None:
         self._root, self._kind, self._schema = root, kind, schema
@@ -94,7 +94,7 @@ class GroupFold:
         self._shared = shared
         self._held = dict(states)
 
-    def fold(self, group: Group, wanted: IdSet | None, final: frozenset[str]) -> FoldedGroup:
+    def fold(self, group: Group, wanted: SortedIds | None, final: frozenset[str]) -> FoldedGroup:
         """Fold a group.
 
         Args:
@@ -121,7 +121,7 @@ class GroupFold:
             self._lost(plans, set(files) - committed.shards),
         )  # fmt: skip
 
-    def _plan(self, plan: str, wanted: IdSet | None) -> pa.Table:
+    def _plan(self, plan: str, wanted: SortedIds | None) -> pa.Table:
         """Read a plan; its further columns get the dataset's types."""
         units = read_plan(self._root, plan)
         if wanted is not None:
@@ -151,7 +151,7 @@ class GroupFold:
     ) -> tuple[pa.Table, dict[str, dict[str, Any]]]:
         first, *others = plans.values()
         ids = raw_ids(first.column("video_id"))
-        told = IdSet.union(
+        told = SortedIds.union(
             [_raw(committed.outcomes), *(raw_ids(units.column("video_id")) for units in others)]
         )
         simple = _simple(first, ids, told, self._shared)
@@ -195,7 +195,7 @@ class GroupFold:
         return found
 
 
-def _simple(units: pa.Table, ids: Ids, told: IdSet, shared: IdSet) -> np.ndarray:
+def _simple(units: pa.Table, ids: Ids, told: SortedIds, shared: SortedIds) -> np.ndarray:
     """Return which units are whole stories: no outcome, no other unit, no probe to parse."""
     none = np.zeros(len(ids), np.bool_)
     if not {"source", "expected_clips"} <= set(units.column_names):

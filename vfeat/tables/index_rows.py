@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from vfeat.corpus.ids import hex_ids
 from vfeat.outcome import RangeError, subtract
 from vfeat.tables.extras import as_type, public_name
-from vfeat.tables.id_set import ids_of
 from vfeat.tables.plans import EXTRA
 from vfeat.tables.schema import ERRORS, PIECES, VIDEOS
+from vfeat.tables.sorted_ids import ids_of
 from vfeat.tables.video_state import Piece, VideoState
 
 RANGES = pa.list_(pa.struct([("first", pa.int64()), ("last", pa.int64())]))

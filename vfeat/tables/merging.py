@@ -15,9 +15,9 @@ import numpy.typing as npt
 from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.dataset_state import DatasetState
-from vfeat.tables.id_set import IdSet
 from vfeat.tables.index_rows import fitted
 from vfeat.tables.segments import Segment, SegmentWriter, create_segment
+from vfeat.tables.sorted_ids import SortedIds
 
 MOST_SEGMENTS = 16
 MOST_OVERRIDES = 0.1  # of all rows
@@ -53,14 +53,11 @@ def _write(
     path: str, beneath: Sequence[Segment], merged: Sequence[Segment], state: DatasetState
 ) -> None:
     writer = SegmentWriter(path, state.schema)
-    later = IdSet.union([])
+    later = SortedIds.union([])
     masks: list[npt.NDArray[np.bool_]] = []
     for segment in reversed(merged):
-        mask = np.ones(segment.rows, np.bool_)
-        if len(later):
-            mask &= ~later.contains(segment.ids())
-        masks.insert(0, mask)
-        later = IdSet.union([later.ids, segment.overriding()])
+        masks.insert(0, ~segment.rows_of(later))
+        later = SortedIds.union([later.ids, segment.overriding()])
     for segment, mask in zip(merged, masks, strict=True):
         replacing = np.arange(segment.rows) >= segment.rows - segment.overrides
         if not beneath:

@@ -84,11 +84,13 @@ class NotedOutcomes:
 
     Args:
         names: of the notes, as listed.
+        replaced: shards whose files were replaced since; the notes say nothing of them.
     """
 
-    def __init__(self, root: Root, names: Iterable[str]) -> None:
+    def __init__(self, root: Root, names: Iterable[str], replaced: Iterable[str]) -> None:
         self._root = root
         self._names = tuple(names)
+        self._replaced = frozenset(replaced)
 
     @cached_property
     def groups(self) -> dict[str, frozenset[int]]:
@@ -116,14 +118,20 @@ class NotedOutcomes:
         known = frozenset(covered)
         yield from (_key(name) for name, groups in self.groups.items() if groups <= known)
 
+    def outdated(self) -> Iterator[str]:
+        """Yield the keys of notes that may tell of a file that was replaced since."""
+        groups = {layout.group_of(shard) for shard in self._replaced}
+        yield from (_key(name) for name, told in self.groups.items() if told & groups)
+
     def _read(self, name: str, group: int) -> Iterator[tuple[str, bytes]]:
         try:
             table = read_table(self._root, _key(name))
         except (MissingObject, OSError, ValueError):
             return
         for shard, outcomes in zip(*(table.column(n) for n in _SCHEMA.names), strict=True):
-            if layout.group_of(shard.as_py()) == group:
-                yield shard.as_py(), outcomes.as_py()
+            name = shard.as_py()
+            if layout.group_of(name) == group and name not in self._replaced:
+                yield name, outcomes.as_py()
 
 
 def _shards_of(root: Root, name: str) -> set[str]:

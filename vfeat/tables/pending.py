@@ -19,10 +19,10 @@ from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import READERS, read_outcomes
 from vfeat.tables.dataset_state import DatasetState
 from vfeat.tables.footer import load_outcomes
-from vfeat.tables.id_set import IdSet
 from vfeat.tables.index_rows import open_error_rows
 from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.plans import read_plan, shard_count
+from vfeat.tables.sorted_ids import SortedIds
 
 _TOLD = ("etag", "size_bytes", "source", "opened")
 _RANGES = (
@@ -67,7 +67,7 @@ def planned_shards(catalogue: Catalogue) -> int:
 def missing_follow_ups(root: Root) -> Iterator[str]:
     """Yield the committed shards with a split whose follow-up plan does not exist."""
     catalogue = read_catalogue(root)
-    notes = NotedOutcomes(root, catalogue.notes)
+    notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
     for group in catalogue.uncovered:
         known = set(group.plans)
         shards = {s for s in group.shards if layout.follow_up_name(s) not in known}
@@ -81,7 +81,8 @@ def outcomes_of(root: Root, shards: Collection[str]) -> Iterator[tuple[str, list
     """Yield the outcomes of committed shards, from notes and else from their footers."""
     if not shards:
         return
-    notes = NotedOutcomes(root, read_catalogue(root).notes)
+    catalogue = read_catalogue(root)
+    notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
     groups: dict[int, set[str]] = defaultdict(set)
     for shard in shards:
         groups[layout.group_of(shard)].add(shard)
@@ -132,7 +133,7 @@ class _Waiting:
         parts = [_uncommitted(catalogue.root, plan) for plan in _pending(catalogue)]
         self._ids: Ids = np.concatenate([np.empty(0, ID), *(ids for ids, _ in parts)])
         self._ranges = np.concatenate([np.empty((0, 2), np.int64), *(r for _, r in parts)])
-        self._set = IdSet(self._ids)
+        self._set = SortedIds(self._ids)
 
     def subtracted(self, ranges: pa.Table) -> pa.Table:
         """Return ranges of videos without the clips that wait already."""
@@ -141,7 +142,7 @@ class _Waiting:
         if not waiting.any():
             return ranges
         holes: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
-        mine = IdSet(ids[waiting]).contains(self._ids)
+        mine = SortedIds(ids[waiting]).contains(self._ids)
         for one, (first, last) in zip(self._ids[mine], self._ranges[mine].tolist(), strict=True):
             holes[bytes(one)].append((first, last))
         rows = []

@@ -22,10 +22,10 @@ from vfeat.errors import StorageError
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
 from vfeat.tables import layout
-from vfeat.tables.id_set import ids_of
 from vfeat.tables.index_rows import ROWS
 from vfeat.tables.parquet import ParquetReader, open_reader
 from vfeat.tables.plans import EXTRA
+from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 BATCH_ROWS = 65_536
 _ABOUT = b"vfeat.index"
@@ -64,10 +64,16 @@ class Segment:
             if field.name.startswith(EXTRA)
         }
 
-    def ids(self) -> Ids:
-        """Return the ids of all rows."""
-        batches = self.reader.batches(BATCH_ROWS, ["video_id"])
-        return _joined([ids_of(batch.column(0)) for batch in batches])
+    def ids(self) -> Iterator[Ids]:
+        """Yield the ids of all rows, in batches."""
+        for batch in self.reader.batches(BATCH_ROWS, ["video_id"]):
+            yield ids_of(batch.column(0))
+
+    def rows_of(self, videos: SortedIds) -> npt.NDArray[np.bool_]:
+        """Return for each row whether it is of one of these videos."""
+        if not len(videos):
+            return np.zeros(self.rows, np.bool_)
+        return np.concatenate([np.empty(0, np.bool_), *map(videos.contains, self.ids())])
 
     def overriding(self) -> Ids:
         """Return the ids of the rows that replace others."""
@@ -117,9 +123,10 @@ class SegmentWriter:
         self._schema = schema
         self._overriding: list[pa.Table] = []
         self._waiting: list[pa.Table] = []
+        repeated = [name for name in schema.names if name not in ("video_id", "uri", "etag")]
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", write_page_checksum=True,
-            use_dictionary=[name for name in schema.names if name not in ("video_id", "uri")],
+            use_dictionary=[*repeated, "pieces.list.element.file"],
         )  # fmt: skip
 
     def add(self, rows: pa.Table) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +24,6 @@ from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, Group, read_catalogue, state_token
 from vfeat.tables.dataset_state import DatasetState, dataset_state, state_from_footers
 from vfeat.tables.group_fold import FoldedGroup
-from vfeat.tables.id_set import ids_of
 from vfeat.tables.index_rows import (
     errors_table,
     rows_table,
@@ -36,6 +36,7 @@ from vfeat.tables.parquet import opened
 from vfeat.tables.plans import shard_count
 from vfeat.tables.schema import ERRORS
 from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
+from vfeat.tables.sorted_ids import ids_of
 
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
 _TOLD = ("video_id", "uri", "source", "gone", "changed")
@@ -124,7 +125,8 @@ def _tidied(root: Root) -> Catalogue:
     for key in catalogue.superseded:
         root.delete(key)
     if catalogue.notes:
-        for key in NotedOutcomes(root, catalogue.notes).superseded(catalogue.covered):
+        notes = NotedOutcomes(root, catalogue.notes, catalogue.markers.values())
+        for key in {*notes.superseded(catalogue.covered), *notes.outdated()}:
             root.delete(key)
     return read_catalogue(root) if merge_segments(catalogue) else catalogue
 
@@ -192,9 +194,9 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
         segment, videos, errors = (os.path.join(folder, name) for name in names)
         cover = _Cover(state, segment)
         with _Snapshot(state, videos, errors) as snapshot:
-            for table in state.stored(state.schema.names):
+            for table in _ahead(state.stored(state.schema.names)):
                 told = _gone(table, is_gone)
-                differs = _differs(table, told)
+                differs = pc.not_equal(told, table.column("gone"))
                 table = _with_gone(table, told)
                 snapshot.add(table)
                 if pc.any(differs).as_py():
@@ -213,6 +215,15 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
     return snapshot.counts
 
 
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield tables, and read the next one meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, tables, None)
+        while (table := following.result()) is not None:
+            following = pool.submit(next, tables, None)
+            yield table
+
+
 class _Snapshot:
     """Writer of both tables into local files."""
 
@@ -220,7 +231,12 @@ class _Snapshot:
         self.counts: Counter[str] = Counter()
         self._schema = videos_schema(state.extras)
         self._waiting: list[pa.Table] = []
-        self._videos = pq.ParquetWriter(videos, self._schema, compression="zstd")
+        # Every value of these is another one.
+        repeated = [name for name in self._schema.names if name not in ("video_id", "uri", "etag")]
+        self._videos = pq.ParquetWriter(
+            videos, self._schema, compression="zstd",
+            use_dictionary=[*repeated, "files.list.element.file"],
+        )  # fmt: skip
         self._errors = pq.ParquetWriter(errors, ERRORS, compression="zstd")
 
     def __enter__(self) -> _Snapshot:
@@ -309,6 +325,8 @@ class _Cover:
         if not create_segment(catalogue.root, catalogue.next_segment, self._path):
             return False
         self._identities.append(self._writer.identity)
+        for key in self._state.notes.outdated():  # before their markers
+            catalogue.root.delete(key)
         for name, shard in catalogue.markers.items():
             if layout.group_of(shard) in self.taken:
                 catalogue.root.delete(f"{layout.INDEX}/{name}")

@@ -95,6 +95,7 @@ class _Check:
         self._read: dict[str, list[Outcome]] = {}  # of the group that is being checked
         self._covered: dict[str, Ranges] = {}
         self._digests = _Digests()
+        self._complete: set[int] = set()
         self._broken: set[int] = set()  # groups with a problem of their own
 
     def shard(self, group: Group, lease: Lease) -> None:
@@ -115,11 +116,12 @@ class _Check:
 
     def group(self, part: FoldedGroup) -> None:
         """Check a group whose shards have been checked."""
+        if part.complete:
+            self._complete.add(part.group.number)
         final = [part.held[video_id] for video_id in part.held if video_id in part.final]
         for rows in (part.fresh, rows_table(final, self.state.schema)):
             self._digests.add(rows)
-            if part.complete:
-                self._report.problems += _unsettled(rows)
+            self._report.problems += _unsettled(rows, self._complete)
         for shard in part.orphans:
             self._report.pending_shards += 1
             for outcome in self._read[shard]:
@@ -169,13 +171,15 @@ class _Digests:
             self.of_group[group] = (self.of_group[group] + int.from_bytes(digest)) % (1 << 128)
 
 
-def _unsettled(rows: pa.Table) -> Iterator[str]:
-    """Yield a problem for each video of a complete group that has clips without an outcome."""
+def _unsettled(rows: pa.Table, complete: set[int]) -> Iterator[str]:
+    """Yield a problem for each video of complete groups that has clips without an outcome."""
     missing = pc.and_(
         pc.greater(pc.list_value_length(rows.column("unsettled")), 0),
         pc.invert(rows.column("changed")),
     )
-    for row in rows.filter(missing).select(["video_id", "unsettled"]).to_pylist():
+    for row in rows.filter(missing).select(["video_id", "unsettled", "groups"]).to_pylist():
+        if not complete.issuperset(row["groups"]):
+            continue
         ranges = ranges_of(row["unsettled"])
         yield (
             f"video {row['video_id'].hex()}: clips {ranges[0][0]} to {ranges[-1][1]} are neither "

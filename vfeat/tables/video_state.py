@@ -37,7 +37,7 @@ class VideoState:
         pieces: where the rows stand, in plan order.
         gaps: long runs of clips without rows, before the last row.
         rows_end: clip behind the last row.
-        changed: its object is another one now.
+        changed: a worker found another object in its place.
         gone: the corpus has it no more.
         mended: a later plan brought rows for clips that had failed.
         groups: numbered plans that have the video.
@@ -86,15 +86,14 @@ class VideoState:
     def add_group(self, group: int, outcomes: Iterable[Outcome], pieces: Iterable[Piece]) -> None:
         """Go on with the outcomes of a numbered plan and its follow-up plans, in their order."""
         self.groups.append(group)
-        changes = [self._add(outcome) for outcome in outcomes]
-        if changes:
-            self.changed = any(changes)
+        for outcome in outcomes:
+            self._add(outcome)
         self.pieces.extend(pieces)
 
-    def _add(self, outcome: Outcome) -> bool:
-        """Take an outcome; return whether it found another object than the planned one."""
+    def _add(self, outcome: Outcome) -> None:
         if outcome.changed:
-            return True
+            self.changed = True
+            return
         if outcome.probe is not None:
             self.open(outcome.probe)
         rows = outcome.row_ranges()
@@ -109,7 +108,6 @@ class VideoState:
         self.settled = _joined(self.settled, span)
         for first, last in rows:
             self._add_rows(first, last)
-        return False
 
     def _add_rows(self, first: int, last: int) -> None:
         if first >= self.rows_end:
