@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vfeat.errors import StorageError
+
 FIRST_REST_S = 15.0
 STRIKES_OUT = 4
 
@@ -17,6 +19,10 @@ class _Strikes:
     count: int
     until_s: float
     error: Exception
+
+    @property
+    def is_final(self) -> bool:
+        return self.count >= STRIKES_OUT or isinstance(self.error, StorageError)
 
 
 class NodeHealth:
@@ -45,7 +51,13 @@ class NodeHealth:
         return strikes is None or (strikes.count < STRIKES_OUT and now_s >= strikes.until_s)
 
     def all_fail(self, nodes: set[str]) -> Exception | None:
-        """Return the latest fault when every one of these nodes has one; None otherwise."""
-        if not nodes or not nodes <= self._strikes.keys():
+        """Return the latest fault when none of these nodes can go on; None otherwise.
+
+        A store that is away has been waited for already by whoever raised its error; every other
+        fault of a node is given its rests.
+        """
+        faults = [self._strikes.get(node) for node in nodes]
+        final = [f for f in faults if f is not None and f.is_final]
+        if not faults or len(final) < len(faults):
             return None
-        return max((self._strikes[node] for node in nodes), key=lambda s: s.until_s).error
+        return max(final, key=lambda fault: fault.until_s).error

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
-from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Told, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
@@ -262,6 +262,8 @@ class StageRun(ABC):
             ours = self.publish(event.lease.shard, list(event.results))
             outcomes = tuple(result.outcome for result in event.results)
             self._finished(event.lease, outcomes, breaker, ours=ours)
+        elif isinstance(event, Told):
+            self.watch.note(event.text)
         elif isinstance(event, Finished):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self._books.keep_up()
