@@ -98,6 +98,10 @@ class _Worker:
     beat: Any = None
     progress: Progress | None = None
 
+    def is_late(self, now_s: float) -> bool:
+        """Return whether it has not started for long, and nobody was told."""
+        return self.ready is not None and not self.is_told and now_s - self.asked_s > PLACEMENT_S
+
 
 class RayExecutor:
     """Executor whose workers are Ray actors, on one machine or on a cluster."""
@@ -308,10 +312,9 @@ class RayExecutor:
             if worker.ready is None and now_s - worker.asked_s > SILENCE_S:
                 silent = TimeoutError(f"no sign of life for {SILENCE_S:.0f} s; killed")
                 yield from self._bury(worker, ledger, silent)
-            elif worker.ready is not None and now_s - worker.asked_s > PLACEMENT_S:
-                if not worker.is_told:
-                    worker.is_told = True
-                    yield Told(f"{worker.name} has not started for {PLACEMENT_S:.0f} s: {_room()}")
+            elif worker.is_late(now_s):
+                worker.is_told = True
+                yield Told(f"{worker.name} has not started for {PLACEMENT_S:.0f} s: {_room()}")
 
     def progress(self) -> tuple[Progress, ...]:
         return tuple(w.progress for w in list(self._workers) if w.progress is not None)
