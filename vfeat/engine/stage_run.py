@@ -171,11 +171,15 @@ class StageRun(ABC):
     def close(self) -> None:
         self.executor.close()
 
-    def breaker(self, stage: str) -> Breaker | None:
+    def _breaker(self) -> Breaker | None:
         """Make a breaker; None for retries, since what failed before may fail again."""
         if self.settings.retries:
             return None
-        return Breaker(self.settings.breaker_first_units, self.settings.breaker_error_share, stage)
+        return Breaker(
+            self.settings.breaker_first_units,
+            self.settings.breaker_error_share,
+            is_new=not self._committed,
+        )
 
     def pending(self) -> Pending:
         """Count what the plans hold that is not committed yet."""
@@ -241,7 +245,7 @@ class StageRun(ABC):
         self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
         self.watch.phase("starting")
-        breaker = self.breaker("working")
+        breaker = self._breaker()
         self.working = True
         try:
             while True:
