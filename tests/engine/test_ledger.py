@@ -77,6 +77,7 @@ def test_a_shard_that_kills_twice_is_split_and_the_killer_becomes_an_error_row()
     assert (error.error_class, error.first_clip, error.last_clip, error.attempts) == (
         "crashed", 0, 1, 3,
     )  # fmt: skip
+    assert "alone (3 times)" in error.message
     assert "v0.1" in error.message
     assert ledger.idle
 
@@ -118,9 +119,86 @@ def test_a_slow_lease_runs_twice_and_counts_once() -> None:
     assert again is slow
     assert ledger.take("c", 100.0) is None  # twice, not three times
     ledger.done(slow, "b", 101.0)
-    assert ledger.in_flight == 1
+    assert ledger.in_flight == 0 and ledger.idle  # the other copy is of no use any more
+    assert ledger.idlers() == {"a"}
     ledger.died("a")
-    assert ledger.idle  # the death of the first copy costs nothing: the shard is done
+    assert ledger.idle  # and its death costs nothing: the shard is done
+
+
+def test_a_finished_shard_is_never_done_again() -> None:
+    """A worker hangs for ever with one of two shards, and the other is done again and again."""
+    ledger = Ledger(queued([lease(0), lease(1)]))
+    hung, quick = ledger.take("a", 0.0), ledger.take("b", 0.0)
+    assert hung is not None and quick is not None
+    ledger.done(quick, "b", 1.0)
+    copy = ledger.take("b", 1000.0)
+    assert copy is hung
+    ledger.done(copy, "b", 1001.0)
+    assert all(ledger.take("b", now) is None for now in (2000.0, 3000.0))
+    assert ledger.idle
+
+
+def split_of(ledger: Ledger) -> None:
+    """Let the first shard kill twice, so that its units are suspects."""
+    for _ in range(SHARD_KILLS):
+        assert ledger.take("first", 0.0) is not None
+        ledger.died("first")
+
+
+def test_a_suspect_is_truly_alone() -> None:
+    ledger = Ledger(queue := queued([lease(0), lease(1)]))
+    busy = ledger.take("busy", 0.0)
+    split_of(ledger)
+    queue.add(iter([lease(2)]))
+    assert ledger.take("busy", 0.0) is None, "a worker with a lease must not get a suspect beside"
+    suspect = ledger.take("free", 0.0)
+    assert suspect is not None and suspect.alone is not None
+    assert ledger.take("free", 0.0) is None, "nor a suspect anything beside itself"
+    assert busy is not None
+    ledger.done(busy, "busy", 1.0)
+    assert ledger.take("busy", 1.0) is not None
+
+
+def test_a_suspect_is_tried_on_several_nodes_where_there_are_several() -> None:
+    ledger = Ledger(queued([lease(0, 1)]))
+    ledger.nodes = frozenset("xy")
+    split_of(ledger)
+    assert ledger.take("a", 0.0, "x") is not None
+    ledger.died("a")
+    assert ledger.take("b", 0.0, "x") is None, "it has killed on this node already"
+    assert ledger.take("c", 0.0, "y") is not None
+    ledger.died("c")
+    assert ledger.take("d", 0.0, "x") is not None, "every node was tried"
+    ended = ledger.died("d")
+    assert ended is not None
+    [error] = ended.results[0].outcome.errors
+    assert error.attempts == 3 and "on 2 nodes" in error.message
+
+
+def test_a_lost_node_blames_nobody_however_often() -> None:
+    ledger = Ledger(queued([lease(0), lease(1)]))
+    for _ in range(20):
+        taken = [ledger.take("a", 0.0), ledger.take("a", 0.0)]
+        assert all(one is not None and one.alone is None for one in taken)
+        ledger.returned("a")
+    assert ledger.deaths == 0 and not ledger.idle
+    ledger = Ledger(queued([lease(0)]))
+    split_of(ledger)
+    for _ in range(20):
+        suspect = ledger.take("b", 0.0)
+        assert suspect is not None and suspect.alone is not None
+        ledger.returned("b")
+    assert not ledger.idle
+
+
+def test_deaths_are_counted_until_something_is_finished() -> None:
+    ledger = Ledger(queued([lease(0, 4)]))
+    split_of(ledger)
+    assert ledger.deaths == SHARD_KILLS
+    suspect = ledger.take("a", 0.0)
+    assert suspect is not None and suspect.alone is not None
+    ledger.done(suspect, "a", 1.0, good(suspect.units[suspect.alone]))
+    assert ledger.deaths == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -34,7 +34,14 @@ class Beat:
     workers: tuple[Progress, ...]
 
 
-Event = Finished | Assembled | Beat
+@dataclass(frozen=True)
+class Told:
+    """Something that happened to a worker or a node, one sentence for the user and the log."""
+
+    text: str
+
+
+Event = Finished | Assembled | Beat | Told
 
 
 class Worker(Protocol):

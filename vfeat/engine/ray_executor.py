@@ -1,29 +1,47 @@
 """Execution on Ray, as raw actors without restarts: the engine owns all retries.
 
 An actor is a worker process that holds the model and its decoder children. It never restarts
-by itself: a death is the ledger's to judge, and a fresh actor takes its place.
+by itself: an end of its own is the ledger's to judge, a fault of its node is the node's, and a
+fresh actor takes its place.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vfeat.engine.executor import Assembled, Beat, Event, Finished, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Event, Finished, Told, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
+from vfeat.engine.node_health import NodeHealth
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.worker_protocol import Progress, ShardReport
-from vfeat.errors import VfeatError
+from vfeat.errors import EnvironmentMissing, StorageError, VfeatError
 from vfeat.plan.unit import Lease
 
 TICK_S = 0.5
 BEAT_S = 1.0
+SILENCE_S = 60.0  # a worker that gives no sign of life for so long is killed
+PLACEMENT_S = 60.0  # actors that have no place after so long are told of
 LEASES = 2  # one in flight, one prefetched
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
@@ -61,14 +79,28 @@ class _Actor:
 
 @dataclass
 class _Worker:
-    """The driver's view of one actor."""
+    """The driver's view of one actor.
+
+    Attributes:
+        node: id of the node that it was asked for.
+        ready: result of its setup; None when that is done.
+        asked_s: when it was asked for, or when its last beat was.
+        beat: the counters that were asked for and have not come.
+    """
 
     name: str
+    node: str
     handle: Any
     ready: Any
+    asked_s: float
+    is_told: bool = False
     leases: dict[Any, Lease] = field(default_factory=dict)
     beat: Any = None
     progress: Progress | None = None
+
+    def is_late(self, now_s: float) -> bool:
+        """Return whether it has not started for long, and nobody was told."""
+        return self.ready is not None and not self.is_told and now_s - self.asked_s > PLACEMENT_S
 
 
 class RayExecutor:
@@ -80,8 +112,8 @@ class RayExecutor:
         self._keep_logs = False
         self._spec: WorkerSpec | None = None
         self._workers: list[_Worker] = []
+        self._health = NodeHealth()
         self._named = 0
-        self._deaths = 0
         self._lost = Progress(pid=0)
 
     def _start(self) -> None:
@@ -94,24 +126,21 @@ class RayExecutor:
         if self._connection is None and self.cluster.address is None:
             return max(1, _local_gpus(self.cluster))
         self._start()
-        return self._wanted()
+        return max(1, len(self._places(_nodes())))
 
-    def _wanted(self) -> int:
-        """Return how many actors the cluster can hold at present."""
-        if self.cluster.actors:
-            return self.cluster.actors
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        gpus = sum(node["Resources"].get("GPU", 0) for node in nodes)
-        if gpus and self.cluster.device != "cpu":
-            return max(1, int(gpus / self.cluster.gpus_per_actor))
-        return max(1, sum(1 for node in nodes if node["Resources"].get("CPU", 0) >= 1))
+    def _places(self, nodes: dict[str, dict[str, float]]) -> list[str]:
+        """Return the node of each actor that the cluster can hold at present."""
+        if self._use_gpu(nodes):
+            share = self.cluster.gpus_per_actor
+            places = [n for n, has in nodes.items() for _ in range(int(has.get("GPU", 0) / share))]
+        else:
+            places = [name for name, has in nodes.items() if has.get("CPU", 0) >= 1]
+        if self.cluster.actors is None:
+            return places
+        return list(islice(cycle(places or nodes), self.cluster.actors))
 
-    def _cpus(self) -> int:
-        """Return the CPU threads of an actor: its fair share of the smallest node."""
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        cpus = [int(resources["CPU"]) for resources in nodes if resources.get("CPU", 0) >= 1]
-        per_node = -(-self._wanted() // max(1, len(cpus)))
-        return max(1, min(cpus, default=1) // per_node)
+    def _use_gpu(self, nodes: dict[str, dict[str, float]]) -> bool:
+        return self.cluster.device != "cpu" and any(has.get("GPU", 0) for has in nodes.values())
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
         self._spec = spec
@@ -121,39 +150,46 @@ class RayExecutor:
         while not ledger.idle:
             now = time.monotonic()
             if now >= grow_at:
-                self._grow()
+                self._grow(ledger)
                 grow_at = now + 10
             self._hand_out(ledger)
             if ledger.in_flight or self._unready():
                 yield from self._collect(ledger)
             else:
-                time.sleep(TICK_S)  # the input is still being listed
+                time.sleep(TICK_S)  # the input is still being listed, or every node rests
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + BEAT_S
                 yield self._beat()
+                yield from self._watch_over(ledger)
         yield self._beat(last=True)
 
     def _unready(self) -> bool:
         return any(worker.ready is not None for worker in self._workers)
 
-    def _grow(self) -> None:
+    def _grow(self, ledger: Ledger) -> None:
         """Start actors up to what the cluster holds at present; nodes come and go."""
-        cpus = self._cpus()
-        gpus = sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
-        use_gpu = bool(gpus) and self.cluster.device != "cpu"
-        while len(self._workers) < self._wanted():
+        now_s = time.monotonic()
+        nodes = _nodes()
+        places = Counter(self._places(nodes))
+        ledger.nodes = frozenset(places)
+        missing = places - Counter(worker.node for worker in self._workers)
+        use_gpu = self._use_gpu(nodes)
+        for node in missing.elements():
+            if not self._health.can_work(node, now_s):
+                continue
             self._named += 1
+            cpus = max(1, int(nodes[node].get("CPU", 1)) // places[node])
             actor = ray.remote(_Actor).options(
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=LEASES + 2,
                 num_cpus=0.5 if use_gpu else cpus,
                 num_gpus=self.cluster.gpus_per_actor if use_gpu else 0,
-                scheduling_strategy="SPREAD",
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             )
             handle = actor.remote()
             ready = handle.setup.remote(self._spec, cpus)
-            self._workers.append(_Worker(f"worker-{self._named}", handle, ready))
+            self._workers.append(_Worker(f"worker-{self._named}", node, handle, ready, now_s))
 
     def _hand_out(self, ledger: Ledger) -> None:
         """Give every worker one lease before any gets a second one to prefetch."""
@@ -162,10 +198,9 @@ class RayExecutor:
             for worker in ready:
                 if len(worker.leases) > depth:
                     continue
-                lease = ledger.take(worker.name, time.monotonic())
-                if lease is None:
-                    return
-                worker.leases[worker.handle.run.remote(lease)] = lease
+                lease = ledger.take(worker.name, time.monotonic(), worker.node)
+                if lease is not None:
+                    worker.leases[worker.handle.run.remote(lease)] = lease
 
     def _collect(self, ledger: Ledger) -> Iterator[Event]:
         waiting = {ref: worker for worker in self._workers for ref in worker.leases}
@@ -177,41 +212,81 @@ class RayExecutor:
                 continue
             try:
                 report = _get(ref)
-            except (RayActorError, RayTaskError) as error:
-                # An exception that is not ours is a death too: a GPU that fell off the bus
-                # raises for ever, and only a fresh process may do better.
-                ray.kill(worker.handle)
+            except (RayError, VfeatError) as error:
                 yield from self._bury(worker, ledger, error)
                 continue
-            self._deaths = 0
             if ref is worker.ready:
-                worker.ready = None
+                worker.ready, worker.asked_s = None, time.monotonic()
                 continue
+            self._health.worked(worker.node)
             lease = worker.leases.pop(ref)
             split = ledger.done(lease, worker.name, time.monotonic(), report.result)
             if lease.alone is None:
                 yield Finished(lease, report)
             elif split is not None:
                 yield Assembled(split.lease, _in_order(split.results))
+            for name in ledger.idlers():
+                yield from self._end_copy(name, ledger)
+
+    def _end_copy(self, name: str, ledger: Ledger) -> Iterator[Event]:
+        """End a worker that is busy with nothing but what others have finished."""
+        for worker in [worker for worker in self._workers if worker.name == name]:
+            self._remove(worker)
+            ledger.returned(name)
+            yield Told(f"{name}: ended; another worker finished its shard first")
+        self._grow(ledger)
 
     def _bury(self, worker: _Worker, ledger: Ledger, error: Exception) -> Iterator[Event]:
+        """Remove a worker that failed, and settle whose fault it was.
+
+        Raises:
+            VfeatError: the fault is everybody's: the store's, the job's, or one that repeats.
+        """
+        if isinstance(error, LocalRayletDiedError):
+            raise EnvironmentMissing(
+                f"Ray on this machine has ended ({_first_line(error)}); run the same command again"
+            ) from error
+        self._remove(worker)
+        if _is_node_lost(error, worker.node):
+            ledger.returned(worker.name)
+            yield Told(f"{worker.name}: lost with its node ({_first_line(error)})")
+        elif _is_nodes_fault(error):
+            ledger.returned(worker.name)
+            told = self._health.strike(worker.node, error, time.monotonic())
+            yield Told(f"{worker.name}: {told}")
+            common = self._health.all_fail(set(ledger.nodes))
+            if common is not None:
+                raise common if isinstance(common, VfeatError) else self._workers_lost(common, 1)
+        elif isinstance(error, VfeatError):
+            raise error
+        else:
+            split = ledger.died(worker.name)
+            yield Told(f"{worker.name} died: {_first_line(error)}")
+            if ledger.deaths >= DEATHS_IN_A_ROW:
+                raise self._workers_lost(error, ledger.deaths)
+            if split is not None:
+                yield Assembled(split.lease, _in_order(split.results))
+        self._grow(ledger)
+
+    def _workers_lost(self, error: Exception, deaths: int) -> WorkersLost:
+        assert self._connection is not None  # a worker has run on it
+        self._keep_logs = True
+        return WorkersLost(
+            f"{deaths} workers in a row died before they finished anything. What is "
+            "committed stays, and the same command goes on from there. Ray's logs are in "
+            f"{self._connection.logs}. The last one ended with:",
+            *_tail(error),
+        )
+
+    def _remove(self, worker: _Worker) -> None:
+        """End an actor and keep what it has counted."""
+        # An exception that is not ours is a death too: a GPU that fell off the bus raises for
+        # ever, and only a fresh process may do better.
+        ray.kill(worker.handle)
         self._workers.remove(worker)
-        if worker.progress is not None:
-            self._lost.clips += worker.progress.clips
-        self._deaths += 1
-        if self._deaths >= DEATHS_IN_A_ROW:
-            assert self._connection is not None  # a worker has run on it
-            self._keep_logs = True
-            raise WorkersLost(
-                f"{self._deaths} workers in a row died before they finished anything. What is "
-                "committed stays, and the same command goes on from there. Ray's logs are in "
-                f"{self._connection.logs}. The last one ended with:",
-                *_tail(error),
-            )
-        split = ledger.died(worker.name)
-        if split is not None:
-            yield Assembled(split.lease, _in_order(split.results))
-        self._grow()
+        if (seen := worker.progress) is not None:
+            for name in ("clips", "units", "encode_s", "wait_s", "decode_s", "write_s"):
+                setattr(self._lost, name, getattr(self._lost, name) + getattr(seen, name))
 
     def _beat(self, last: bool = False) -> Beat:
         """Request the counters of all workers without waiting for a busy one."""
@@ -224,11 +299,22 @@ class RayExecutor:
             if done:
                 try:
                     worker.progress = ray.get(worker.beat)
-                except RayActorError:
+                except RayError:
                     continue  # the next collect buries it
-                worker.beat = None
+                worker.beat, worker.asked_s = None, time.monotonic()
         live = tuple(w.progress for w in self._workers if w.progress is not None)
         return Beat((*live, self._lost) if self._lost.clips else live)
+
+    def _watch_over(self, ledger: Ledger) -> Iterator[Event]:
+        """Kill workers that give no sign of life; tell of those that find no place."""
+        now_s = time.monotonic()
+        for worker in list(self._workers):
+            if worker.ready is None and now_s - worker.asked_s > SILENCE_S:
+                silent = TimeoutError(f"no sign of life for {SILENCE_S:.0f} s; killed")
+                yield from self._bury(worker, ledger, silent)
+            elif worker.is_late(now_s):
+                worker.is_told = True
+                yield Told(f"{worker.name} has not started for {PLACEMENT_S:.0f} s: {_room()}")
 
     def progress(self) -> tuple[Progress, ...]:
         return tuple(w.progress for w in list(self._workers) if w.progress is not None)
@@ -237,6 +323,39 @@ class RayExecutor:
         if self._connection is not None:
             self._connection.close(keep_logs=self._keep_logs)
             self._connection = None
+
+
+def _nodes() -> dict[str, dict[str, float]]:
+    """Return the resources of the living nodes by their ids."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def _is_node_lost(error: Exception, node: str) -> bool:
+    """Return whether a worker ended with its node, or was taken from it."""
+    if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
+        return True
+    is_end = isinstance(error, RayActorError) and not isinstance(error, ActorUnavailableError)
+    return is_end and node not in _nodes()
+
+
+def _is_nodes_fault(error: Exception) -> bool:
+    """Return whether a fault lies with the machine or the store, and with no unit."""
+    known = (
+        OutOfMemoryError, OutOfDiskError, ObjectLostError, ActorUnavailableError,
+        RuntimeEnvSetupError, StorageError,
+    )  # fmt: skip
+    return isinstance(error, known)
+
+
+def _room() -> str:
+    free = {name: count for name, count in ray.available_resources().items() if count}
+    wanted = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+    return f"free in the whole cluster: {wanted}; is another job using it?"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _get(ref: Any) -> Any:

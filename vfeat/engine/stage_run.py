@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
-from vfeat.engine.executor import Assembled, Beat, Executor, Finished, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Told, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
@@ -179,11 +179,15 @@ class StageRun(ABC):
     def close(self) -> None:
         self.executor.close()
 
-    def breaker(self, stage: str) -> Breaker | None:
+    def _breaker(self) -> Breaker | None:
         """Make a breaker; None for retries, since what failed before may fail again."""
         if self.settings.retries:
             return None
-        return Breaker(self.settings.breaker_first_units, self.settings.breaker_error_share, stage)
+        return Breaker(
+            self.settings.breaker_first_units,
+            self.settings.breaker_error_share,
+            is_new=not self._committed,
+        )
 
     def pending(self) -> Pending:
         """Count what the plans hold that is not committed yet."""
@@ -251,7 +255,7 @@ class StageRun(ABC):
         self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
         self.watch.phase("starting")
-        breaker = self.breaker("working")
+        breaker = self._breaker()
         self.working = True
         try:
             while True:
@@ -272,6 +276,8 @@ class StageRun(ABC):
             ours = self.publish(event.lease.shard, list(event.results))
             outcomes = tuple(result.outcome for result in event.results)
             self._finished(event.lease, outcomes, breaker, ours=ours)
+        elif isinstance(event, Told):
+            self.watch.note(event.text)
         elif isinstance(event, Finished):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self._books.keep_up()

@@ -1,0 +1,60 @@
+"""Workers that hang or are stopped: their work goes elsewhere, and nothing is done without end."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine.commands import TINY_FLAGS, environment, wait_until
+from tests.engine.jobs import verified
+
+# The command with less patience than a user's.
+HASTY = (
+    "import vfeat.engine.ray_executor as executor; executor.SILENCE_S = 4.0; "
+    "from vfeat.cli import main; main()"
+)
+
+
+@pytest.fixture
+def corpus(own_clips: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i in range(8):
+        shutil.copy(own_clips / "cfr25_bframes.mp4", folder / f"slow{i}.mp4")
+    return folder
+
+
+def actors(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(driver.pid).children(recursive=True)
+        if "ray::_Actor" in " ".join(child.cmdline())
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_worker_that_is_stopped_is_replaced_and_its_shards_done_elsewhere(
+    corpus: Path, tmp_path: Path, count: int
+) -> None:
+    out = tmp_path / "out"
+    flags = [*TINY_FLAGS, "--decoder", "tests.engine.faults:faulty", "--shard-minutes", "0.001"]
+    driver = subprocess.Popen(
+        [sys.executable, "-c", HASTY, "extract", str(corpus), "--out", str(out), *flags,
+         "--actors", str(count)],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: len(list((out / "features").glob("*.parquet"))) >= 1, 120, "a commit")
+    stopped = actors(driver)[0]
+    stopped.send_signal(signal.SIGSTOP)
+    _, errors = driver.communicate(timeout=180)
+    assert driver.returncode == 0, errors
+    assert "no sign of life for 4 s" in errors
+    report = verified(out)
+    assert report.pending_shards == report.error_clips == 0
+    assert not stopped.is_running()
