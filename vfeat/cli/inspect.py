@@ -10,6 +10,7 @@ import typer
 from vfeat.cli import flags
 
 if TYPE_CHECKING:
+    from vfeat.tables.active_runs import ActiveRun
     from vfeat.tables.status import VideoLine
 
 
@@ -42,10 +43,25 @@ def status(
     table.add_row("shards", f"{found.shards_done:,} of {found.shards:,} committed")
     table.add_row("size", size_text(found.size_bytes))
     table.add_row("last run", found.last_run or "none finished yet")
+    for run in found.running:
+        table.add_row("running", _running(run))
     make_console(soft_wrap=True).print(table)
-    if found.shards_done < found.shards:
+    if found.shards_done < found.shards and not found.running:
         command = kind_of(Root(out)).command
         say(f"Unfinished: run the same vfeat {command} command again to go on.")
+
+
+def _running(run: ActiveRun) -> str:
+    """Describe a run that goes on."""
+    from vfeat.cli.report import time_text
+
+    left = "" if run.left_s is None else f", about {time_text(run.left_s)} left"
+    workers = f"{run.workers} worker" + "s" * (run.workers != 1)
+    return (
+        f"{run.run} on {run.host}: {run.done:,} of about {run.planned:,} {run.noun}, "
+        f"{run.shards_done:,} of {run.shards:,} shards, {run.rate:.2f} {run.noun}/s with {workers}"
+        f"{left}; most time goes to {run.waits_for}"
+    )
 
 
 def _print_videos(lines: list[VideoLine]) -> None:

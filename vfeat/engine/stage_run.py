@@ -21,6 +21,8 @@ from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Told, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
+from vfeat.engine.presence import Presence
+from vfeat.engine.run_log import RunLog
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, UnitResult
@@ -30,6 +32,7 @@ from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
 from vfeat.tables import layout
+from vfeat.tables.active_runs import active_runs, remove_dead
 from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import read_footers
 from vfeat.tables.kind import kind_of
@@ -149,8 +152,12 @@ class StageRun(ABC):
         """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
         started = datetime.now(UTC)
+        name = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self._log = RunLog(self.root, name)
+        self._presence = Presence(self.root, name, started.isoformat(timespec="seconds"))
         self.watch.phase("listing")
         self.check()
+        self._notice_others()
         self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
         catalogue = read_catalogue(self.root)
@@ -169,15 +176,27 @@ class StageRun(ABC):
         if not idle:
             self.watch.phase("closing")
             videos = publish_snapshot(self.root, is_gone)
-        summary = self._summary(started, time.monotonic() - began, resumed, videos)
+        summary = self._summary(name, started, time.monotonic() - began, resumed, videos)
         if not idle:
             write_run(self.root, summary)
+            self._log.add("end", exit_code=summary.exit_code, rows=self.totals.rows)
+            self._log.flush()
         if (error := self._planning_error or self._failure) is not None:
             raise error
         return summary
 
     def close(self) -> None:
         self.executor.close()
+
+    def _notice_others(self) -> None:
+        """Name the runs that go on in the same dataset."""
+        remove_dead(self.root, time.time())
+        for other in active_runs(self.root, time.time()):
+            self.watch.note(
+                f"Another run, {other.run} (process {other.pid} on {other.host}), works on this "
+                "dataset since "
+                f"{other.started}: some shards may be done twice, and are stored once"
+            )
 
     def _breaker(self) -> Breaker | None:
         """Make a breaker; None for retries, since what failed before may fail again."""
@@ -229,6 +248,7 @@ class StageRun(ABC):
             self.totals.shards += pending.shards
             self.totals.planned_clips += pending.clips
             self.totals.planned_videos += pending.videos
+        self._log.add("plan", plan=plan, shards=pending.shards, videos=pending.videos)
         self.queue.add(self._leases(plan))
 
     def _leases(self, plan: str) -> Iterator[Lease]:
@@ -257,15 +277,21 @@ class StageRun(ABC):
         self.watch.phase("starting")
         breaker = self._breaker()
         self.working = True
+        self._log.add("work", shards=self.totals.shards)
         try:
             while True:
                 for event in self.executor.run(self.worker_spec(), self.ledger):
                     self._handle(event, breaker)
                 if self.ledger.stopping or not self._enqueue_others():
                     break
+        except BaseException as error:
+            self._log.add("stopped", error=repr(error))
+            raise
         finally:
             self.working = False
             self._books.close()
+            self._presence.end()
+            self._log.flush()
             self.watch.advanced(self.totals, self._workers)
 
     def _handle(self, event: object, breaker: Breaker | None) -> None:
@@ -277,10 +303,13 @@ class StageRun(ABC):
             outcomes = tuple(result.outcome for result in event.results)
             self._finished(event.lease, outcomes, breaker, ours=ours)
         elif isinstance(event, Told):
+            self._log.add("worker", text=event.text)
             self.watch.note(event.text)
         elif isinstance(event, Finished):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self._books.keep_up()
+        self._log.keep_up()
+        self._presence.keep_up(self.totals, self._workers)
         self.watch.advanced(self.totals, self._workers)
 
     def _finished(
@@ -305,6 +334,9 @@ class StageRun(ABC):
                 self._enqueue(plan)
         except Exception as error:  # of one shard: all others go on, and it is raised at the end
             self._failure = self._failure or error
+            self._log.add("bug", shard=lease.shard, error=repr(error))
+        for failure in filter(None, map(_failure, outcomes)):
+            self._log.add("failed", shard=lease.shard, error_class=failure[0], message=failure[1])
         for warning in (warning for outcome in outcomes for warning in outcome.warnings):
             self._warned += 1
             if self._warned <= MAX_WARNINGS:
@@ -336,10 +368,15 @@ class StageRun(ABC):
         return len(self._plans) > before
 
     def _summary(
-        self, started: datetime, wall_s: float, resumed: frozenset[str], videos: Counter[str]
+        self,
+        name: str,
+        started: datetime,
+        wall_s: float,
+        resumed: frozenset[str],
+        videos: Counter[str],
     ) -> RunSummary:
         return RunSummary(
-            run=f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+            run=name,
             out=self.root.uri,
             started=started.isoformat(timespec="seconds"),
             wall_s=wall_s,

@@ -18,7 +18,8 @@ FEATURES = "features"
 PREDICTIONS = "predictions"
 RUNS = "runs"
 INDEX = "index"
-FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX)
+LOGS = "logs"
+FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX, LOGS)
 
 # At least five digits: the numbers have no ceiling.
 # A follow-up plan has the name of the shard whose videos it continues.

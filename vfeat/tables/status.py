@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.active_runs import ActiveRun, active_runs
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.index_rows import COUNTED, counts_of, errors_table, status_of
 from vfeat.tables.kind import TableKind, kind_of
@@ -36,6 +38,7 @@ class DatasetStatus:
     shards_done: int
     size_bytes: int
     last_run: str | None
+    running: list[ActiveRun]
 
 
 def dataset_status(uri: str) -> DatasetStatus:
@@ -70,6 +73,7 @@ def dataset_status(uri: str) -> DatasetStatus:
         shards_done=state.catalogue.shards,
         size_bytes=state.catalogue.file_bytes,
         last_run=_last_run(last) if last else None,
+        running=active_runs(root, time.time()),
     )
 
 

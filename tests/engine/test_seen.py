@@ -1,0 +1,107 @@
+"""What a run shows of itself: a log of events, and a description for other machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.engine.commands import run
+from tests.engine.jobs import tiny_job
+from vfeat.engine.watch import Totals, Watch
+from vfeat.errors import CircuitOpen
+from vfeat.extract.run import ExtractRun, run_job
+from vfeat.storage.root import Root
+from vfeat.tables.active_runs import SILENT_S, ActiveRun, active_runs, remove_dead, write_active
+from vfeat.tables.status import dataset_status
+
+OTHER = ActiveRun(
+    "20260101T000000-abcdef", "another-host", 4321, "2026-01-01T00:00:00+00:00", 0.0, "clips",
+    100, 25, 1000, 250, 2.5, 3, "decoding",
+)  # fmt: skip
+
+
+def events(out: Path) -> list[dict[str, object]]:
+    [log] = (out / "logs").iterdir()
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_the_log_of_a_run_holds_its_plans_failures_and_end(own_clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sources = [own_clips / name for name in ("av1.mp4", "random_bytes.mp4")]
+    assert run_job(tiny_job(out, *sources)).exit_code == 3
+    found = events(out)
+    assert [event["event"] for event in found] == ["plan", "work", "failed", "end"]
+    assert (found[0]["plan"], found[0]["videos"]) == ("p00001", 2)
+    assert "random_bytes.mp4" in str(found[2]["message"])
+    assert (found[3]["exit_code"], found[3]["rows"]) == (3, 2)
+    assert all(str(event["time"]).startswith("20") for event in found)
+    run_job(tiny_job(out, *sources))  # nothing to do: nothing is written
+    assert len(list((out / "logs").iterdir())) == 1
+
+
+def test_the_log_says_why_a_run_stopped(tmp_path: Path) -> None:
+    folder, out = tmp_path / "garbage", tmp_path / "out"
+    folder.mkdir()
+    for i in range(4):
+        (folder / f"{i}.mp4").write_bytes(os.urandom(500))
+    with pytest.raises(CircuitOpen):
+        run_job(tiny_job(out, folder, breaker_first_units=4))
+    last = events(out)[-1]
+    assert last["event"] == "stopped" and "CircuitOpen" in str(last["error"])
+    assert dataset_status(str(out)).running == []
+
+
+def test_status_shows_a_run_from_any_machine_while_it_goes_on(
+    own_clips: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    seen: list[ActiveRun] = []
+
+    class Look(Watch):
+        def advanced(self, totals: Totals, workers: object) -> None:
+            seen.extend(dataset_status(str(out)).running)
+
+    summary = ExtractRun(tiny_job(out, own_clips / "av1.mp4"), Look()).run()
+    assert seen and {one.run for one in seen} == {summary.run}
+    assert (seen[0].pid, seen[0].shards, seen[0].noun) == (os.getpid(), 1, "clips")
+    assert dataset_status(str(out)).running == []
+
+
+def test_a_second_run_names_the_first_and_a_dead_one_is_forgotten(
+    own_clips: Path, tmp_path: Path
+) -> None:
+    out, folder = tmp_path / "out", tmp_path / "videos"
+    folder.mkdir()
+    shutil.copy(own_clips / "one_frame.mp4", folder)
+    run_job(tiny_job(out, folder))
+    root, now_s = Root(str(out)), time.time()
+    write_active(root, replace(OTHER, beat_s=now_s))
+    write_active(root, replace(OTHER, run="20250101T000000-abcdef", beat_s=now_s - 2 * SILENT_S))
+    assert [one.host for one in active_runs(root, now_s)] == ["another-host"]
+    told: list[str] = []
+
+    class Listen(Watch):
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    shutil.copy(own_clips / "av1.mp4", folder)
+    ExtractRun(tiny_job(out, folder), Listen()).run()
+    [note] = [text for text in told if "Another run" in text]
+    assert "process 4321 on another-host" in note
+    names = [path.name for path in (out / "runs").iterdir() if "active" in path.name]
+    assert names == [f"{OTHER.run}.active.json"]
+    shown = run("status", out).stdout
+    assert "another-host: 250 of about 1,000 clips, 25 of 100 shards, 2.50 clips/s" in " ".join(
+        shown.replace("│", " ").split()
+    )
+    assert "about 5 min 00 s left; most time goes to decoding" in " ".join(
+        shown.replace("│", " ").split()
+    )
+    remove_dead(root, now_s + 2 * SILENT_S)
+    assert active_runs(root, now_s) == []

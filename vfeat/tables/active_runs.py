@@ -1,0 +1,95 @@
+"""`runs/<run>.active.json`: what a run that goes on says of itself, for other machines to read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from vfeat.errors import StorageError
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+
+SILENT_S = 180.0  # a run that has written nothing for so long is taken for dead
+_NAME = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.active\.json$")
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run as its driver described it last.
+
+    Attributes:
+        run: its name.
+        host, pid: where its driver is.
+        started: ISO 8601, UTC.
+        beat_s: when this was written, seconds since 1970.
+        noun: of a row, in the plural.
+        shards, shards_done: of this run so far; both grow while the input is listed.
+        planned, done: rows, estimated and encoded.
+        rate: rows a second since the last description.
+        workers: how many live.
+        waits_for: what the workers spend their time on.
+    """
+
+    run: str
+    host: str
+    pid: int
+    started: str
+    beat_s: float
+    noun: str
+    shards: int
+    shards_done: int
+    planned: int
+    done: int
+    rate: float
+    workers: int
+    waits_for: str
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end at the present rate; None while there is none."""
+        return max(self.planned - self.done, 0) / self.rate if self.rate > 0 else None
+
+
+def write_active(root: Root, active: ActiveRun) -> None:
+    """Describe a run anew."""
+    root.replace_bytes(_key(active.run), json.dumps(dataclasses.asdict(active)).encode())
+
+
+def end_active(root: Root, run: str) -> None:
+    """Remove the description of a run that ends."""
+    root.delete(_key(run))
+
+
+def active_runs(root: Root, now_s: float) -> list[ActiveRun]:
+    """Return the runs that go on, oldest first.
+
+    Args:
+        now_s: seconds since 1970.
+    """
+    found = [run for name in root.list(layout.RUNS) if (run := _read(root, name)) is not None]
+    return sorted((r for r in found if now_s - r.beat_s < SILENT_S), key=lambda run: run.run)
+
+
+def remove_dead(root: Root, now_s: float) -> None:
+    """Remove the descriptions of runs that ended without a chance to do so."""
+    for name in root.list(layout.RUNS):
+        run = _read(root, name)
+        if run is not None and now_s - run.beat_s >= SILENT_S:
+            end_active(root, run.run)
+
+
+def _read(root: Root, name: str) -> ActiveRun | None:
+    if _NAME.match(name) is None:
+        return None
+    try:
+        fields: dict[str, Any] = json.loads(root.read_bytes(f"{layout.RUNS}/{name}"))
+        return ActiveRun(**fields)
+    except (StorageError, ValueError, TypeError):  # just ended, or of another version
+        return None
+
+
+def _key(run: str) -> str:
+    return f"{layout.RUNS}/{run}.active.json"
