@@ -29,7 +29,7 @@ from vfeat.tables.plans import EXTRA
 
 BATCH_ROWS = 65_536
 _ABOUT = b"vfeat.index"
-_EACH_ITS_OWN = ("video_id", "uri", "etag")  # a dictionary of these costs more than it saves
+EACH_ITS_OWN = ("video_id", "uri", "etag")  # a dictionary of these costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class SegmentWriter:
         self._waiting: list[pa.Table] = []
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", write_page_checksum=True,
-            use_dictionary=[name for name in schema.names if name not in _EACH_ITS_OWN],
+            use_dictionary=[name for name in schema.names if name not in EACH_ITS_OWN],
         )  # fmt: skip
 
     def add(self, rows: pa.Table) -> None:

@@ -36,7 +36,7 @@ from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import shard_count
 from vfeat.tables.schema import ERRORS
-from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
+from vfeat.tables.segments import BATCH_ROWS, EACH_ITS_OWN, SegmentWriter, create_segment
 
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
 _TOLD = ("video_id", "uri", "source", "gone", "changed")
@@ -223,7 +223,11 @@ class _Snapshot:
         self._waiting: list[pa.Table] = []
         self._thread = ThreadPoolExecutor(1)
         self._written: Future[None] | None = None
-        self._videos = pq.ParquetWriter(videos, self._schema, compression="zstd")
+        repeated = [name for name in self._schema.names if name not in EACH_ITS_OWN]
+        self._videos = pq.ParquetWriter(
+            videos, self._schema, compression="zstd",
+            use_dictionary=[*repeated, "files.list.element.file"],
+        )  # fmt: skip
         self._errors = pq.ParquetWriter(errors, ERRORS, compression="zstd")
 
     def __enter__(self) -> _Snapshot:
