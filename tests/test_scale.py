@@ -77,7 +77,9 @@ def test_no_step_holds_an_object_for_each_video(tmp_path: Path) -> None:
     assert {step: each for step, each in grown.items() if each > HELD_BYTES} == {}, grown
 
 
-def test_verify_holds_one_plan_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_holds_no_object_for_each_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("vfeat.extract.run.PLAN_VIDEOS", 1000)
     monkeypatch.setattr("vfeat.corpus.list_file._BATCH_ROWS", 1000)
     monkeypatch.setattr("vfeat.corpus.pieces._MOST_ROWS", 1000)

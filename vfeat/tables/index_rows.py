@@ -267,8 +267,9 @@ def open_error_rows(rows: pa.Table, others: Iterable[str] = ()) -> pa.Table:
         rows: with the columns video_id, uri, errors, gone, changed and the others.
         others: further columns of the video to be told beside its errors.
     """
-    rows = rows.filter(pc.invert(is_out(rows))).select(["video_id", "uri", "errors", *others])
-    rows = rows.filter(pc.greater(pc.list_value_length(rows.column("errors")), 0)).combine_chunks()
+    has_errors = pc.greater(pc.list_value_length(rows.column("errors")), 0)
+    wanted = pc.and_not(has_errors, is_out(rows))
+    rows = rows.select(["video_id", "uri", "errors", *others]).filter(wanted).combine_chunks()
     errors = rows.column("errors")
     parents = pc.list_parent_indices(errors).combine_chunks()
     videos = rows.drop_columns(["errors"]).take(parents)

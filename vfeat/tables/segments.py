@@ -28,6 +28,7 @@ from vfeat.tables.plans import EXTRA
 from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 BATCH_ROWS = 65_536
+EACH_ITS_OWN = ("video_id", "uri", "etag")  # a dictionary of these costs more than it saves
 _ABOUT = b"vfeat.index"
 
 
@@ -123,7 +124,7 @@ class SegmentWriter:
         self._schema = schema
         self._overriding: list[pa.Table] = []
         self._waiting: list[pa.Table] = []
-        repeated = [name for name in schema.names if name not in ("video_id", "uri", "etag")]
+        repeated = [name for name in schema.names if name not in EACH_ITS_OWN]
         self._writer = pq.ParquetWriter(
             path, schema, compression="zstd", write_page_checksum=True,
             use_dictionary=[*repeated, "pieces.list.element.file"],

@@ -35,7 +35,7 @@ from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.parquet import opened
 from vfeat.tables.plans import shard_count
 from vfeat.tables.schema import ERRORS
-from vfeat.tables.segments import BATCH_ROWS, SegmentWriter, create_segment
+from vfeat.tables.segments import BATCH_ROWS, EACH_ITS_OWN, SegmentWriter, create_segment
 from vfeat.tables.sorted_ids import ids_of
 
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
@@ -231,8 +231,7 @@ class _Snapshot:
         self.counts: Counter[str] = Counter()
         self._schema = videos_schema(state.extras)
         self._waiting: list[pa.Table] = []
-        # Every value of these is another one.
-        repeated = [name for name in self._schema.names if name not in ("video_id", "uri", "etag")]
+        repeated = [name for name in self._schema.names if name not in EACH_ITS_OWN]
         self._videos = pq.ParquetWriter(
             videos, self._schema, compression="zstd",
             use_dictionary=[*repeated, "files.list.element.file"],
