@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from vfeat.tables.id_set import id_array
+from vfeat.tables.sorted_ids import id_array
 
 from vfeat.corpus.ids import hex_ids, raw_ids
 from vfeat.engine.watch import Watch
