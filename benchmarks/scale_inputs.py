@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from vfeat.tables.sorted_ids import id_array
 
 from vfeat.corpus.ids import hex_ids, raw_ids
 from vfeat.engine.watch import Watch
@@ -37,6 +36,7 @@ from vfeat.tables.plans import leases, plan_list, read_plan
 from vfeat.tables.publish import publish_file
 from vfeat.tables.schema import PIECES
 from vfeat.tables.segments import SegmentWriter, create_segment
+from vfeat.tables.sorted_ids import id_array
 from vfeat.video_facts import Probe, Timeline
 
 LIST_ROWS = 100_000  # of a row group

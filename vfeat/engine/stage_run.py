@@ -70,10 +70,13 @@ class StageRun(ABC):
         watch: receives progress.
 
     Attributes:
+        name: of this run.
         is_gone: test for videos that the input no longer holds; set by `plan` at its end.
     """
 
     def __init__(self, root: Root, executor: Executor, settings: RunSettings, watch: Watch) -> None:
+        now = datetime.now(UTC)
+        self.name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.root = root
         self.executor = executor
         self.settings = settings
@@ -82,6 +85,9 @@ class StageRun(ABC):
         self.ledger: Ledger | None = None
         self.queue = LeaseQueue()
         self.is_gone: IsGone = cannot_tell
+        self._started = now.isoformat(timespec="seconds")
+        self._log = RunLog(root, self.name)
+        self._presence = Presence(root, self.name, self._started)
         self.interrupted = False
         self.working = False  # shards are in the hands of workers
         self._plans: set[str] = set()
@@ -151,10 +157,6 @@ class StageRun(ABC):
     def run(self) -> RunSummary:
         """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
-        started = datetime.now(UTC)
-        name = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-        self._log = RunLog(self.root, name)
-        self._presence = Presence(self.root, name, started.isoformat(timespec="seconds"))
         self.watch.phase("listing")
         self.check()
         self._notice_others()
@@ -176,7 +178,7 @@ class StageRun(ABC):
         if not idle:
             self.watch.phase("closing")
             videos = publish_snapshot(self.root, is_gone)
-        summary = self._summary(name, started, time.monotonic() - began, resumed, videos)
+        summary = self._summary(time.monotonic() - began, resumed, videos)
         if not idle:
             write_run(self.root, summary)
             self._log.add("end", exit_code=summary.exit_code, rows=self.totals.rows)
@@ -367,18 +369,11 @@ class StageRun(ABC):
                 self._enqueue(pending.plan)
         return len(self._plans) > before
 
-    def _summary(
-        self,
-        name: str,
-        started: datetime,
-        wall_s: float,
-        resumed: frozenset[str],
-        videos: Counter[str],
-    ) -> RunSummary:
+    def _summary(self, wall_s: float, resumed: frozenset[str], videos: Counter[str]) -> RunSummary:
         return RunSummary(
-            run=name,
+            run=self.name,
             out=self.root.uri,
-            started=started.isoformat(timespec="seconds"),
+            started=self._started,
             wall_s=wall_s,
             interrupted=self.interrupted,
             nothing_to_do=not self._plans,
