@@ -83,11 +83,6 @@ class Probe:
         """Seconds from the first frame to the end of the last one."""
         return float(self.timeline.duration_s)
 
-    @property
-    def clips_outside_gaps(self) -> int:
-        """Number of planned clips without those of the long gaps."""
-        return self.n_clips - sum(last - first + 1 for first, last in self.gaps)
-
     def ranges(self, first: int, last: int, step: int) -> Iterator[tuple[int, int]]:
         """Cut clips first..last into ranges of `step` clips outside the long gaps.
 

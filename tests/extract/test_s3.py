@@ -23,6 +23,7 @@ from vfeat.errors import StorageError
 from vfeat.extract.run import ExtractRun, run_job
 from vfeat.storage import Root
 from vfeat.storage.listing import list_objects
+from vfeat.tables.status import open_errors
 
 
 def upload(bucket: str, folder: Path, prefix: str = "in") -> str:
@@ -97,6 +98,42 @@ def test_a_server_that_dies_and_comes_back_costs_only_time(
     with Root(out).open_input("errors.parquet") as file:
         classes = pq.read_table(io.BytesIO(file.read())).column("error_class").to_pylist()
     assert "storage" not in classes
+
+
+def test_a_store_that_is_away_for_longer_than_a_child_waits_costs_no_video(
+    source: str, bucket: str, s3: S3Server, tmp_path: Path
+) -> None:
+    """Children give up after half of the decode time-out; the worker does not."""
+    out = tmp_path / "out"
+
+    class Outage(Watch):
+        def phase(self, name: str) -> None:
+            if name == "starting":
+                s3.kill()
+                threading.Timer(12.0, s3.start).start()
+
+    job = tiny_job(out, source, decode_timeout_seconds=4.0, storage_patience_seconds=90.0)
+    summary = ExtractRun(job, Outage()).run()
+    assert "storage" not in summary.errors
+    assert summary.totals.rows > 10
+    verified(out)
+
+
+def test_an_object_that_is_deleted_after_its_listing_is_one_error_at_once(
+    source: str, bucket: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    class Delete(Watch):
+        def phase(self, name: str) -> None:
+            if name == "starting":
+                Root(source).delete("vp9.webm")
+
+    summary = ExtractRun(tiny_job(out, source), Delete()).run()
+    assert summary.errors["storage"] == 1
+    [error] = [e for e in open_errors(str(out)) if e["error_class"] == "storage"]
+    assert error["uri"].endswith("vp9.webm") and "does not exist" in error["message"]
+    verified(out)
 
 
 def test_a_wrong_secret_is_one_sentence(source: str, bucket: str) -> None:

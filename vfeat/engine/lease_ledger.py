@@ -138,10 +138,6 @@ class Ledger:
         assert result is not None
         return self._part(lease, lease.alone, result)
 
-    def is_finished(self, shard: str) -> bool:
-        """Return whether a shard is committed, or assembled for the driver to commit."""
-        return shard in self._finished
-
     def idlers(self) -> set[str]:
         """Return workers that are busy with nothing but shards that others have finished."""
         busy = {held.worker for held in self._held}

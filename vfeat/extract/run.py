@@ -68,6 +68,7 @@ class ExtractRun(StageRun):
         self._changed: SimpleQueue[tuple[Unit, str]] = SimpleQueue()
         self._rounds: Counter[str] = Counter()
         self._is_listed = threading.Event()
+        self._anew = threading.Lock()  # planning thread and driver
 
     def check(self) -> None:
         exists = check_dataset(self.root, self.recipe, FEATURES)
@@ -249,7 +250,9 @@ class ExtractRun(StageRun):
                 self.totals.left_behind += 1
                 continue
             videos = _found_anew(self.root, unit, plan)
-            if videos is not None and self._listing.add(videos):
+            with self._anew:
+                is_new = videos is not None and self._listing.add(videos)
+            if videos is not None and is_new:
                 yield from filter(None, [self._planner.plan(videos)])
 
 

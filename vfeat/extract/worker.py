@@ -18,6 +18,7 @@ from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.open_shard import OpenShard, known_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings
+from vfeat.extract.store_wait import StoreWait, Tried
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
@@ -49,6 +50,7 @@ class ExtractWorker:
             keep_freed_memory()
         self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, settings.decode_workers)
         self.counters = Progress()
+        self._store_wait = StoreWait(settings.patience_s)
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
@@ -68,6 +70,7 @@ class ExtractWorker:
     def close(self) -> None:
         self._closed.set()
         self._thread.join(timeout=30)  # a batch in the model is finished, not cut off
+        self._store_wait.close()
         self.pool.close()
 
     def run(self, lease: Lease) -> ShardReport:
@@ -143,6 +146,8 @@ class ExtractWorker:
                     self._take(event)
                 elif isinstance(event, TaskDone):
                     self._finish(event)
+                while (tried := self._store_wait.settled()) is not None:
+                    self._settle(tried)
                 if self._batch and (
                     event is None or len(self._batch) >= self.encoder.batch_size or not self._tasks
                 ):
@@ -166,7 +171,16 @@ class ExtractWorker:
         self.counters.units += 1
         self.counters.decode_s += event.decode_s
         # Checked again: a file that was replaced meanwhile gave clips of both contents.
-        shard.add_outcome(unit, known_outcome(unit) or event.outcome)
+        outcome = known_outcome(unit) or event.outcome
+        if not self._store_wait.take(shard, unit, outcome):
+            shard.add_outcome(unit, outcome)
+
+    def _settle(self, tried: Tried) -> None:
+        """Decode a unit again whose store was away, or let its failure stand."""
+        if tried.again:
+            self._submit(tried.shard, tried.unit)
+        else:
+            tried.shard.add_outcome(tried.unit, tried.outcome)
 
     def _encode(self) -> None:
         batch, self._batch = self._batch, []
