@@ -4,6 +4,7 @@
     ├── JobError               2: wrong flag, job file, recipe or empty corpus
     ├── EnvironmentMissing     4: a package, device or weights file is not here
     ├── StorageError           5: a bucket, key or disk does not do what is asked
+    │   └── MachineFull        5: this machine has no disk or descriptors left; another may have
     ├── CircuitOpen            1, or that of the class that opened it
     ├── Interrupted            130: stopped on request, resumable
     └── UnitError              one unit's failure; becomes an error row, never an exit
@@ -66,6 +67,10 @@ class StorageError(VfeatError):
     """Storage refused, lost or could not hold something."""
 
     exit_code = 5
+
+
+class MachineFull(StorageError):
+    """A machine has no room for the work; no video is to blame, and another machine may do it."""
 
 
 class CircuitOpen(VfeatError):

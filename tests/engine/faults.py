@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import ctypes
+import errno
 import os
 import time
 
@@ -17,7 +18,8 @@ from vfeat.media.decoders.pyav import PyavDecoder
 def faulty(request: DecodeRequest) -> Decoder:
     """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows,
     `heal*` ends its process until there is a file `healed` beside it.
-    `raise_X*` raises X when it opens, `late_X*` at its second frame.
+    `raise_X*` raises X when it opens, `late_X*` at its second frame,
+    `full_*` finds the disk full until there is a file `healed`.
     """
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
@@ -31,6 +33,8 @@ def faulty(request: DecodeRequest) -> Decoder:
         raise getattr(builtins, name.split("_")[1])(name)
     if name.startswith("late_"):
         return Late(request, getattr(builtins, name.split("_")[1]))
+    if name.startswith("full_") and not os.path.exists(healed):
+        raise OSError(errno.ENOSPC, "No space left on device")
     if name.startswith("slow"):
         time.sleep(1.0)
     if name.startswith("grow"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vfeat.engine.node_health import FIRST_REST_S, STRIKES_OUT, NodeHealth
-from vfeat.errors import StorageError
+from vfeat.errors import MachineFull, StorageError
 
 MEMORY, STORE = MemoryError("the node is low on memory"), StorageError("the store is away")
 
@@ -42,3 +42,12 @@ def test_a_store_that_no_node_reaches_ends_the_job_at_once() -> None:
     health.strike("b", STORE, 2.0)
     assert health.all_fail({"a", "b"}) is STORE
     assert health.all_fail(set()) is None
+
+
+def test_a_full_disk_is_given_its_rests() -> None:
+    health = NodeHealth()
+    for _ in range(STRIKES_OUT - 1):
+        health.strike("a", MachineFull("/tmp is full"), 0.0)
+        assert health.all_fail({"a"}) is None
+    health.strike("a", MachineFull("/tmp is full"), 0.0)
+    assert isinstance(health.all_fail({"a"}), MachineFull)

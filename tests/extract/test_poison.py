@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.engine.jobs import keys, tiny_job, verified
+from vfeat.errors import MachineFull
 from vfeat.extract.run import run_job
 from vfeat.tables.status import open_errors
 
@@ -69,3 +70,19 @@ def test_a_list_may_claim_any_size(own_clips: Path, tmp_path: Path, size: int) -
     assert {name for name, _ in keys(out)} >= {"one_frame.mp4"}
     verified(out)
     assert run_job(tiny_job(out, tmp_path / "list.parquet")).nothing_to_do
+
+
+def test_a_full_machine_is_no_videos_fault(own_clips: Path, tmp_path: Path) -> None:
+    """The job ends with what to do, and no healthy video is an error row for ever."""
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    for name in ("full_a.mp4", "good.mp4"):
+        shutil.copy(own_clips / "av1.mp4", folder / name)
+    job = tiny_job(out, folder, decoder="tests.engine.faults:faulty")
+    with pytest.raises(MachineFull, match=r"full_a\.mp4: No space left.*free some space"):
+        run_job(job)
+    assert open_errors(str(out)) == []
+    (folder / "healed").touch()
+    assert run_job(job).exit_code == 0
+    assert len(keys(out)) == 4
+    verified(out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vfeat.errors import StorageError
+from vfeat.errors import MachineFull, StorageError
 
 FIRST_REST_S = 15.0
 STRIKES_OUT = 4
@@ -22,7 +22,9 @@ class _Strikes:
 
     @property
     def is_final(self) -> bool:
-        return self.count >= STRIKES_OUT or isinstance(self.error, StorageError)
+        return self.count >= STRIKES_OUT or (
+            isinstance(self.error, StorageError) and not isinstance(self.error, MachineFull)
+        )
 
 
 class NodeHealth:

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class OpenShard:
-    """Rows and outcomes of a lease so far. Only the pump thread uses it, until `finished`."""
+    """Rows and outcomes of a lease so far. Only the pump thread uses it, until `finished`.
+
+    Attributes:
+        failure: why this machine could not do it.
+    """
 
     lease: Lease
     waiting: int
@@ -32,6 +36,12 @@ class OpenShard:
     rows: dict[str, list[ClipRow]] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     finished: threading.Event = field(default_factory=threading.Event)
+    failure: Exception | None = None
+
+    def fail(self, failure: Exception) -> None:
+        """End the shard without a result: it can be done elsewhere."""
+        self.failure = failure
+        self.finished.set()
 
     def add_clip(
         self, unit: Unit, clip_index: int, start_s: float, end_s: float, clip: Encoded

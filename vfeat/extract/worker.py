@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vfeat.engine.worker_protocol import Progress, ShardReport
+from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.open_shard import OpenShard, known_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings
@@ -80,8 +81,9 @@ class ExtractWorker:
         shard.finished.wait()
         with self._lock:
             del self._shards[id(shard)]
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure or shard.failure
+        if failure is not None:
+            raise failure
         results = shard.results()
         outcomes = tuple(result.outcome for result in results)
         # A unit that runs alone is a suspect: its result goes to the driver, not into a file.
@@ -170,6 +172,14 @@ class ExtractWorker:
             shard, unit = self._tasks.pop(event.task_id)
         self.counters.units += 1
         self.counters.decode_s += event.decode_s
+        if event.no_room is not None:
+            shard.fail(
+                MachineFull(
+                    f"{event.no_room}: free some space or raise the limit of open files there, "
+                    "then run the same command again"
+                )
+            )
+            return
         # Checked again: a file that was replaced meanwhile gave clips of both contents.
         outcome = known_outcome(unit) or event.outcome
         if not self._store_wait.take(shard, unit, outcome):

@@ -6,7 +6,7 @@ import posixpath
 import tempfile
 from collections.abc import Callable
 
-from vfeat.errors import StorageError
+from vfeat.errors import MachineFull
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import temporary_file
 from vfeat.tables import layout
@@ -33,7 +33,7 @@ def publish_file(
             root.replace_bytes(marker, b"")  # a snapshot in between may have read the old file
             return True
     except OSError as error:
-        raise StorageError(
+        raise MachineFull(
             f"{key}: its file could not be written under {tempfile.gettempdir()}: {error}; "
             "free some space there or set TMPDIR, then run the same command again"
         ) from error

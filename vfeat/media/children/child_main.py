@@ -7,11 +7,13 @@ torch; about 60 MB.
 from __future__ import annotations
 
 import ctypes
+import errno
 import faulthandler
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -34,6 +36,7 @@ from vfeat.media.children.messages import (
     FromChild,
     GridLaid,
     Hello,
+    NoRoom,
     ProbeDone,
     ProbeFailed,
     RangeEmpty,
@@ -57,6 +60,7 @@ from vfeat.video_facts import Probe, Timeline
 _PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
 _TRACEBACK_CHARS = 1500
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 class Child:
@@ -135,6 +139,8 @@ class Child:
             raise
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
+            if (reason := out_of_room(error)) is not None:
+                self._send(NoRoom(f"{task.uri}: {reason} on {socket.gethostname()}"))
             # Of a video that cannot be opened, the first clip stands for all.
             last = self._next_clip if task.last_clip is None else task.last_clip
             if self._next_clip <= last:
@@ -264,6 +270,15 @@ def _own_part(task: DecodeTask, found: Probe) -> tuple[int, Split | None]:
         return end, None
     _, last = next(found.ranges(task.first_clip, end, step))
     return last, Split(end, step)
+
+
+def out_of_room(error: BaseException | None) -> str | None:
+    """Return the system's words where this machine's disk or table of open files is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return os.strerror(error.errno)
+        error = error.__cause__
+    return None
 
 
 def is_change(error: Exception) -> bool:

@@ -61,6 +61,13 @@ class VideoChanged:
 
 
 @dataclass(frozen=True)
+class NoRoom:
+    """Child to parent: the machine, and not the video, ended the task."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class ClipMade:
     """Child to parent: a clip's frames lie in the slot. Clips come in order."""
 
@@ -122,6 +129,7 @@ FromChild = (
     | Alive
     | GridLaid
     | VideoChanged
+    | NoRoom
     | ClipMade
     | RangeEmpty
     | RangeFailed

@@ -19,6 +19,7 @@ from vfeat.media.children.messages import (
     DecodeDone,
     FromChild,
     GridLaid,
+    NoRoom,
     ProbeDone,
     ProbeFailed,
     RangeEmpty,
@@ -164,6 +165,9 @@ class Worker(threading.Thread):
             return False
         if isinstance(message, VideoChanged):
             progress.changed = True
+            return False
+        if isinstance(message, NoRoom):
+            progress.no_room = message.message
             return False
         assert isinstance(message, ClipMade | RangeEmpty | RangeFailed), message
         progress.settle(message, attempt)

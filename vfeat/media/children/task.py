@@ -94,6 +94,8 @@ class TaskDone:
         partial: some emitted clip lacks frames that the video promises.
         frames_decoded: frames that came out of the decoder, used or not.
         decode_s: seconds in decoding children, waits for free slots not included.
+        no_room: why this machine could not do it, if that was the reason; the outcome counts
+            for nothing then.
     """
 
     task_id: int
@@ -101,6 +103,7 @@ class TaskDone:
     partial: bool
     frames_decoded: int
     decode_s: float
+    no_room: str | None = None
 
 
 @dataclass(frozen=True)

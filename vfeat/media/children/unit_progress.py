@@ -19,6 +19,7 @@ class UnitProgress:
         task: what is to do; its grid becomes known when the video is open.
         probe: set when this task laid the grid.
         changed: the object is not the one to be read.
+        no_room: why the machine could not do the task.
     """
 
     task: DecodeTask
@@ -32,12 +33,14 @@ class UnitProgress:
     probe: Probe | None = None
     split: Split | None = None
     changed: bool = False
+    no_room: str | None = None
 
     @property
     def is_settled(self) -> bool:
         """True when no clip is left for another attempt."""
         last = self.task.last_clip
-        return self.changed or (last is not None and self.next_clip > last)
+        ended = self.changed or self.no_room is not None
+        return ended or (last is not None and self.next_clip > last)
 
     def rest(self) -> DecodeTask:
         """Return the task of the next attempt."""
@@ -91,4 +94,6 @@ class UnitProgress:
             replace(found, warnings=()) if found else None, self.split,
         )  # fmt: skip
         partial = self.partial or done.bad_packets > 0
-        return TaskDone(task.task_id, outcome, partial, done.frames_decoded, done.decode_s)
+        return TaskDone(
+            task.task_id, outcome, partial, done.frames_decoded, done.decode_s, self.no_room
+        )
