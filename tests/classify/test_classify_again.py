@@ -228,7 +228,7 @@ def test_a_shard_worked_unit_by_unit_is_the_same_file(
     job = classify_run(features, parts, head, windows=True)
     job.check()
     [plan] = job.plan()
-    worker = job.worker_spec().build()
+    worker = job.worker_spec().build(1)
     for lease in leases(plan, read_plan(job.root, plan), ()):
         alone = [worker.run(replace(lease, alone=n)).result for n in range(len(lease.units))]
         assert not list(parts.glob("predictions/*"))  # a unit by itself publishes nothing

@@ -61,7 +61,7 @@ class CountSpec:
     root: str
     pause_s: float
 
-    def build(self) -> CountWorker:
+    def build(self, cores: int) -> CountWorker:
         return CountWorker(self)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import vfeat
 from tests.engine.jobs import keys, tiny_job, tree, verified
@@ -18,6 +19,7 @@ from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import CircuitOpen, EnvironmentMissing, JobError
 from vfeat.extract.run import ExtractRun, run_job
+from vfeat.models import create_model
 
 
 @pytest.fixture
@@ -249,6 +251,18 @@ def test_what_cannot_be_is_one_sentence(
     with pytest.raises(error, match=sentence):
         run_job(tiny_job(tmp_path / "out", corpus, **fields))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_machine_with_other_weights_is_named(tmp_path: Path, own_clips: Path) -> None:
+    """The file that the driver read is not the one that the worker finds under that name."""
+    small = {"embed_dim": 16, "depth": 1, "img_size": 32, "num_frames": 4, "num_classes": 4}
+    weights = tmp_path / "weights.pth"
+    torch.save(create_model("videomamba", **small).state_dict(), weights)
+    job = tiny_job(tmp_path / "out", own_clips / "av1.mp4", weights=str(weights))
+    run = ExtractRun(job, Watch())
+    torch.save(create_model("videomamba", **small).state_dict(), weights)
+    with pytest.raises(EnvironmentMissing, match=r"weights\.pth on .* holds other weights"):
+        run.run()
 
 
 def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:

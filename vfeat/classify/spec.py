@@ -80,7 +80,7 @@ class ClassifySpec:
             self.window_s, self.hop_s, self.windows, self.top_k, self.embedding,
         )  # fmt: skip
 
-    def build(self) -> Worker:
+    def build(self, cores: int) -> Worker:
         """Load the heads."""
         # By name: the worker imports this module, and the driver must not import torch.
         worker: Worker = load("vfeat.classify.worker:ClassifyWorker")(self)

@@ -61,7 +61,13 @@ class Worker(Protocol):
 class WorkerSpec(Protocol):
     """Description of a worker; pickles, and loads torch only in `build`."""
 
-    def build(self) -> Worker: ...
+    def build(self, cores: int) -> Worker:
+        """Make the worker where it is to be.
+
+        Args:
+            cores: of its machine, for its own threads and processes.
+        """
+        ...
 
 
 class Executor(Protocol):

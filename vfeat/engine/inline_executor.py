@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from vfeat.engine.cores import usable_cores
 from vfeat.engine.executor import Beat, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress
@@ -22,7 +23,7 @@ class InlineExecutor:
         return 1
 
     def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
-        worker = self._worker = spec.build()
+        worker = self._worker = spec.build(usable_cores())
         try:
             while not ledger.idle:
                 lease = ledger.take("inline", time.monotonic())

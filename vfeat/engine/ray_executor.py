@@ -67,7 +67,7 @@ class _Actor:
         import torch
 
         torch.set_num_threads(cpus)
-        self.worker = spec.build()
+        self.worker = spec.build(cpus)
         return os.getpid()
 
     def run(self, lease: Lease) -> ShardReport:
@@ -183,7 +183,7 @@ class RayExecutor:
                 max_restarts=0,
                 max_task_retries=0,
                 max_concurrency=LEASES + 2,
-                num_cpus=0.5 if use_gpu else cpus,
+                num_cpus=cpus,  # decoder children included, also beside a GPU
                 num_gpus=self.cluster.gpus_per_actor if use_gpu else 0,
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             )

@@ -6,17 +6,20 @@ N tokens kept of a clip; F = B * T frames, M tokens of one frame.
 
 from __future__ import annotations
 
+import socket
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from vfeat.errors import EnvironmentMissing
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import Tokens
 from vfeat.models import create_model
 from vfeat.models.class_names import read_class_names
-from vfeat.models.vit import VIT
+from vfeat.models.vit import VIT, read_vit
 from vfeat.models.vit_model import load_vit
+from vfeat.models.weights import weights_digest
 from vfeat.ops import graphs
 from vfeat.tables.schema import RowShape
 
@@ -56,9 +59,25 @@ def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
     Args:
         recipe: names model, weights and the outputs to keep.
         device: device of the network.
+
+    Raises:
+        EnvironmentMissing: this machine's weights are not those of the recipe.
     """
+    _check_weights(recipe)
     kind = FrameWise if recipe.model.name == VIT else WholeClip
     return kind(recipe, device)
+
+
+def _check_weights(recipe: Recipe) -> None:
+    name, weights = recipe.model.name, recipe.model.weights
+    assert weights is not None
+    found = read_vit(weights).files.digest() if name == VIT else weights_digest(weights)
+    if found != recipe.weights_digest:
+        raise EnvironmentMissing(
+            f"{weights} on {socket.gethostname()} holds other weights than where this run began "
+            f"({found[:19]}..., not {recipe.weights_digest[:19]}...): copy the same file to every "
+            "machine, or name it by an address that all of them read"
+        )
 
 
 class WholeClip:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 
 from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video
 from vfeat.corpus.id_set import IdSet
+from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.stage_run import RunSettings, StageRun
@@ -30,7 +30,7 @@ from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
 from vfeat.extract.preview import SAMPLE, Sample, look
-from vfeat.extract.spec import ExtractSpec, WorkerSettings
+from vfeat.extract.spec import ExtractSpec, WorkerSettings, decoder_children
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.outcome import Outcome
@@ -121,7 +121,7 @@ class ExtractRun(StageRun):
     def worker_spec(self) -> ExtractSpec:
         job = self.job
         settings = WorkerSettings(
-            self.root.uri, job.device, job.batch_size, decode_workers(job), job.limits,
+            self.root.uri, job.device, job.batch_size, job.decode_workers, job.limits,
             job.storage_patience_seconds,
         )  # fmt: skip
         return ExtractSpec(self.recipe, settings)
@@ -187,7 +187,9 @@ class ExtractRun(StageRun):
         return estimate(
             self.job, self.model, self.root,
             gpu=uses_gpu(self.job), workers=self.executor.workers(),
-            decoders=decode_workers(self.job),
+            decoders=decoder_children(
+                self.job.decode_workers, usable_cores(), gpu=uses_gpu(self.job)
+            ),
         )  # fmt: skip
 
     def _portions(self, listing: Listing) -> Iterator[pa.Table]:
@@ -301,9 +303,3 @@ def run_job(job: ExtractJob, watch: Watch | None = None) -> RunSummary:
         return run.run()
     finally:
         run.close()
-
-
-def decode_workers(job: ExtractJob) -> int:
-    """Return the decoder children of a worker: one a core beside a GPU, fewer without one."""
-    cores = os.cpu_count() or 1
-    return job.decode_workers or (max(1, cores - 1) if uses_gpu(job) else max(1, cores // 4))

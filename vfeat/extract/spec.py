@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """Settings of a worker that change no number in the dataset."""
+    """Settings of a worker that change no number in the dataset.
+
+    Attributes:
+        decode_workers: decoder children; None: what the worker's machine has cores for.
+    """
 
     root: str
     device: str = "auto"
     batch_size: int | None = None
-    decode_workers: int = 1
+    decode_workers: int | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     patience_s: float = 120.0
 
@@ -33,10 +37,21 @@ class ExtractSpec:
     recipe: Recipe
     settings: WorkerSettings
 
-    def build(self) -> Worker:
-        """Load the model and start the decoder children."""
+    def build(self, cores: int) -> Worker:
+        """Load the model and start the decoder children.
+
+        Args:
+            cores: of this machine, for all processes of the worker.
+        """
         # Read when torch is imported: its idle threads would spin and steal from the decoders.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # By name: the worker imports this module, and the driver must not import torch.
-        worker: Worker = load("vfeat.extract.worker:ExtractWorker")(self.recipe, self.settings)
+        worker: Worker = load("vfeat.extract.worker:ExtractWorker")(
+            self.recipe, self.settings, cores
+        )
         return worker
+
+
+def decoder_children(wanted: int | None, cores: int, *, gpu: bool) -> int:
+    """Return the decoder children of a worker: one a core beside a GPU, fewer without one."""
+    return wanted or (max(1, cores - 1) if gpu else max(1, cores // 4))

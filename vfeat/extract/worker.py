@@ -18,7 +18,7 @@ from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.open_shard import OpenShard, known_outcome, publish_shard
-from vfeat.extract.spec import WorkerSettings
+from vfeat.extract.spec import WorkerSettings, decoder_children
 from vfeat.extract.store_wait import StoreWait, Tried
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
@@ -43,13 +43,15 @@ class _Clip:
 class ExtractWorker:
     """Worker of stage one on one device. Close it, or use it as a context manager."""
 
-    def __init__(self, recipe: Recipe, settings: WorkerSettings) -> None:
+    def __init__(self, recipe: Recipe, settings: WorkerSettings, cores: int = 1) -> None:
         self.recipe = recipe
         self.root = Root(settings.root, patience_s=settings.patience_s)
         self.encoder = Encoder(recipe, settings.device, settings.batch_size)
         if self.encoder.device.type == "cpu":
             keep_freed_memory()
-        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, settings.decode_workers)
+        gpu = self.encoder.device.type == "cuda"
+        children = decoder_children(settings.decode_workers, cores, gpu=gpu)
+        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
         self.counters = Progress()
         self._store_wait = StoreWait(settings.patience_s)
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
