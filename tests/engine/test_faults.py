@@ -58,3 +58,38 @@ def test_a_worker_that_is_stopped_is_replaced_and_its_shards_done_elsewhere(
     report = verified(out)
     assert report.pending_shards == report.error_clips == 0
     assert not stopped.is_running()
+
+
+# A root that is another folder on every machine but the driver's.
+ELSEWHERE = """
+import sys
+from vfeat.engine.watch import Watch
+from vfeat.extract.run import ExtractRun
+from vfeat.storage.root import Root
+from tests.engine.jobs import tiny_job
+
+class Elsewhere(Root):
+    def __reduce__(self):
+        return (Root, (sys.argv[3],))
+
+run = ExtractRun(tiny_job(sys.argv[1], sys.argv[2], executor="ray"), Watch())
+run.root = Elsewhere(sys.argv[1])
+try:
+    run.run()
+finally:
+    run.close()
+"""
+
+
+def test_an_out_that_machines_do_not_share_is_refused_before_any_work(
+    own_clips: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ended = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(out), str(own_clips / "av1.mp4"),
+         str(tmp_path / "other")],
+        env=environment(), capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "JobError" in ended.stderr and "is another folder than here" in ended.stderr
+    assert not list(out.glob("features/*")) and not list((tmp_path / "other").glob("features/*"))

@@ -9,6 +9,7 @@ from typing import Protocol
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.plan.unit import Lease
+from vfeat.storage.root import Root
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,12 @@ class Executor(Protocol):
         """Return how many workers a plan can count on."""
         ...
 
-    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
-        """Work on leases until the ledger is empty; yield events."""
+    def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
+        """Work on leases until the ledger is empty; yield events.
+
+        Args:
+            root: of the dataset, which every machine must see as this one does.
+        """
         ...
 
     def progress(self) -> tuple[Progress, ...]:

@@ -9,6 +9,7 @@ from vfeat.engine.cores import usable_cores
 from vfeat.engine.executor import Beat, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.worker_protocol import Progress
+from vfeat.storage.root import Root
 
 TICK_S = 0.05
 
@@ -22,7 +23,7 @@ class InlineExecutor:
     def workers(self) -> int:
         return 1
 
-    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
+    def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
         worker = self._worker = spec.build(usable_cores())
         try:
             while not ledger.idle:

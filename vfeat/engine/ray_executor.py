@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,8 +36,10 @@ from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.node_health import NodeHealth
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.worker_protocol import Progress, ShardReport
-from vfeat.errors import EnvironmentMissing, StorageError, VfeatError
+from vfeat.errors import EnvironmentMissing, JobError, StorageError, VfeatError
 from vfeat.plan.unit import Lease
+from vfeat.storage.root import Root
+from vfeat.tables import layout
 
 TICK_S = 0.5
 BEAT_S = 1.0
@@ -63,9 +66,11 @@ class ClusterSettings:
 class _Actor:
     """A worker inside a Ray actor; heavy imports happen there, in `setup`."""
 
-    def setup(self, spec: WorkerSpec, cpus: int) -> int:
+    def setup(self, spec: WorkerSpec, cpus: int, root: Root, mark: str | None) -> int:
         import torch
 
+        if mark is not None:
+            root.replace_bytes(mark, b"")
         torch.set_num_threads(cpus)
         self.worker = spec.build(cpus)
         return os.getpid()
@@ -85,6 +90,7 @@ class _Worker:
         node: id of the node that it was asked for.
         ready: result of its setup; None when that is done.
         asked_s: when it was asked for, or when its last beat was.
+        mark: a file that it writes under a local root, and the driver must see.
         beat: the counters that were asked for and have not come.
     """
 
@@ -93,6 +99,7 @@ class _Worker:
     handle: Any
     ready: Any
     asked_s: float
+    mark: str | None = None
     is_told: bool = False
     leases: dict[Any, Lease] = field(default_factory=dict)
     beat: Any = None
@@ -111,6 +118,7 @@ class RayExecutor:
         self._connection: Connection | None = None
         self._keep_logs = False
         self._spec: WorkerSpec | None = None
+        self._root: Root | None = None
         self._workers: list[_Worker] = []
         self._health = NodeHealth()
         self._named = 0
@@ -142,8 +150,8 @@ class RayExecutor:
     def _use_gpu(self, nodes: dict[str, dict[str, float]]) -> bool:
         return self.cluster.device != "cpu" and any(has.get("GPU", 0) for has in nodes.values())
 
-    def run(self, spec: WorkerSpec, ledger: Ledger) -> Iterator[Event]:
-        self._spec = spec
+    def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
+        self._spec, self._root = spec, root
         self._start()
         grow_at = 0.0
         beat_at = 0.0
@@ -188,8 +196,11 @@ class RayExecutor:
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             )
             handle = actor.remote()
-            ready = handle.setup.remote(self._spec, cpus)
-            self._workers.append(_Worker(f"worker-{self._named}", node, handle, ready, now_s))
+            is_local = self._root is not None and self._root.local_path("") is not None
+            mark = f"{layout.RUNS}/.seen-{uuid.uuid4().hex}" if is_local else None
+            ready = handle.setup.remote(self._spec, cpus, self._root, mark)
+            worker = _Worker(f"worker-{self._named}", node, handle, ready, now_s, mark)
+            self._workers.append(worker)
 
     def _hand_out(self, ledger: Ledger) -> None:
         """Give every worker one lease before any gets a second one to prefetch."""
@@ -217,6 +228,7 @@ class RayExecutor:
                 continue
             if ref is worker.ready:
                 worker.ready, worker.asked_s = None, time.monotonic()
+                self._check_mark(worker)
                 continue
             self._health.worked(worker.node)
             lease = worker.leases.pop(ref)
@@ -227,6 +239,22 @@ class RayExecutor:
                 yield Assembled(split.lease, _in_order(split.results))
             for name in ledger.idlers():
                 yield from self._end_copy(name, ledger)
+
+    def _check_mark(self, worker: _Worker) -> None:
+        """Look for the file that a worker wrote under a local root.
+
+        Raises:
+            JobError: its machine has another folder of that name.
+        """
+        if worker.mark is None or self._root is None:
+            return
+        if not self._root.exists(worker.mark):
+            address = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes()}
+            raise JobError(
+                f"{self._root.uri} on the node {address.get(worker.node, worker.node)} is another "
+                "folder than here: give --out a folder or bucket that all machines share"
+            )
+        self._root.delete(worker.mark)
 
     def _end_copy(self, name: str, ledger: Ledger) -> Iterator[Event]:
         """End a worker that is busy with nothing but what others have finished."""

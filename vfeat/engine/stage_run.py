@@ -282,7 +282,7 @@ class StageRun(ABC):
         self._log.add("work", shards=self.totals.shards)
         try:
             while True:
-                for event in self.executor.run(self.worker_spec(), self.ledger):
+                for event in self.executor.run(self.worker_spec(), self.ledger, self.root):
                     self._handle(event, breaker)
                 if self.ledger.stopping or not self._enqueue_others():
                     break
