@@ -83,7 +83,7 @@ class Corpus:
         """
         self.skipped = Skipped()
         self.complete.clear()
-        # opened at once: a source that is not there is a mistake to be told before any work
+        # opened at once: a source that is not there is a mistake to be reported before any work
         self._listings = {
             source: list_source(source, self._skip)
             for source in self.sources

@@ -63,4 +63,4 @@ class Bookkeeping:
         try:
             extend_index(self._root)
         except VfeatError:
-            return  # the snapshot at the end does it, and tells what is wrong
+            return  # the snapshot at the end does it, and reports what is wrong

@@ -36,13 +36,13 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class Told:
+class Notice:
     """Something that happened to a worker or a node, one sentence for the user and the log."""
 
     text: str
 
 
-Event = Finished | Assembled | Beat | Told
+Event = Finished | Assembled | Beat | Notice
 
 
 class Worker(Protocol):

@@ -31,7 +31,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vfeat.engine.executor import Assembled, Beat, Event, Finished, Told, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.node_health import NodeHealth
 from vfeat.engine.ray_connection import Connection
@@ -44,7 +44,7 @@ from vfeat.tables import layout
 TICK_S = 0.5
 BEAT_S = 1.0
 SILENCE_S = 60.0  # a worker that gives no sign of life for so long is killed
-PLACEMENT_S = 60.0  # actors that have no place after so long are told of
+PLACEMENT_S = 60.0  # actors without a place after so long are reported
 LEASES = 2  # one in flight, one prefetched
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
@@ -106,7 +106,7 @@ class _Worker:
     progress: Progress | None = None
 
     def is_late(self, now_s: float) -> bool:
-        """Return whether it has not started for long, and nobody was told."""
+        """Return whether it has not started for long, and was not reported."""
         return self.ready is not None and not self.is_told and now_s - self.asked_s > PLACEMENT_S
 
 
@@ -261,7 +261,7 @@ class RayExecutor:
         for worker in [worker for worker in self._workers if worker.name == name]:
             self._remove(worker)
             ledger.returned(name)
-            yield Told(f"{name}: ended; another worker finished its shard first")
+            yield Notice(f"{name}: ended; another worker finished its shard first")
         self._grow(ledger)
 
     def _bury(self, worker: _Worker, ledger: Ledger, error: Exception) -> Iterator[Event]:
@@ -277,11 +277,11 @@ class RayExecutor:
         self._remove(worker)
         if _is_node_lost(error, worker.node):
             ledger.returned(worker.name)
-            yield Told(f"{worker.name}: lost with its node ({_first_line(error)})")
+            yield Notice(f"{worker.name}: lost with its node ({_first_line(error)})")
         elif _is_nodes_fault(error):
             ledger.returned(worker.name)
             told = self._health.strike(worker.node, error, time.monotonic())
-            yield Told(f"{worker.name}: {told}")
+            yield Notice(f"{worker.name}: {told}")
             common = self._health.all_fail(set(ledger.nodes))
             if common is not None:
                 raise common if isinstance(common, VfeatError) else self._workers_lost(common, 1)
@@ -289,7 +289,7 @@ class RayExecutor:
             raise error
         else:
             split = ledger.died(worker.name)
-            yield Told(f"{worker.name} died: {_first_line(error)}")
+            yield Notice(f"{worker.name} died: {_first_line(error)}")
             if ledger.deaths >= DEATHS_IN_A_ROW:
                 raise self._workers_lost(error, ledger.deaths)
             if split is not None:
@@ -334,7 +334,7 @@ class RayExecutor:
         return Beat((*live, self._lost) if self._lost.clips else live)
 
     def _watch_over(self, ledger: Ledger) -> Iterator[Event]:
-        """Kill workers that give no sign of life; tell of those that find no place."""
+        """Kill workers that give no sign of life; report those without a place."""
         now_s = time.monotonic()
         for worker in list(self._workers):
             if worker.ready is None and now_s - worker.asked_s > SILENCE_S:
@@ -342,7 +342,7 @@ class RayExecutor:
                 yield from self._bury(worker, ledger, silent)
             elif worker.is_late(now_s):
                 worker.is_told = True
-                yield Told(f"{worker.name} has not started for {PLACEMENT_S:.0f} s: {_room()}")
+                yield Notice(f"{worker.name} has not started for {PLACEMENT_S:.0f} s: {_room()}")
 
     def progress(self) -> tuple[Progress, ...]:
         return tuple(w.progress for w in list(self._workers) if w.progress is not None)

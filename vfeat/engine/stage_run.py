@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
-from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Told, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.presence import Presence
@@ -304,7 +304,7 @@ class StageRun(ABC):
             ours = self.publish(event.lease.shard, list(event.results))
             outcomes = tuple(result.outcome for result in event.results)
             self._finished(event.lease, outcomes, breaker, ours=ours)
-        elif isinstance(event, Told):
+        elif isinstance(event, Notice):
             self._log.add("worker", text=event.text)
             self.watch.note(event.text)
         elif isinstance(event, Finished):

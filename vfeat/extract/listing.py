@@ -33,7 +33,7 @@ class Listing:
         size_bytes: their bytes.
 
     Raises:
-        JobError: there is no video at all, or a list contradicts itself; told at construction.
+        JobError: there is no video at all, or a list contradicts itself; raised at construction.
     """
 
     def __init__(self, corpus: Corpus, known: IdSet) -> None:

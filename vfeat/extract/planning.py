@@ -31,8 +31,9 @@ from vfeat.tables.plans import (
 class Planner:
     """Maker of plans.
 
-    A plan's number says which plans its author knew: it is one more than their count, and the
-    store gives each number once. So two drivers cannot both plan a video, however they race.
+    A plan's number identifies the plans that its author had read: it is one more than their
+    count, and the store gives each number once. So two drivers cannot both plan a video, however
+    they race.
 
     Args:
         root: the dataset.

@@ -1,7 +1,7 @@
 """Units whose store was away while they were read: tried again when it answers.
 
 A store's fault is no video's. A decoder child waits seconds for it; the worker waits as long as
-the job was told to, and only what a store that answers refuses becomes an error row.
+the job allows, and only what a store that answers refuses becomes an error row.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tried:
 
     Attributes:
         outcome: of its last attempt.
-        again: the store answers, and knows the object: decode the unit again.
+        again: the store answers, and has the object: decode the unit again.
     """
 
     shard: OpenShard
@@ -98,7 +98,7 @@ class StoreWait:
             self._settled.put(Tried(shard, unit, replace(outcome, errors=errors), again))
 
     def _answers(self, uri: str, until_s: float) -> bool:
-        """Wait until the store knows the object; False when it does not, or time is up."""
+        """Wait until the store answers; False when it has no such object, or time is up."""
         server = server_of(uri)
         while not self._closed.is_set():
             if time.monotonic() < self._given_up_s.get(server, 0.0):

@@ -77,7 +77,7 @@ class Measured:
 
 
 def measured(run: Mapping[str, Any]) -> Measured | None:
-    """Return the rates that the file of a run holds; None when it did too little to tell."""
+    """Return the rates that the file of a run holds; None when it did too little to measure."""
     clips = run.get("encoded_clips", 0)
     if not clips or run.get("encode_s", 0) <= 1:
         return None

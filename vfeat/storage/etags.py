@@ -65,7 +65,7 @@ def _time_of(text: str) -> datetime | None:
 
 
 def is_same_object(etag: str, size_bytes: int, info: Mapping[str, Any]) -> bool:
-    """Return whether what a store says now agrees with an etag; sizes are compared elsewhere.
+    """Return whether a store's present answer agrees with an etag; sizes are compared elsewhere.
 
     What only one side gives is not compared: some servers answer HEAD and GET with different
     headers.

@@ -1,4 +1,4 @@
-"""Names and locks by which a temporary file tells whether its maker lives.
+"""Names and locks that show whether the maker of a temporary file lives.
 
 A maker's name carries where it runs and its process id, and it holds a lock on what it makes; the
 kernel drops the lock of a process that dies.
@@ -24,7 +24,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSU
 
 
 def maker_tag() -> str:
-    """Return `-place-pid-`, a part of a name that tells which process made it."""
+    """Return `-place-pid-`, a part of a name that identifies the process that made it."""
     return f"-{_place()}-{os.getpid()}-"
 
 

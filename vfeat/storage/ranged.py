@@ -37,7 +37,7 @@ class RemoteObject:
 
     Attributes:
         uri: as listed.
-        size_bytes: None until the store has told it.
+        size_bytes: None until the store has given it.
     """
 
     def __init__(self, uri: str, size_bytes: int | None, etag: str | None) -> None:
@@ -221,7 +221,7 @@ class OtherObject(RemoteObject):
                 file.close()
 
     def check(self) -> None:
-        """Compare what the store says of the object now.
+        """Compare the object with the store's present answer.
 
         Raises:
             ObjectChanged: it is not the listed one.
@@ -296,7 +296,7 @@ def changed(uri: str, was: str, now: str) -> ObjectChanged:
 
 
 def _content_range(value: str | None) -> tuple[int | None, int | None]:
-    """Return first byte and total size; None for what is not told."""
+    """Return first byte and total size; None for what is not given."""
     found = _CONTENT_RANGE.match(value or "")
     if found is None:
         return None, None

@@ -130,7 +130,7 @@ class RemoteFile(io.BufferedIOBase):
         super().close()
 
     def _look(self) -> int:
-        """Read the first block, whose answer tells the size; or all, if it does not."""
+        """Read the first block, whose answer holds the size; or all, if it does not."""
         body = ResumedBody(self._remote, 0, _FIRST_BYTES, self._patience_s)
         try:
             data = _all_of(body)
@@ -142,7 +142,7 @@ class RemoteFile(io.BufferedIOBase):
         return self._remote.size_bytes
 
     def _look_at_end(self, remote: S3Object) -> int:
-        """Read the last block, whose answer tells the size."""
+        """Read the last block, whose answer holds the size."""
 
         def attempt() -> bytes:
             body = remote.begin_tail(_FIRST_BYTES)

@@ -1,4 +1,4 @@
-"""One object to read, pinned to what its listing said of it."""
+"""One object to read, pinned to its listing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def stream_object(
 def check_unchanged(
     uri: str, size_bytes: int | None, etag: str | None, *, patience_s: float = PATIENCE_S
 ) -> None:
-    """Compare an object that was read with what it is now, where its answers did not tell.
+    """Compare an object that was read with what it is now, where its answers did not show it.
 
     One `stat` of a local file and one request to stores other than S3 and the web, of which every
     answer has been compared.

@@ -46,7 +46,7 @@ def _uploads(fs: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
     asked = {"Bucket": bucket, "Prefix": prefix}
     while True:
         page = fs.call_s3("list_multipart_uploads", **asked)
-        # Stores that do not know prefixes here would list the whole bucket's.
+        # Stores without prefixes here would list the whole bucket's.
         yield from (u for u in page.get("Uploads", []) if u["Key"].startswith(prefix))
         if not page.get("IsTruncated"):
             return

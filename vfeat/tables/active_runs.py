@@ -1,4 +1,4 @@
-"""`runs/<run>.active.json`: what a run that goes on says of itself, for other machines to read."""
+"""`runs/<run>.active.json`: the description of a run that goes on, for other machines to read."""
 
 from __future__ import annotations
 

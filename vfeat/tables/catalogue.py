@@ -1,7 +1,7 @@
 """What stands under a dataset root: three listings, and the segments that are in force.
 
-A *group* is a numbered plan with all its follow-up plans. Its digest says which files it has: a
-segment stands for a group as long as these are the files that it was made from.
+A *group* is a numbered plan with all its follow-up plans. Its digest identifies the files that
+it has: a segment stands for a group as long as these are the files that it was made from.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Catalogue:
         next_segment: the number that a segment made from this may take.
         superseded: keys of segments that are not in force.
         notes: names of the notes of outcomes.
-        markers: shard by the name of the marker that says that its file is being replaced.
+        markers: shard by the name of the marker of a file that is being replaced.
         groups: by number, in order.
         file_bytes: of all committed files.
     """

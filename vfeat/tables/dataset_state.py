@@ -41,7 +41,7 @@ class DatasetState:
     Args:
         catalogue: what is there.
         source: of outcomes, instead of notes and footers.
-        pass_damaged: leave out files that cannot be read, instead of an error; `damaged` tells
+        pass_damaged: leave out files that cannot be read, instead of an error; `damaged` names
             of them.
 
     Attributes:
@@ -109,7 +109,7 @@ class DatasetState:
         """Yield the other groups, in order.
 
         Args:
-            passed: says of which groups the videos are told only, without rows.
+            passed: groups of which only the videos are needed, without rows.
         """
         work = self._overlay
         if not work.last:
@@ -198,7 +198,7 @@ class _Overlay:
         """Return the state of a video before the first of its folded groups.
 
         Args:
-            keep_grid: a file that said how long the video is may be unreadable by now.
+            keep_grid: a file that held the length of the video may be unreadable by now.
         """
         row = self.before[video_id]
         known = state_of(row)

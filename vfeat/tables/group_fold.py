@@ -59,7 +59,7 @@ class FoldedGroup:
 
 @dataclass
 class _Committed:
-    """What the footers of a group say, by video."""
+    """What the footers of a group hold, by video."""
 
     outcomes: dict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
     pieces: dict[str, list[Piece]] = field(default_factory=lambda: defaultdict(list))
@@ -217,7 +217,7 @@ def _raw(video_ids: Mapping[str, Any]) -> Ids:
 
 
 def _describe(state: VideoState, units: Sequence[Mapping[str, Any]]) -> None:
-    """Take from the first plan of a video what its listing said."""
+    """Take from the first plan of a video what its listing held."""
     first = units[0]
     if not state.uri:
         state.uri, state.source = first["uri"], first.get("source")
@@ -227,7 +227,7 @@ def _describe(state: VideoState, units: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _promise(state: VideoState, units: Sequence[Mapping[str, Any]]) -> None:
-    """Take from a plan what no outcome has said yet of the video's length."""
+    """Take from a plan what no outcome holds yet of the video's length."""
     for unit in units:
         if state.grid is None and unit["probe"]:
             state.open(plan_probe(unit["probe"]))

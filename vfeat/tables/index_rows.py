@@ -265,7 +265,7 @@ def open_error_rows(rows: pa.Table, others: Iterable[str] = ()) -> pa.Table:
 
     Args:
         rows: with the columns video_id, uri, errors, gone, changed and the others.
-        others: further columns of the video to be told beside its errors.
+        others: further columns of the video, beside its errors.
     """
     has_errors = pc.greater(pc.list_value_length(rows.column("errors")), 0)
     wanted = pc.and_not(has_errors, is_out(rows))

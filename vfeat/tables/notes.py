@@ -1,7 +1,7 @@
-"""Notes of outcomes: what a running driver was told, so that nobody reads the footers for it.
+"""Notes of outcomes: reports that a running driver received, so that nobody reads footers for them.
 
-`index/n-<unique>.parquet` holds the outcomes of some shards as their footers do. A note says
-nothing of a shard whose file does not exist, and may be deleted at any time: the footers say the
+`index/n-<unique>.parquet` holds the outcomes of some shards as their footers do. A note does not
+count for a shard whose file does not exist, and may be deleted at any time: the footers hold the
 same.
 """
 
@@ -84,7 +84,7 @@ class NotedOutcomes:
 
     Args:
         names: of the notes, as listed.
-        replaced: shards whose files were replaced since; the notes say nothing of them.
+        replaced: shards whose files were replaced since; the notes do not count for them.
     """
 
     def __init__(self, root: Root, names: Iterable[str], replaced: Iterable[str]) -> None:
@@ -94,7 +94,7 @@ class NotedOutcomes:
 
     @cached_property
     def groups(self) -> dict[str, frozenset[int]]:
-        """The groups of which each note tells; a note that is gone or unreadable tells nothing."""
+        """The groups of each note; a note that is gone or unreadable has none."""
         found = {}
         for name in self._names:
             try:
@@ -114,12 +114,12 @@ class NotedOutcomes:
         return found
 
     def superseded(self, covered: Iterable[int]) -> Iterator[str]:
-        """Yield the keys of notes that tell of these groups alone."""
+        """Yield the keys of notes of these groups alone."""
         known = frozenset(covered)
         yield from (_key(name) for name, groups in self.groups.items() if groups <= known)
 
     def outdated(self) -> Iterator[str]:
-        """Yield the keys of notes that may tell of a file that was replaced since."""
+        """Yield the keys of notes that may be of a file that was replaced since."""
         groups = {layout.group_of(shard) for shard in self._replaced}
         yield from (_key(name) for name, told in self.groups.items() if told & groups)
 

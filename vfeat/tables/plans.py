@@ -187,7 +187,7 @@ def count_pending(root: Root, plan: str, committed: Collection[str]) -> Pending:
 
 
 def shard_count(root: Root, plan: str) -> int:
-    """Return the number of a plan's shards, from its footer where it says so."""
+    """Return the number of a plan's shards, from its footer where it is there."""
     with opened(root, layout.plan_key(plan)) as reader:
         said = (reader.metadata.metadata or {}).get(_SHARDS)
         if said is not None:

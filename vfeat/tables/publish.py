@@ -18,7 +18,7 @@ def publish_file(
     """Write a file in a local temporary place and publish it in one step.
 
     Args:
-        again: in place of the file that is there; otherwise that one stands. A marker then says
+        again: in place of the file that is there; otherwise that one stands. A marker then shows
             that the index stands for that file no longer, through any crash; the next snapshot
             reads the new one and deletes the marker.
     """

@@ -41,12 +41,12 @@ from vfeat.tables.sorted_ids import ids_of
 _TOKEN = b"vfeat.state"  # of the state that a snapshot shows
 _TOLD = ("video_id", "uri", "source", "gone", "changed")
 
-# Which videos of a table (video_id as hex, uri, source) the corpus has lost; null: it cannot tell.
+# Which videos of a table (video_id as hex, uri, source) the corpus has lost; null: unknown.
 IsGone = Callable[[pa.Table], pa.BooleanArray]
 
 
 def cannot_tell(videos: pa.Table) -> pa.BooleanArray:
-    """Return null for each video, for readers without a listing: what was said before stands."""
+    """Return null for each video, for readers without a listing: what was known before stands."""
     return pa.nulls(len(videos), pa.bool_())
 
 
@@ -62,7 +62,7 @@ def publish_snapshot(root: Root, is_gone: IsGone) -> Counter[str]:
     """Bring the index up to date and replace both files.
 
     Args:
-        is_gone: whether the corpus lost a video; where it cannot tell, what was said before stands.
+        is_gone: whether the corpus lost a video; where unknown, what was known before stands.
 
     Returns:
         The videos by status.
@@ -105,7 +105,7 @@ def rebuild_index(root: Root) -> Counter[str]:
 
 
 def is_current(root: Root, is_gone: IsGone) -> bool:
-    """Return whether the published snapshot shows what is there and what the listing says."""
+    """Return whether the published snapshot shows what is there and what the listing holds."""
     catalogue = read_catalogue(root)
     identities = [segment.identity for segment in catalogue.segments]
     token = state_token(identities, catalogue.uncovered, bool(catalogue.markers))
@@ -139,7 +139,7 @@ def _is_listed_whole(root: Root, group: Group) -> bool:
 
 
 def _gone(videos: pa.Table, is_gone: IsGone) -> pa.ChunkedArray:
-    """Return which videos the corpus has lost, as far as can be told by now."""
+    """Return which videos the corpus has lost, as far as is known by now."""
     if is_gone is cannot_tell or not len(videos):
         return videos.column("gone")
     told = is_gone(
@@ -341,7 +341,7 @@ class _Cover:
         return state_token(self._identities, left, bool(marked - self.taken.keys()))
 
     def _leave(self, held: dict[str, dict[str, Any]]) -> None:
-        """Block the videos of a group; what the listing said of them is kept."""
+        """Block the videos of a group; what came from the listing is kept."""
         for video_id, row in held.items():
             before = self._state.before(video_id)
             if row and before and row["gone"] != before["gone"]:

@@ -1,4 +1,4 @@
-"""A set of video ids that says of millions of others which of them it holds."""
+"""A set of video ids, to be searched for millions of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vfeat.corpus.ids import ID, Ids
 
-_BITS = 20  # of an id: most ids that the set does not hold are told by them
+_BITS = 20  # of an id: they rule out most ids that the set does not hold
 _REST = np.uint64(64 - _BITS)
 
 

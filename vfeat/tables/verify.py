@@ -140,7 +140,7 @@ class _Check:
         self._covered = {}
 
     def disagreements(self, indexed: DatasetState) -> Iterator[str]:
-        """Yield a problem for each plan of which the index says something else than the files."""
+        """Yield a problem for each plan in which the index differs from the files."""
         found = _Digests()
         for rows in indexed.tables():
             found.add(rows)
@@ -165,7 +165,7 @@ class _Digests:
         self.of_group: dict[int, int] = defaultdict(int)
 
     def add(self, rows: pa.Table) -> None:
-        # Whether a video is gone only its listing said.
+        # Whether a video is gone is known from its listing only.
         for batch in rows.drop_columns(["gone"]).to_batches(_DIGESTED_ROWS):
             for row in batch.to_pylist():
                 told = repr(sorted(row.items())).encode()

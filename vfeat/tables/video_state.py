@@ -1,4 +1,4 @@
-"""The fold of one video: what all its outcomes together say of it.
+"""The fold of one video: all its outcomes together.
 
 A fold can be stopped after any plan with its follow-up plans, stored, and gone on with later.
 Clip ranges are inclusive pairs.
@@ -67,7 +67,7 @@ class VideoState:
 
     @property
     def planned(self) -> int:
-        """Clips of the video, as far as they can be told."""
+        """Clips of the video, as far as they are known."""
         end = self.settled[-1][1] + 1 if self.settled else 0
         if self.grid is not None:
             return max(self.grid, end)

@@ -40,7 +40,7 @@ class DecodeTask:
         video_id: the caller's own; comes back in the outcome.
         timeline: from the video's probe; None: the child lays the grid first.
         last_clip: None for the last one of the grid.
-        unit_clips: a longer grid is split: the outcome says what is left. None: it is not.
+        unit_clips: a longer grid is split: the outcome holds what is left. None: it is not.
         etag: of the content that is to be read; None for whatever is there.
     """
 
