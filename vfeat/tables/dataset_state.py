@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.ids import ID, Ids, raw_ids
 from vfeat.outcome import Outcome
 from vfeat.storage.root import Root
@@ -231,21 +232,28 @@ def known_ids(root: Root) -> Iterator[Ids]:
 
 
 def _overlay(catalogue: Catalogue, schema: pa.Schema) -> _Overlay:
-    ids = {group.number: _ids(catalogue.root, group.plans[0]) for group in catalogue.uncovered}
-    kept, before = _stored(catalogue, schema, SortedIds.union(ids.values()))
-    refolded = frozenset(v for v, row in before.items() if not ids.keys().isdisjoint(row["groups"]))
+    plans = {group.number: group.plans[0] for group in catalogue.uncovered}
+    planned, doubled = IdSet(), [np.empty(0, ID)]  # in files: there may be ten million
+    for plan in plans.values():
+        ids = _ids(catalogue.root, plan)
+        doubled.append(ids[~planned.add(ids)])
+    kept, before = _stored(catalogue, schema, planned)
+    refolded = frozenset(
+        v for v, row in before.items() if not plans.keys().isdisjoint(row["groups"])
+    )
     again: dict[int, list[bytes]] = defaultdict(list)
     for video_id in refolded:
-        for number in set(before[video_id]["groups"]) - ids.keys():
+        for number in set(before[video_id]["groups"]) - plans.keys():
             again[number].append(bytes.fromhex(video_id))
     wanted = {number: SortedIds(np.array(found, ID)) for number, found in again.items()}
     held = np.array([bytes.fromhex(video_id) for video_id in before], ID)
-    shared = SortedIds.union([_doubled(list(ids.values())), held])
-    return _Overlay(kept, before, shared, wanted, _last(ids, wanted, shared), refolded)
+    shared = SortedIds.union([*doubled, held])
+    last = _last(catalogue.root, plans, wanted, shared)
+    return _Overlay(kept, before, shared, wanted, last, refolded)
 
 
 def _stored(
-    catalogue: Catalogue, schema: pa.Schema, planned: SortedIds
+    catalogue: Catalogue, schema: pa.Schema, planned: IdSet
 ) -> tuple[list[npt.NDArray[np.bool_] | None], dict[str, dict[str, Any]]]:
     """Return which rows of each segment stand, and the rows of the planned videos."""
     kept: list[npt.NDArray[np.bool_] | None] = []
@@ -267,13 +275,16 @@ def _stored(
 
 
 def _last(
-    ids: Mapping[int, Ids], again: Mapping[int, SortedIds], shared: SortedIds
+    root: Root, plans: Mapping[int, str], again: Mapping[int, SortedIds], shared: SortedIds
 ) -> dict[int, frozenset[str]]:
     """Return for each folded group the shared videos whose last group it is."""
     seen: set[bytes] = set()
     last: dict[int, frozenset[str]] = {}
-    for number in sorted({*ids, *again}, reverse=True):
-        mine = again[number].ids if number in again else ids[number]
+    for number in sorted({*plans, *again}, reverse=True):
+        if not len(shared):
+            last[number] = frozenset()
+            continue
+        mine = again[number].ids if number in again else _ids(root, plans[number])
         found = _exact(mine[shared.contains(mine)]) - seen
         seen |= found
         last[number] = frozenset(one.hex() for one in found)
@@ -284,13 +295,6 @@ def _exact(ids: Ids) -> set[bytes]:
     """Return ids as bytes; numpy would drop zeros at their ends."""
     data = ids.tobytes()
     return {data[place : place + 16] for place in range(0, len(data), 16)}
-
-
-def _doubled(parts: Sequence[Ids]) -> Ids:
-    """Return the ids that are in more than one of the arrays, which hold each id once."""
-    every: Ids = np.sort(np.concatenate([np.empty(0, ID), *parts]))
-    doubled: Ids = every[1:][every[1:] == every[:-1]]
-    return doubled
 
 
 def _ids(root: Root, plan: str) -> Ids:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.ids import ID, Ids
 from vfeat.errors import StorageError
 from vfeat.storage.failures import MissingObject
@@ -70,7 +71,7 @@ class Segment:
         for batch in self.reader.batches(BATCH_ROWS, ["video_id"]):
             yield ids_of(batch.column(0))
 
-    def rows_of(self, videos: SortedIds) -> npt.NDArray[np.bool_]:
+    def rows_of(self, videos: SortedIds | IdSet) -> npt.NDArray[np.bool_]:
         """Return for each row whether it is of one of these videos."""
         if not len(videos):
             return np.zeros(self.rows, np.bool_)
