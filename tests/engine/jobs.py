@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ TINY: dict[str, Any] = {
 def tiny_job(out: Path | str, *sources: Path | str, **fields: Any) -> ExtractJob:
     """A job with a model of a few thousand parameters, in this process."""
     return parse_extract({**TINY, "sources": [str(s) for s in sources], "out": str(out), **fields})
+
+
+def slow_corpus(own_clips: Path, tmp_path: Path) -> Path:
+    """Eight videos that take a second each to open with the faulty decoder."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i in range(8):
+        shutil.copy(own_clips / "cfr25_bframes.mp4", folder / f"slow{i}.mp4")
+    return folder
 
 
 def verified(out: Path | str) -> VerifyReport:

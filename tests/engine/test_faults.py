@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import psutil
 import pytest
 
 from tests.engine.commands import TINY_FLAGS, environment, wait_until
-from tests.engine.jobs import verified
+from tests.engine.jobs import slow_corpus, verified
 
 # The command with less patience than a user's.
 HASTY = (
@@ -23,11 +22,7 @@ HASTY = (
 
 @pytest.fixture
 def corpus(own_clips: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    for i in range(8):
-        shutil.copy(own_clips / "cfr25_bframes.mp4", folder / f"slow{i}.mp4")
-    return folder
+    return slow_corpus(own_clips, tmp_path)
 
 
 def actors(driver: subprocess.Popen[str]) -> list[psutil.Process]:

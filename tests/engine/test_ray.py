@@ -13,18 +13,14 @@ import psutil
 import pytest
 
 from tests.engine.commands import TINY_FLAGS, kill, run, start, summary, wait_until
-from tests.engine.jobs import keys, verified
+from tests.engine.jobs import keys, slow_corpus, verified
 
 FAULTY = ("--decoder", "tests.engine.faults:faulty")
 
 
 @pytest.fixture
 def corpus(own_clips: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "corpus"
-    folder.mkdir()
-    for i in range(8):
-        shutil.copy(own_clips / "cfr25_bframes.mp4", folder / f"slow{i}.mp4")
-    return folder
+    return slow_corpus(own_clips, tmp_path)
 
 
 def committed(out: Path) -> int:

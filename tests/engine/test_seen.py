@@ -1,4 +1,4 @@
-"""What a run shows of itself: a log of events, and a description for other machines."""
+"""Signs of a run: a log of events, and a description for other machines."""
 
 from __future__ import annotations
 
