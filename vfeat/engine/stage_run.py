@@ -32,7 +32,7 @@ from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
 from vfeat.tables import layout
-from vfeat.tables.active_runs import active_runs, remove_dead
+from vfeat.tables.active_runs import remove_dead
 from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import read_footers
 from vfeat.tables.kind import kind_of
@@ -192,12 +192,10 @@ class StageRun(ABC):
 
     def _notice_others(self) -> None:
         """Name the runs that go on in the same dataset."""
-        remove_dead(self.root, time.time())
-        for other in active_runs(self.root, time.time()):
+        for other in remove_dead(self.root, time.time()):
             self.watch.note(
                 f"Another run, {other.run} (process {other.pid} on {other.host}), works on this "
-                "dataset since "
-                f"{other.started}: some shards may be done twice, and are stored once"
+                f"dataset since {other.started}: some shards may be done twice, and are stored once"
             )
 
     def _breaker(self) -> Breaker | None:

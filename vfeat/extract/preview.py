@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from vfeat.corpus import Video
+from vfeat.engine.cores import usable_cores
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
@@ -77,7 +77,7 @@ class Outlook:
 def look(sample: Sample, recipe: Recipe, limits: DecodeLimits, estimate: Estimate) -> Outlook:
     """Open the videos of a sample, in decoder children of this machine."""
     videos = sample.chosen
-    children = max(1, min(_MOST_CHILDREN, os.cpu_count() or 1, len(videos)))
+    children = max(1, min(_MOST_CHILDREN, usable_cores(), len(videos)))
     found: list[tuple[int, Probe | None]] = []
     with DecodePool(recipe.clip, recipe.frame, limits, children) as pool:
         for video, probe in probe_videos(pool, videos, children):

@@ -69,16 +69,23 @@ def active_runs(root: Root, now_s: float) -> list[ActiveRun]:
     Args:
         now_s: seconds since 1970.
     """
-    found = [run for name in root.list(layout.RUNS) if (run := _read(root, name)) is not None]
-    return sorted((r for r in found if now_s - r.beat_s < SILENT_S), key=lambda run: run.run)
+    return [run for run in _described(root) if now_s - run.beat_s < SILENT_S]
 
 
-def remove_dead(root: Root, now_s: float) -> None:
-    """Remove the descriptions of runs that ended without a chance to do so."""
-    for name in root.list(layout.RUNS):
-        run = _read(root, name)
-        if run is not None and now_s - run.beat_s >= SILENT_S:
+def remove_dead(root: Root, now_s: float) -> list[ActiveRun]:
+    """Remove the descriptions of runs that ended without a chance to do so; return the others."""
+    living = []
+    for run in _described(root):
+        if now_s - run.beat_s < SILENT_S:
+            living.append(run)
+        else:
             end_active(root, run.run)
+    return living
+
+
+def _described(root: Root) -> list[ActiveRun]:
+    found = (_read(root, name) for name in root.list(layout.RUNS))
+    return sorted((run for run in found if run is not None), key=lambda run: run.run)
 
 
 def _read(root: Root, name: str) -> ActiveRun | None:
