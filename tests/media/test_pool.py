@@ -263,7 +263,8 @@ def test_a_bomb_stays_bounded(corpus: Path) -> None:
             if isinstance(event, ClipReady):
                 event.release()
         assert event.outcome.rows == 1
-    assert largest < 1 << 30
+    # reference pictures of 8K are 50 MB each; a child that keeps what it decodes passes 3 GB
+    assert largest < 3 << 29
 
 
 def test_a_decoder_that_is_not_there_is_refused_at_once() -> None:
