@@ -15,7 +15,7 @@ from tests.engine.jobs import slow_corpus, verified
 
 # The command with less patience than a user's.
 HASTY = (
-    "import vfeat.engine.ray_executor as executor; executor.SILENCE_S = 4.0; "
+    "import vfeat.engine.cluster_executor as executor; executor.SILENCE_S = 4.0; "
     "from vfeat.cli import main; main()"
 )
 

@@ -18,6 +18,8 @@ def make_executor(job: Placement) -> Executor:
     """Make the executor that the job names; Ray is imported only for Ray."""
     if job.executor == "inline":
         return InlineExecutor()
-    from vfeat.engine.ray_executor import ClusterSettings, RayExecutor
+    from vfeat.engine.cluster_executor import ClusterExecutor, ClusterSettings
+    from vfeat.engine.ray_machines import RayMachines
 
-    return RayExecutor(ClusterSettings(job.address, job.actors, job.gpus_per_actor, job.device))
+    settings = ClusterSettings(job.actors, job.gpus_per_actor, job.device)
+    return ClusterExecutor(RayMachines(job.address), settings, is_local=job.address is None)

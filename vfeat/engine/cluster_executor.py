@@ -1,0 +1,280 @@
+"""Execution on a cluster: what runs where, and whose fault a failure is.
+
+A worker is a process that holds the model and its decoder children. It never restarts by itself:
+an end of its own is the ledger's to judge, a fault of its node is the node's, and a fresh worker
+takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+from vfeat.engine.crew import Crew, Member
+from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, WorkerSpec
+from vfeat.engine.lease_ledger import Ledger, WorkersLost
+from vfeat.engine.machines import Call, Machines, Node, Setup
+from vfeat.engine.node_health import NodeHealth
+from vfeat.engine.worker_fault import WorkerFault
+from vfeat.engine.worker_protocol import Progress
+from vfeat.errors import EnvironmentMissing, JobError, StorageError, VfeatError
+from vfeat.storage.root import Root
+from vfeat.tables import layout
+
+TICK_S = 0.5
+BEAT_S = 1.0
+GROW_S = 10.0
+SILENCE_S = 60.0  # a worker that gives no sign of life for so long is killed
+PLACEMENT_S = 60.0  # workers without a place after so long are reported
+LEASES = 2  # one in flight, one prefetched
+DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Resources to request from the cluster.
+
+    Attributes:
+        workers: None means one per GPU, or one per CPU node when there is none.
+    """
+
+    workers: int | None = None
+    gpus_per_worker: float = 1.0
+    device: str = "auto"
+
+
+class ClusterExecutor:
+    """Executor whose workers are processes on the nodes of a cluster, or of this machine.
+
+    Args:
+        machines: the cluster.
+        is_local: it is this machine alone, and is started when it is needed.
+    """
+
+    def __init__(self, machines: Machines, settings: ClusterSettings, *, is_local: bool) -> None:
+        self.settings = settings
+        self._machines = machines
+        self._is_local = is_local
+        self._is_connected = False
+        self._keep_logs = False
+        self._crew = Crew(machines)
+        self._health = NodeHealth()
+
+    def _connect(self) -> None:
+        if not self._is_connected:
+            self._machines.connect()
+            self._is_connected = True
+
+    def workers(self) -> int:
+        if self.settings.workers:
+            return self.settings.workers
+        if not self._is_connected and self._is_local:
+            return max(1, _local_gpus(self.settings))
+        self._connect()
+        return max(1, len(self._places(self._machines.nodes())))
+
+    def _places(self, nodes: Mapping[str, Node]) -> list[str]:
+        """Return the node of each worker that the cluster can hold at present."""
+        if self._use_gpu(nodes):
+            share = self.settings.gpus_per_worker
+            places = [name for name, has in nodes.items() for _ in range(int(has.gpus / share))]
+        else:
+            places = [name for name, has in nodes.items() if has.cpus >= 1]
+        if self.settings.workers is None:
+            return places
+        return list(islice(cycle(places or nodes), self.settings.workers))
+
+    def _use_gpu(self, nodes: Mapping[str, Node]) -> bool:
+        return self.settings.device != "cpu" and any(node.gpus for node in nodes.values())
+
+    def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
+        self._connect()
+        now_s = self._machines.now_s
+        grow_at = beat_at = now_s()
+        while not ledger.idle:
+            if now_s() >= grow_at:
+                self._grow(spec, ledger, root)
+                grow_at = now_s() + GROW_S
+            self._hand_out(ledger)
+            if ledger.in_flight or self._crew.is_starting:
+                for event in self._collect(ledger, root):
+                    if not isinstance(event, Finished | Assembled):
+                        grow_at = now_s()  # a worker ended: another one takes its place
+                    yield event
+            else:
+                self._machines.pause(TICK_S)  # the input is being listed, or every node is out
+            if now_s() >= beat_at:
+                beat_at = now_s() + BEAT_S
+                self._crew.beat(0)
+                yield Beat(self._crew.counters())
+                for event in self._watch_over(ledger):
+                    grow_at = now_s()
+                    yield event
+        self._crew.beat(2.0)
+        yield Beat(self._crew.counters())
+
+    def _grow(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> None:
+        """Start workers up to what the cluster holds at present; nodes come and go."""
+        nodes = self._machines.nodes()
+        places = Counter(self._places(nodes))
+        ledger.nodes = frozenset(places)
+        missing = places - Counter(member.node for member in self._crew)
+        gpus = self.settings.gpus_per_worker if self._use_gpu(nodes) else 0
+        is_local = root.local_path("") is not None
+        for node in missing.elements():
+            if not self._health.can_work(node, self._machines.now_s()):
+                continue
+            cpus = max(1, int(nodes[node].cpus or 1) // places[node])
+            mark = f"{layout.RUNS}/.seen-{uuid.uuid4().hex}" if is_local else None
+            handle, ready = self._machines.start(node, Setup(spec, cpus, gpus, root, mark))
+            self._crew.add(node, handle, ready, mark)
+
+    def _hand_out(self, ledger: Ledger) -> None:
+        """Give every worker one lease before any gets a second one to prefetch."""
+        for depth in range(LEASES):
+            for member in self._crew.ready:
+                if len(member.leases) > depth:
+                    continue
+                lease = ledger.take(member.name, self._machines.now_s(), member.node)
+                if lease is not None:
+                    member.leases[self._machines.run(member.handle, lease)] = lease
+
+    def _collect(self, ledger: Ledger, root: Root) -> Iterator[Event]:
+        waiting = self._crew.calls()
+        for call in self._machines.wait(waiting, TICK_S):
+            member = waiting[call]
+            if member not in self._crew:  # removed a moment ago with its other lease
+                continue
+            try:
+                result = self._machines.result(call)
+            except (WorkerFault, VfeatError) as error:
+                yield from self._bury(member, ledger, error)
+                continue
+            if call is member.ready:
+                member.ready, member.last_sign_s = None, self._machines.now_s()
+                self._check_mark(member, root)
+            else:
+                yield from self._finish(member, call, result, ledger)
+
+    def _finish(self, member: Member, call: Call, report: Any, ledger: Ledger) -> Iterator[Event]:
+        self._health.worked(member.node)
+        lease = member.leases.pop(call)
+        split = ledger.done(lease, member.name, self._machines.now_s(), report.result)
+        if lease.alone is None:
+            yield Finished(lease, report)
+        elif split is not None:
+            yield Assembled(split.lease, _in_order(split.results))
+        for other in self._crew:
+            if other.name in ledger.idlers():
+                # It is busy with nothing but what others have finished.
+                self._crew.remove(other)
+                ledger.returned(other.name)
+                yield Notice(f"{other.name}: ended; another worker finished its shard first")
+
+    def _check_mark(self, member: Member, root: Root) -> None:
+        """Look for the file that a worker wrote under a local root.
+
+        Raises:
+            JobError: its machine has another folder of that name.
+        """
+        if member.mark is None:
+            return
+        if not root.exists(member.mark):
+            node = self._machines.nodes().get(member.node)
+            raise JobError(
+                f"{root.uri} on the node {node.address if node else member.node} is another "
+                "folder than here: give --out a folder or bucket that all machines share"
+            )
+        root.delete(member.mark)
+
+    def _bury(
+        self, member: Member, ledger: Ledger, error: WorkerFault | VfeatError
+    ) -> Iterator[Event]:
+        """Remove a worker that failed, and settle whose fault it was.
+
+        Raises:
+            VfeatError: the fault is everybody's: the store's, the job's, or one that repeats.
+        """
+        owner = self._owner(member, error)
+        if owner == "cluster":
+            assert isinstance(error, WorkerFault)
+            raise EnvironmentMissing(
+                f"Ray on this machine has ended ({error.first_line}); run the same command again"
+            ) from error
+        self._crew.remove(member)
+        if owner == "nobody":
+            ledger.returned(member.name)
+            yield Notice(f"{member.name}: lost with its node ({_first_line(error)})")
+        elif owner == "node":
+            ledger.returned(member.name)
+            outcome = self._health.strike(member.node, error, self._machines.now_s())
+            yield Notice(f"{member.name}: {outcome}")
+            common = self._health.all_fail(set(ledger.nodes))
+            if common is not None:
+                raise common if isinstance(common, VfeatError) else self._workers_lost(common, 1)
+        elif isinstance(error, VfeatError):
+            raise error
+        else:
+            split = ledger.died(member.name)
+            yield Notice(f"{member.name} died: {_first_line(error)}")
+            if ledger.deaths >= DEATHS_IN_A_ROW:
+                raise self._workers_lost(error, ledger.deaths)
+            if split is not None:
+                yield Assembled(split.lease, _in_order(split.results))
+
+    def _owner(self, member: Member, error: WorkerFault | VfeatError) -> str:
+        """Return whose fault the end of a worker is."""
+        if isinstance(error, VfeatError):
+            return "node" if isinstance(error, StorageError) else "job"
+        if error.has_ended and error.owner == "lease" and member.node not in self._machines.nodes():
+            return "nobody"
+        return error.owner
+
+    def _workers_lost(self, error: Exception, deaths: int) -> WorkersLost:
+        self._keep_logs = True
+        return WorkersLost(
+            f"{deaths} workers in a row died before they finished anything. What is "
+            "committed stays, and the same command goes on from there. Ray's logs are in "
+            f"{self._machines.logs}. The last one ended with:",
+            *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
+        )
+
+    def _watch_over(self, ledger: Ledger) -> Iterator[Event]:
+        """Kill workers that give no sign of life; report those without a place."""
+        for member in self._crew:
+            silent_s = self._machines.now_s() - member.last_sign_s
+            if member.ready is None and silent_s > SILENCE_S:
+                reason = f"no sign of life for {SILENCE_S:.0f} s; killed"
+                yield from self._bury(member, ledger, WorkerFault("lease", reason))
+            elif member.ready is not None and not member.is_reported and silent_s > PLACEMENT_S:
+                member.is_reported = True
+                free = self._machines.free_resources()
+                yield Notice(f"{member.name} has not started for {PLACEMENT_S:.0f} s: {free}")
+
+    def progress(self) -> tuple[Progress, ...]:
+        return self._crew.living_counters()
+
+    def close(self) -> None:
+        if self._is_connected:
+            self._machines.close(keep_logs=self._keep_logs)
+            self._is_connected = False
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
+    return tuple(results[place] for place in sorted(results))
+
+
+def _local_gpus(settings: ClusterSettings) -> int:
+    if settings.device == "cpu" or not os.path.isdir("/proc/driver/nvidia/gpus"):
+        return 0
+    return int(len(os.listdir("/proc/driver/nvidia/gpus")) / settings.gpus_per_worker)

@@ -1,0 +1,146 @@
+"""A cluster of Ray: workers are raw actors without restarts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from vfeat.engine.machines import Call, Handle, Node, Setup
+from vfeat.engine.ray_connection import Connection
+from vfeat.engine.worker_fault import Owner, WorkerFault
+from vfeat.engine.worker_protocol import Progress, ShardReport
+from vfeat.errors import VfeatError
+from vfeat.plan.unit import Lease
+
+CALLS = 4  # of one worker at once: two leases, its counters, and one to spare
+_NODES_FAULTS = (
+    OutOfMemoryError, OutOfDiskError, ObjectLostError, ActorUnavailableError, RuntimeEnvSetupError,
+)  # fmt: skip
+
+
+class _Actor:
+    """A worker inside a Ray actor; heavy imports happen there, in `setup`."""
+
+    def setup(self, setup: Setup) -> int:
+        import torch
+
+        if setup.mark is not None:
+            setup.root.replace_bytes(setup.mark, b"")
+        torch.set_num_threads(setup.cpus)
+        self.worker = setup.spec.build(setup.cpus)
+        return os.getpid()
+
+    def run(self, lease: Lease) -> ShardReport:
+        return self.worker.run(lease)
+
+    def progress(self) -> Progress:
+        return self.worker.progress()
+
+
+class RayMachines:
+    """Machines of a Ray cluster, or this machine as a cluster of one."""
+
+    def __init__(self, address: str | None) -> None:
+        """Remember the address; None starts a cluster on this machine in `connect`."""
+        self.address = address
+        self._connection: Connection | None = None
+
+    @property
+    def logs(self) -> str:
+        return "nowhere" if self._connection is None else self._connection.logs
+
+    def connect(self) -> None:
+        if self._connection is None:
+            self._connection = Connection(self.address)
+
+    def nodes(self) -> Mapping[str, Node]:
+        return {
+            node["NodeID"]: Node(
+                node["NodeID"],
+                node["NodeManagerAddress"],
+                node["Resources"].get("CPU", 0),
+                node["Resources"].get("GPU", 0),
+            )
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+
+    def start(self, node: str, setup: Setup) -> tuple[Handle, Call]:
+        actor = ray.remote(_Actor).options(
+            max_restarts=0,
+            max_task_retries=0,
+            max_concurrency=CALLS,
+            num_cpus=setup.cpus,  # decoder children included, also beside a GPU
+            num_gpus=setup.gpus,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        handle = actor.remote()
+        return handle, handle.setup.remote(setup)
+
+    def run(self, worker: Handle, lease: Lease) -> Call:
+        return worker.run.remote(lease)
+
+    def progress(self, worker: Handle) -> Call:
+        return worker.progress.remote()
+
+    def wait(self, calls: Collection[Call], timeout_s: float) -> list[Call]:
+        done: list[Call]
+        done, _ = ray.wait(list(calls), num_returns=1, timeout=timeout_s)
+        return done
+
+    def result(self, call: Call) -> Any:
+        try:
+            return ray.get(call)
+        except RayTaskError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, VfeatError):
+                raise cause from None
+            raise WorkerFault(_owner(error), str(error)) from error
+        except RayError as error:
+            has_ended = isinstance(error, RayActorError)
+            raise WorkerFault(_owner(error), str(error), has_ended=has_ended) from error
+
+    def kill(self, worker: Handle) -> None:
+        ray.kill(worker)
+
+    def free_resources(self) -> str:
+        free = {name: count for name, count in ray.available_resources().items() if count}
+        counts = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+        return f"free in the whole cluster: {counts}; is another job using it?"
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def close(self, *, keep_logs: bool) -> None:
+        if self._connection is not None:
+            self._connection.close(keep_logs=keep_logs)
+            self._connection = None
+
+
+def _owner(error: RayError) -> Owner:
+    """Return whose fault an error of Ray is."""
+    if isinstance(error, LocalRayletDiedError):
+        return "cluster"
+    if isinstance(error, NodeDiedError) or getattr(error, "preempted", False):
+        return "nobody"
+    return "node" if isinstance(error, _NODES_FAULTS) else "lease"
