@@ -23,7 +23,7 @@ check: $(VENV)/installed  ## formatter, linter, type checker
 	$(BIN)/mypy
 
 test: check  ## everything that CI runs
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile  # a file at a time on each of two cores
 
 fix: $(VENV)/installed  ## what the formatter and the linter can mend
 	$(BIN)/ruff format .
