@@ -19,47 +19,36 @@ from vfeat.job.kinds import KINDS
 
 if TYPE_CHECKING:
     from vfeat.job.several import NamedJob
-    from vfeat.job.spec import Job
 
 
 def carry_out_several(jobs: Sequence[NamedJob], *, dry_run: bool, json_output: bool) -> None:
     """Run or preview the jobs, draw each, and leave with the highest of their exit codes.
 
     Raises:
-        VfeatError: the first job that did not end; those behind it were not begun.
+        VfeatError: of the job that could not go on; those behind it are not begun.
         Exit: with the exit code.
     """
-    again, ends = this_command(), []
-    with signals_to(lambda: _stop(again)), _results(json_output) as results:
+    again = this_command()
+    results: list[dict[str, Any]] = []
+    with signals_to(lambda: _stop(again)), _printed(results, json_output):
         if not dry_run:
             _refuse_early(jobs)
         for place, named in enumerate(jobs):
             say(f"{named.name}: job {place + 1} of {len(jobs)}", to_stderr=json_output)
-            earlier = [before.job for before in jobs[:place]]
-            if dry_run and (missing := _missing(named.job, earlier)):
-                say(
-                    one_line(f"Not planned: {missing} does not exist yet, and this job reads it"),
-                    to_stderr=json_output,
-                )
+            if dry_run and (missing := _missing(jobs, place)):
+                why = f"Not planned: it reads {missing}, which the first run makes"
+                say(one_line(why), to_stderr=json_output)
                 results.append({"job": named.name, "exit_code": 0, "waits_for": missing})
                 continue
-            try:
+            with _failure_in(results, named.name):
                 ended = carry_out(named.job, again, dry_run=dry_run, json_output=json_output)
-            except (VfeatError, typer.Exit) as error:
-                result = {"job": named.name, "exit_code": error.exit_code}
-                if isinstance(error, VfeatError):
-                    result["error"] = list(error.lines)
-                results.append(result)
-                raise
-            result = {"job": named.name, "exit_code": ended.exit_code, "result": ended.result}
-            results.append(result)
-            ends.append(ended.exit_code)
-            if ended.interrupted and place + 1 < len(jobs):
-                if ended.exit_code != INTERRUPTED:  # it had ended all the same
-                    say(f"Stopped. Go on with:\n  {again}", to_stderr=True)
-                ends.append(INTERRUPTED)
+            code = ended.exit_code
+            results.append({"job": named.name, "exit_code": code, "result": ended.result})
+            if code == INTERRUPTED:
                 break
-    raise typer.Exit(max(ends, default=0))
+            if ended.interrupted and place + 1 < len(jobs):  # by a signal after its last shard
+                _stop(again)
+    raise typer.Exit(max(result["exit_code"] for result in results))
 
 
 def _stop(again: str) -> None:
@@ -67,53 +56,50 @@ def _stop(again: str) -> None:
 
 
 @contextmanager
-def _results(json_output: bool) -> Iterator[list[dict[str, Any]]]:
-    """Collect the results of the jobs, and print them however they end."""
-    results: list[dict[str, Any]] = []
+def _printed(results: list[dict[str, Any]], json_output: bool) -> Iterator[None]:
+    """Print the results, however the block ends."""
     try:
-        yield results
+        yield
     finally:
         if json_output:
             say_json(results)
 
 
+@contextmanager
+def _failure_in(results: list[dict[str, Any]], name: str) -> Iterator[None]:
+    """Add a job to the results that could not go on."""
+    try:
+        yield
+    except VfeatError as error:
+        results.append({"job": name, "exit_code": error.exit_code, "error": list(error.lines)})
+        raise
+    except typer.Exit as error:
+        results.append({"job": name, "exit_code": error.exit_code})
+        raise
+
+
 def _refuse_early(jobs: Sequence[NamedJob]) -> None:
-    """Refuse what a later job would refuse, as far as its input is there before the first one.
+    """Refuse what a later stage would refuse, where its input is there before the first job.
 
     Raises:
         VfeatError: such as missing heads, or features of another model.
     """
     from vfeat.engine.watch import Watch
 
-    for place, named in enumerate(jobs[1:], start=1):
-        earlier = [before.job for before in jobs[:place]]
-        if KINDS[named.job.kind].run is not None and not _missing(named.job, earlier):
+    for place, named in enumerate(jobs):
+        if place and KINDS[named.job.kind].run is not None and not _missing(jobs, place):
             try:
                 make_run(named.job, Watch()).close()
-            except VfeatError as error:
+            except VfeatError:
                 say(f"{named.name} cannot run:", to_stderr=True)
-                raise error
+                raise
 
 
-def _missing(job: Job, earlier: Sequence[Job]) -> str | None:
-    """Return what a job reads of an earlier one that is not there yet; None if nothing."""
+def _missing(jobs: Sequence[NamedJob], place: int) -> str | None:
+    """Return what a job reads of an earlier one and is not there yet; None if all is there."""
+    from vfeat.job.several import places_read
     from vfeat.storage.root import Root
 
-    fields = job.model_dump(exclude={"kind", "out"})
-    named = {v for field in fields.values() for v in (field if _is_list(field) else [field])}
-    for before in earlier:
-        places = [v for v in named if isinstance(v, str) and _is_in(v, before.out)]
-        for place in sorted(places):
-            if not Root(place).list(""):
-                return place
-    return None
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _is_in(place: str, out: str) -> bool:
-    """Return whether a place is the `out` of a job, or inside of it."""
-    out = out.rstrip("/")
-    return place.rstrip("/") == out or place.startswith(f"{out}/")
+    earlier = [named.job for named in jobs[:place]]
+    read = places_read(jobs[place].job, earlier)
+    return next((uri for uri in read if not Root(uri).list("")), None)

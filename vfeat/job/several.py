@@ -65,11 +65,14 @@ def parse_several(
     for key, value in overrides:
         _set(parts, key, value)
     jobs: dict[str, Job] = {}
+    read: dict[str, Job | None] = {}  # None: a job that is wrong
     wrong: list[str] = []
     for name, part in parts.items():
         try:
-            jobs[name] = parse_job({key: _resolved(value, jobs) for key, value in part.items()})
+            fields = {key: _resolved(value, read) for key, value in part.items()}
+            jobs[name] = read[name] = parse_job(fields)
         except JobError as error:
+            read[name] = None
             wrong += [f"{name}: {line}" for line in error.lines]
     if wrong:
         raise JobError(*wrong)
@@ -108,7 +111,7 @@ def _set(parts: dict[str, dict[str, Any]], key: str, value: Any) -> None:
         raise JobError(f"--set {key}: the file has no job {name!r}; {hint}")
 
 
-def _resolved(value: Any, earlier: dict[str, Job]) -> Any:
+def _resolved(value: Any, earlier: dict[str, Job | None]) -> Any:
     """Return a value with references replaced by what they stand for."""
     if isinstance(value, list):
         return [_resolved(item, earlier) for item in value]
@@ -119,14 +122,15 @@ def _resolved(value: Any, earlier: dict[str, Job]) -> Any:
     return _REFERENCE.sub(lambda match: str(_field(match, earlier)), value)
 
 
-def _field(reference: re.Match[str], earlier: dict[str, Job]) -> Any:
+def _field(reference: re.Match[str], earlier: dict[str, Job | None]) -> Any:
     name, field = reference.groups()
-    if name not in earlier or field not in type(earlier[name]).model_fields:
+    job = earlier.get(name)
+    if name in earlier and job is None:  # it has its own message
+        return reference[0]
+    if job is None or field not in type(job).model_fields:
         known = ", ".join(earlier) or "none"
-        raise JobError(
-            f"{reference[0]}: expected the field of a valid job before this one ({known})"
-        )
-    return getattr(earlier[name], field)
+        raise JobError(f"{reference[0]}: expected a field of a job before this one ({known})")
+    return getattr(job, field)
 
 
 def _refuse_one_place(jobs: dict[str, Job]) -> None:
@@ -137,3 +141,16 @@ def _refuse_one_place(jobs: dict[str, Job]) -> None:
         if place in writers:
             raise JobError(f"{name}: out: {job.out} is the out of {writers[place]} too")
         writers[place] = name
+
+
+def places_read(job: Job, earlier: Iterable[Job]) -> list[str]:
+    """Return the places that a job names and that an earlier one writes, each once."""
+    fields = job.model_dump(exclude={"kind", "out"}).values()
+    values = [v for field in fields for v in (field if isinstance(field, tuple) else (field,))]
+    outs = [before.out.rstrip("/") for before in earlier]
+    places = [v for v in values if isinstance(v, str) and any(_is_in(v, out) for out in outs)]
+    return list(dict.fromkeys(places))
+
+
+def _is_in(place: str, out: str) -> bool:
+    return place.rstrip("/") == out or place.startswith(f"{out}/")
