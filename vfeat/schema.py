@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from vfeat.job.recipe import OutputSpec
+from vfeat.job.several import SeveralJobs
 from vfeat.job.spec import Job
 from vfeat.tables.schema import (
     COLUMN_NOTES,
@@ -29,7 +30,7 @@ def published_schemas() -> dict[str, str]:
         for tokens in ("none", "frame", "patch")
     }
     content: dict[str, Any] = {
-        "job": TypeAdapter(Job).json_schema(),
+        "job": TypeAdapter(Job | SeveralJobs).json_schema(),
         "features": {
             "note": "for a width of 192, 8 frame steps and 196 patches; dtype bfloat16 stores "
             "halffloat vectors",

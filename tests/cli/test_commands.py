@@ -15,7 +15,7 @@ import yaml
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, run
 from vfeat.cli.app import app
 from vfeat.job.kinds import KINDS
-from vfeat.job.load import load_job
+from vfeat.job.load import load_job, load_jobs
 from vfeat.job.spec import parse_job
 from vfeat.schema import published_schemas
 
@@ -109,13 +109,27 @@ def test_a_job_file_and_the_same_flags_are_the_same_job(own_clips: Path, tmp_pat
 def test_every_job_file_of_the_repository_is_valid() -> None:
     schema = json.loads(published_schemas()["job"])
     files = sorted((REPOSITORY / "jobs").glob("*.yaml"))
-    jobs = [yaml.safe_load(f.read_text()) for f in files]
-    extracts = [job for job in jobs if job.get("kind") in KINDS]
+    contents = {f: yaml.safe_load(f.read_text()) for f in files}
     own = {name for name, kind in KINDS.items() if kind.job.startswith("vfeat.")}
-    assert len(extracts) >= 4 and {job["kind"] for job in extracts} == own
-    for job in extracts:
-        parse_job(job)
-        jsonschema.validate(job, schema)
+    kinds, several = [], []
+    for path, content in contents.items():
+        if "jobs" not in content and content.get("kind") not in KINDS:
+            continue  # of another tool
+        jsonschema.validate(content, schema)
+        jobs = load_jobs(str(path))
+        kinds += [named.job.kind for named in jobs]
+        several += [path.name] if len(jobs) > 1 else []
+    assert len(kinds) >= 4 and set(kinds) == own
+    assert several == ["nightly.yaml"]
+
+
+def test_the_schema_refuses_what_is_no_job_in_a_file_of_several() -> None:
+    schema = json.loads(published_schemas()["job"])
+    extract = {"kind": "extract", "sources": ["a"], "out": "o"}
+    jsonschema.validate({"jobs": [extract]}, schema)
+    for wrong in ({"jobs": []}, {"jobs": [{**extract, "siz": 3}]}, {"jobs": [extract], "out": "o"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def test_an_unknown_field_names_the_nearest_one(tmp_path: Path) -> None:

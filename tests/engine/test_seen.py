@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.engine.commands import run
+from tests.engine.commands import run, wait_until
 from tests.engine.jobs import tiny_job
+from vfeat.engine import presence
 from vfeat.engine.watch import Totals, Watch
 from vfeat.errors import CircuitOpen
 from vfeat.extract.run import ExtractRun, run_job
@@ -22,8 +25,9 @@ from vfeat.tables.status import dataset_status
 
 OTHER = ActiveRun(
     "20260101T000000-abcdef", "another-host", 4321, "2026-01-01T00:00:00+00:00", 0.0, "clips",
-    100, 25, 1000, 250, 2.5, 3, "decoding",
+    100, 25, 1000, 250, 2.5, 3, "decoding", {"a": 2, "b": 1}, 4,
 )  # fmt: skip
+WORK = {"decoding", "the model", "the store"}
 
 
 def events(out: Path) -> list[dict[str, object]]:
@@ -58,18 +62,45 @@ def test_the_log_says_why_a_run_stopped(tmp_path: Path) -> None:
 
 
 def test_status_shows_a_run_from_any_machine_while_it_goes_on(
-    own_clips: Path, tmp_path: Path
+    own_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From its listing to its last table, with what it waits for in each part."""
+    monkeypatch.setattr(presence, "LOOK_S", 0.02)
+    monkeypatch.setattr(presence, "EVERY_S", 0.05)
     out = tmp_path / "out"
     seen: list[ActiveRun] = []
 
-    class Look(Watch):
-        def advanced(self, totals: Totals, workers: object) -> None:
-            seen.extend(dataset_status(str(out)).running)
+    def shown(waits_for: set[str]) -> bool:
+        now = dataset_status(str(out)).running
+        seen.extend(now)
+        return bool(now) and now[0].waits_for in waits_for
 
-    summary = ExtractRun(tiny_job(out, own_clips / "av1.mp4"), Look()).run()
-    assert seen and {one.run for one in seen} == {summary.run}
-    assert (seen[0].pid, seen[0].shards, seen[0].noun) == (os.getpid(), 1, "clips")
+    class Look(Watch):
+        def phase(self, name: str) -> None:
+            if name == "closing":
+                wait_until(lambda: shown({"the tables"}), 60, "the last part")
+
+        def advanced(self, totals: Totals, workers: object) -> None:
+            if totals.shards_done < totals.shards:
+                wait_until(lambda: shown(WORK), 60, "a worker at work")
+
+    class Slow(ExtractRun):
+        def plan(self) -> Iterator[str]:
+            wait_until(lambda: shown({"listing"}), 60, "the listing")
+            yield from super().plan()
+            wait_until(lambda: shown({"planning"}) and seen[-1].listed == 2, 60, "the planning")
+
+    clips = [own_clips / name for name in ("av1.mp4", "random_bytes.mp4")]
+    run = Slow(tiny_job(out, *clips, shard_minutes=0.0001), Look())
+    summary = run.run()
+    assert {one.run for one in seen} == {summary.run}
+    last = seen[-1]
+    assert (last.pid, last.noun, last.is_planned) == (os.getpid(), "clips", True)
+    assert (last.done, last.shards, last.errors) == (last.planned, last.shards_done, 1)
+    working = [one for one in seen if one.nodes]
+    assert working and all(one.nodes == {socket.gethostname(): 1} for one in working)
+    assert any(one.rate > 0 and one.left_s is not None for one in working)
+    assert not seen[0].is_planned and seen[0].nodes == {}
     assert dataset_status(str(out)).running == []
 
 
@@ -96,12 +127,12 @@ def test_a_second_run_names_the_first_and_a_dead_one_is_forgotten(
     assert "process 4321 on another-host" in note
     names = [path.name for path in (out / "runs").iterdir() if "active" in path.name]
     assert names == [f"{OTHER.run}.active.json"]
-    shown = run("status", out).stdout
-    assert "another-host: 250 of about 1,000 clips, 25 of 100 shards, 2.50 clips/s" in " ".join(
-        shown.replace("│", " ").split()
-    )
-    assert "about 5 min 00 s left; most time goes to decoding" in " ".join(
-        shown.replace("│", " ").split()
-    )
+    shown = " ".join(run("status", out).stdout.replace("│", " ").split())
+    assert (
+        "another-host: 250 of about 1,000 clips, 25 of 100 shards, 4 errors, 2.50 clips/s with 3 "
+        "workers on a (2), b (1), about 5 min 00 s left; most time goes to decoding"
+    ) in shown
+    [told_json] = json.loads(run("status", out, "--json").stdout)["running"]
+    assert (told_json["left_s"], told_json["nodes"]) == (300.0, {"a": 2, "b": 1})
     remove_dead(root, now_s + 2 * SILENT_S)
     assert active_runs(root, now_s) == []

@@ -9,6 +9,7 @@ from itertools import islice
 import pyarrow as pa
 
 from vfeat.classify.default_head import default_head
+from vfeat.classify.lost import LostVideos
 from vfeat.classify.outdated import again_leases, failed_videos, gained
 from vfeat.classify.spec import ClassifySpec, count_predictions
 from vfeat.corpus.ids import Ids, raw_ids
@@ -59,7 +60,6 @@ class ClassifyRun(StageRun):
             job.device, job.storage_patience_seconds,
         )  # fmt: skip
         self._again: dict[str, SequenceRef] = {}
-        self.is_gone = _nothing_gone
 
     def check(self) -> None:
         recipe = self.spec.recipe()
@@ -68,7 +68,10 @@ class ClassifyRun(StageRun):
 
     def plan(self) -> Iterator[str]:
         refs = self._fresh()
+        new = 0
         while chunk := list(islice(refs, PLAN_VIDEOS)):
+            new += len(chunk)
+            self.listed(new, new)
             yield from filter(None, [self._publish_plan(chunk)])
         if self._again:
             self.watch.note(f"Videos to be classified again: {len(self._again):,}")
@@ -113,14 +116,20 @@ class ClassifyRun(StageRun):
         )
 
     def _fresh(self) -> Iterator[SequenceRef]:
-        """Yield settled videos that no plan has; at its end, `_again` is complete."""
-        known = SortedIds.union(known_ids(self.root))
+        """Yield settled videos that no plan has; at its end, `_again` is complete.
+
+        Videos that are gone are left out: of these no prediction is made or made again.
+        """
+        known, lost = SortedIds.union(known_ids(self.root)), LostVideos(self.features.root)
+        self.is_gone = lost.is_gone
         classes = self.job.retry_errors
         failed = failed_videos(self.root, classes) if classes and len(known) else set()
         mended: dict[str, SequenceRef] = {}
-        passed = known.without(_raw(failed))
+        passed = SortedIds.union([known.without(_raw(failed)).ids, lost.ids.ids])
         for video in SequenceReader(self.features).settled(with_damaged=True, passed=passed):
             ref = video.ref
+            if video.mended and lost.ids.contains(_raw([ref.video_id]))[0]:
+                continue
             if not known.contains(_raw([ref.video_id]))[0]:
                 yield ref
             elif ref.video_id in failed:
@@ -169,8 +178,3 @@ def _heads(uris: tuple[str, ...]) -> tuple[Head, ...]:
 
 def _raw(video_ids: Iterable[str]) -> Ids:
     return raw_ids(pa.array(video_ids, pa.string()))
-
-
-def _nothing_gone(videos: pa.Table) -> pa.BooleanArray:
-    """Return False for each video: predictions of a video stay when the video goes."""
-    return pa.repeat(False, len(videos))

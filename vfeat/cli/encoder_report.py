@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from vfeat.cli.interrupt import signals_to
-from vfeat.cli.terminal import has_bars, make_console, make_table, one_line, say_json
+from vfeat.cli.terminal import has_bars, make_console, make_table, one_line
 from vfeat.train.encoder.watch import EncoderWatch, Phase
 
 if TYPE_CHECKING:
@@ -125,11 +125,9 @@ def make_encoder_watch(again: str) -> Iterator[EncoderWatch]:
         yield watch
 
 
-def print_outline(found: Outline, json_output: bool) -> None:
+def print_outline(found: Outline, to_stderr: bool) -> None:
     """Print the result of a dry run."""
-    if json_output:
-        say_json(found.to_json())
-    console = make_console(stderr=json_output, soft_wrap=True)
+    console = make_console(stderr=to_stderr, soft_wrap=True)
     _print_counts(console, found.videos)
     console.print(f"{found.parameters:,} parameters, {found.gflops:.2f} GFLOP for one clip forward")
     console.print(f"{found.steps:,} steps, {found.petaflops:.3f} PFLOP")

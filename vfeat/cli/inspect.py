@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vfeat.tables.active_runs import ActiveRun
     from vfeat.tables.status import VideoLine
 
+_WORK = ("decoding", "the model", "the store")
+
 
 def status(
     out: flags.Dataset,
@@ -32,7 +34,8 @@ def status(
     if videos and not json_output:
         _print_videos(video_lines(out, videos))
     if json_output:
-        say_json(dataclasses.asdict(found))
+        running = [run.to_json() for run in found.running]
+        say_json({**dataclasses.asdict(found), "running": running})
         return
     table = pairs(found.out)
     table.add_row("made by", found.made_by)
@@ -55,12 +58,19 @@ def _running(run: ActiveRun) -> str:
     """Describe a run that goes on."""
     from vfeat.cli.report import time_text
 
+    if run.waits_for == "listing":
+        return f"{run.run} on {run.host}: lists its input, {run.listed:,} videos so far"
+    more = "" if run.is_planned else f", listing goes on ({run.listed:,} videos so far)"
     left = "" if run.left_s is None else f", about {time_text(run.left_s)} left"
     workers = f"{run.workers} worker" + "s" * (run.workers != 1)
+    if run.nodes:
+        workers += " on " + ", ".join(f"{n} ({c})" for n, c in sorted(run.nodes.items()))
+    errors = f", {run.errors:,} errors" if run.errors else ""
+    does = "most time goes to" if run.waits_for in _WORK else "waits for"
     return (
         f"{run.run} on {run.host}: {run.done:,} of about {run.planned:,} {run.noun}, "
-        f"{run.shards_done:,} of {run.shards:,} shards, {run.rate:.2f} {run.noun}/s with {workers}"
-        f"{left}; most time goes to {run.waits_for}"
+        f"{run.shards_done:,} of {run.shards:,} shards{errors}, {run.rate:.2f} {run.noun}/s with "
+        f"{workers}{left}{more}; {does} {run.waits_for}"
     )
 
 

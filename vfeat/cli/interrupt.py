@@ -1,4 +1,7 @@
-"""Ctrl-C: once to end in order, twice to leave now; both print the command that resumes."""
+"""Ctrl-C: once to end in order, twice to leave now; both print the command that resumes.
+
+SIGTERM, the notice of a machine that is taken back, ends a command in the same way.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from vfeat.errors import Interrupted
 
 if TYPE_CHECKING:
     from vfeat.engine.stage_run import StageRun
@@ -33,32 +38,52 @@ def signals_to(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def interruptible(run: StageRun, watch: Watch, again: str) -> Iterator[None]:
-    """Finish the running shards at the first signal, then stop.
+class Interruption:
+    """What signals do to one stage: before its run is there, while it goes on, and at its end.
 
     Args:
         again: the command that resumes.
+
+    Attributes:
+        run: the run, once it is there.
     """
 
-    def leave_now() -> None:
-        watch.note("Stopped. What is committed stays; go on with:")
-        watch.note(f"  {again}")
-        os._exit(INTERRUPTED)  # children and actors die with this process
+    def __init__(self, watch: Watch, again: str) -> None:
+        self.run: StageRun | None = None
+        self._watch = watch
+        self._again = again
 
-    def stop() -> None:
+    def stop(self) -> None:
+        """Finish the running shards at the first call, leave at the second.
+
+        Raises:
+            Interrupted: nothing runs yet.
+        """
+        run = self.run
+        if run is None:
+            raise Interrupted("stopped before any work; go on with:", f"  {self._again}")
         if run.interrupted:
-            leave_now()
-        watch.note(
+            self._leave_now()
+        self._watch.note(
             "Stopping: running shards are finished, no new ones begin; after "
             f"{GRACE_S:.0f} s without progress they are left. Again to leave now. Go on later with:"
         )
-        watch.note(f"  {again}")
-        threading.Thread(target=_leave_when_still, args=(run, leave_now), daemon=True).start()
+        self._watch.note(f"  {self._again}")
+        threading.Thread(target=_leave_when_still, args=(run, self._leave_now), daemon=True).start()
         run.interrupt()
 
-    with signals_to(stop):
-        yield
+    def _leave_now(self) -> None:
+        self._watch.note("Stopped. What is committed stays; go on with:")
+        self._watch.note(f"  {self._again}")
+        os._exit(INTERRUPTED)  # children and actors die with this process
+
+
+@contextmanager
+def interruptible(watch: Watch, again: str) -> Iterator[Interruption]:
+    """Stop a stage in order at the first signal; see `Interruption`."""
+    interruption = Interruption(watch, again)
+    with signals_to(interruption.stop):
+        yield interruption
 
 
 def _leave_when_still(run: StageRun, leave_now: Callable[[], None]) -> None:

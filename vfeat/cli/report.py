@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vfeat.cli.terminal import command_line, make_console, make_table, one_line, say_json
+from vfeat.cli.terminal import command_line, make_console, make_table, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,11 +14,8 @@ if TYPE_CHECKING:
     from vfeat.engine.watch import Totals
 
 
-def print_preview(preview: PlanPreview, as_json: bool) -> None:
+def print_preview(preview: PlanPreview) -> None:
     """Print the result of `--dry-run`."""
-    if as_json:
-        say_json(dataclasses.asdict(preview))
-        return
     table = pairs("Plan (nothing was written)")
     table.add_row("videos", f"{preview.videos:,}, {preview.new_videos:,} of them new")
     table.add_row("corpus", size_text(preview.corpus_bytes))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vfeat.cli import flags, train_encoder
+from vfeat.cli import flags, jobs, train_encoder
 from vfeat.cli.job_command import JobCommand
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def head(fields: dict[str, Any], json_output: flags.Json = False) -> None:
     """Train ViS4mer heads on stored features; the same command again goes on or is done."""
     from vfeat.job.spec import parse_train_head
 
-    carry_out(parse_train_head(fields), dry_run=False, json_output=json_output)
+    jobs.carry_out(parse_train_head(fields), dry_run=False, json_output=json_output)
 
 
 def _tasks(words: list[str]) -> dict[str, str]:
@@ -43,10 +43,10 @@ def _tasks(words: list[str]) -> dict[str, str]:
     return tasks
 
 
-def carry_out(job: TrainHeadJob, dry_run: bool, json_output: bool) -> None:
-    """Train or preview heads, and leave with the exit code."""
+def carry_out(job: TrainHeadJob, dry_run: bool, to_stderr: bool) -> Any:
+    """Train or preview heads; return the result as JSON has it."""
     from vfeat.cli.interrupt import leave, signals_to
-    from vfeat.cli.terminal import say, say_json, this_command
+    from vfeat.cli.terminal import say, this_command
     from vfeat.storage.temporary import check_temporary_folder
 
     check_temporary_folder()
@@ -54,8 +54,9 @@ def carry_out(job: TrainHeadJob, dry_run: bool, json_output: bool) -> None:
         from vfeat.cli.train_report import print_outline
         from vfeat.train.head.dry_run import outline
 
-        print_outline(outline(job), json_output)
-        return
+        found = outline(job)
+        print_outline(found, to_stderr)
+        return found.to_json()
     from vfeat.cli.train_report import make_train_watch, print_heads
     from vfeat.train.head.run import train_heads
 
@@ -66,9 +67,8 @@ def carry_out(job: TrainHeadJob, dry_run: bool, json_output: bool) -> None:
     except KeyboardInterrupt:
         say(f"Stopped. The last whole epoch is kept; go on with:\n  {again}", to_stderr=True)
         raise typer.Exit(130) from None
-    if json_output:
-        say_json([result.to_json() for result in results])
-    print_heads(results, to_stderr=json_output)
+    print_heads(results, to_stderr)
+    return [result.to_json() for result in results]
 
 
 COMMAND = JobCommand("train-head", head, {"tasks": _tasks})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vfeat.cli import flags
+from vfeat.cli import flags, jobs
 from vfeat.cli.job_command import JobCommand
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def encoder(
         from vfeat.job.spec import parse_train_encoder
 
         job = parse_train_encoder(fields)
-    carry_out(job, dry_run, json_output)
+    jobs.carry_out(job, dry_run, json_output)
 
 
 def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> TrainEncoderJob:
@@ -77,12 +77,12 @@ def _train(job: TrainEncoderJob, watch: EncoderWatch) -> dict[str, Any]:
     return train_encoder(job, watch)
 
 
-def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
-    """Train or preview, and leave with the exit code."""
+def carry_out(job: TrainEncoderJob, dry_run: bool, to_stderr: bool) -> Any:
+    """Train or preview; return the result as JSON has it."""
     # Read when torch is imported: its idle threads would spin and steal from the decoders.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vfeat.cli.encoder_report import make_encoder_watch, print_encoder, print_outline
-    from vfeat.cli.terminal import one_line, say, say_json, this_command
+    from vfeat.cli.terminal import one_line, say, this_command
     from vfeat.errors import Interrupted
     from vfeat.storage.temporary import check_temporary_folder
 
@@ -90,8 +90,9 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
     if dry_run:
         from vfeat.train.encoder.dry_run import outline
 
-        print_outline(outline(job), json_output)
-        return
+        found = outline(job)
+        print_outline(found, to_stderr)
+        return found.to_json()
     again = this_command()
     try:
         with make_encoder_watch(again) as watch:
@@ -100,9 +101,8 @@ def carry_out(job: TrainEncoderJob, dry_run: bool, json_output: bool) -> None:
         why = str(stop) or "stopped; the last checkpoint is kept"
         say(f"{one_line(why)}; go on with:\n  {again}", to_stderr=True)
         raise typer.Exit(130) from None
-    if json_output:
-        say_json(result)
-    print_encoder(result, to_stderr=json_output)
+    print_encoder(result, to_stderr)
+    return result
 
 
 READERS = {"label_swaps": _swaps}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from vfeat.cli.terminal import has_bars, make_console, make_table, one_line, say_json
+from vfeat.cli.terminal import has_bars, make_console, make_table, one_line
 from vfeat.train.head.watch import TrainWatch
 from vfeat.train.task import SPLITS
 
@@ -79,11 +79,9 @@ def make_train_watch() -> Iterator[TrainWatch]:
         yield watch
 
 
-def print_outline(found: Outline, json_output: bool) -> None:
+def print_outline(found: Outline, to_stderr: bool) -> None:
     """Print the heads that a training would write, with the videos of each split."""
-    if json_output:
-        say_json(found.to_json())
-    console = make_console(stderr=json_output, soft_wrap=True)
+    console = make_console(stderr=to_stderr, soft_wrap=True)
     for note in found.notes:
         console.print(one_line(note))
     table = make_table()

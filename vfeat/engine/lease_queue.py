@@ -47,6 +47,11 @@ class LeaseQueue:
         return not self._groups
 
     @property
+    def has_ended(self) -> bool:
+        """True when the input has been listed."""
+        return self._ended
+
+    @property
     def exhausted(self) -> bool:
         """True when the input has been listed and every lease was taken."""
         return self._ended and not self._groups

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from vfeat.engine.watch import Totals
 from vfeat.engine.worker_protocol import Progress
@@ -13,55 +16,142 @@ from vfeat.errors import VfeatError
 from vfeat.storage.root import Root
 from vfeat.tables.active_runs import ActiveRun, end_active, write_active
 
-EVERY_S = 20.0
+LOOK_S = 2.0  # a run with nothing to do has ended by then, and writes nothing
+EVERY_S = 20.0  # unless workers or the phase changed
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A run as it is at one time.
+
+    Attributes:
+        phase: listing, starting (work goes on) or closing.
+        listed: videos of the input so far.
+        is_planned: all of the input is planned.
+        is_drained: no shard waits for a worker.
+    """
+
+    totals: Totals
+    workers: Sequence[Progress]
+    phase: str
+    listed: int
+    is_planned: bool
+    is_drained: bool
 
 
 class Presence:
-    """Writer of a run's description, every so often while the run goes on."""
+    """Writer of a run's description, in a thread: also while the driver is busy or waits.
 
-    def __init__(self, root: Root, run: str, started: str) -> None:
+    Args:
+        look: returns the run as it is; called in this thread and by `write`.
+    """
+
+    def __init__(self, root: Root, run: str, started: str, look: Callable[[], Sight]) -> None:
         self._root = root
         self._run = run
         self._started = started
-        self._written_s = float("-inf")
-        self._before = (time.monotonic(), 0, 0.0, 0.0)  # clock, rows, waited, encoded
+        self._look = look
+        self._before = (time.monotonic(), 0, _Spent())
+        self._shown: tuple[object, ...] = ()
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_up, name="vfeat-presence", daemon=True)
 
-    def keep_up(self, totals: Totals, workers: Sequence[Progress]) -> None:
-        """Write what is due; to be called often."""
-        now_s = time.monotonic()
-        if now_s - self._written_s < EVERY_S:
-            return
-        self._written_s = now_s
-        then_s, rows, waited_s, encoded_s = self._before
-        waited = sum(worker.wait_s for worker in workers)
-        encoded = sum(worker.encode_s for worker in workers)
-        self._before = (now_s, totals.clips, waited, encoded)
-        rate = max(totals.clips - rows, 0) / max(now_s - then_s, 1e-3)
-        try:
-            write_active(
-                self._root,
-                ActiveRun(
-                    self._run, socket.gethostname(), os.getpid(), self._started, time.time(),
-                    totals.noun, totals.shards, totals.shards_done, totals.planned_clips,
-                    totals.clips, rate, len(workers),
-                    _waits_for(len(workers), waited - waited_s, encoded - encoded_s),
-                ),
-            )  # fmt: skip
-        except VfeatError:
-            return  # nobody is worse off than before
+    def begin(self) -> None:
+        """Describe the run from now on, every so often."""
+        self._thread.start()
+
+    def write(self) -> None:
+        """Describe the run as it is now."""
+        with self._writing:
+            sight = self._look()
+            active = self._described(sight)
+            self._before = (time.monotonic(), _clips(sight), _Spent.of(sight.workers))
+            self._shown = _changes(sight)
+            try:
+                write_active(self._root, active)
+            except VfeatError:
+                return  # nobody is worse off than before
 
     def end(self) -> None:
         """Remove the description."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
         try:
             end_active(self._root, self._run)
         except VfeatError:
             return  # it is taken for dead soon
 
+    def _keep_up(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            if self._is_due():
+                self.write()
 
-def _waits_for(workers: int, waited_s: float, encoded_s: float) -> str:
-    """Return what the workers spend most of their time on."""
-    if not workers:
+    def _is_due(self) -> bool:
+        return (
+            time.monotonic() - self._before[0] >= EVERY_S or _changes(self._look()) != self._shown
+        )
+
+    def _described(self, sight: Sight) -> ActiveRun:
+        totals, clips = sight.totals, _clips(sight)
+        then_s, before, spent = self._before
+        gained = max(clips - before, 0)
+        nodes = Counter(worker.host for worker in sight.workers if worker.pid)
+        return ActiveRun(
+            self._run, socket.gethostname(), os.getpid(), self._started, time.time(),
+            totals.noun, totals.shards, totals.shards_done, totals.planned_clips,
+            clips + totals.empty_clips + totals.error_clips,
+            gained / max(time.monotonic() - then_s, 1e-3), sum(nodes.values()),
+            _waits_for(sight, gained, _Spent.of(sight.workers).since(spent)),
+            dict(nodes), sum(totals.errors.values()), sight.listed, sight.is_planned,
+        )  # fmt: skip
+
+
+def _clips(sight: Sight) -> int:
+    return max(sight.totals.clips, sum(worker.clips for worker in sight.workers))
+
+
+def _changes(sight: Sight) -> tuple[object, ...]:
+    """Return what a reader is to learn of soon: the phase, the workers, the first clip."""
+    workers = sorted((worker.host, worker.pid) for worker in sight.workers)
+    return sight.phase, _clips(sight) > 0, tuple(workers)
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """Seconds that all workers have spent, by what on."""
+
+    decoding: float = 0.0
+    model: float = 0.0
+    store: float = 0.0
+
+    @classmethod
+    def of(cls, workers: Sequence[Progress]) -> _Spent:
+        return cls(
+            sum(worker.wait_s for worker in workers),
+            sum(worker.encode_s for worker in workers),
+            sum(worker.write_s for worker in workers),
+        )
+
+    def since(self, before: _Spent) -> _Spent:
+        return _Spent(
+            self.decoding - before.decoding, self.model - before.model, self.store - before.store
+        )
+
+
+def _waits_for(sight: Sight, gained: int, spent: _Spent) -> str:
+    """Return what the run waits for, or the workers spend most of their time on."""
+    if sight.phase != "starting":
+        return "listing" if sight.phase == "listing" else "the tables"
+    if sight.is_drained and not sight.is_planned and not gained:
+        return "planning"
+    if not sight.workers:
         return "workers to start"
-    if waited_s + encoded_s <= 0:
+    if not gained and any(worker.store_waits for worker in sight.workers):
+        return "the store"
+    if max(spent.decoding, spent.model, spent.store) <= 0:
         return "first results"
-    return "decoding" if waited_s > encoded_s else "the model"
+    if spent.store > max(spent.decoding, spent.model):
+        return "the store"
+    return "decoding" if spent.decoding > spent.model else "the model"

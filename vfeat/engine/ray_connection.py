@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import ray
 
@@ -53,18 +57,30 @@ def _connect(address: str | None, temp_dir: str | None) -> None:
     passed = {key: value for key, value in os.environ.items() if key.startswith("VFEAT_")}
     folder = {} if temp_dir is None else {"_temp_dir": temp_dir}
     try:
-        ray.init(
-            address=address,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-            runtime_env={"env_vars": {**env, **passed}},
-            **folder,
-        )
+        with _kept_handler(signal.SIGTERM):
+            ray.init(
+                address=address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+                runtime_env={"env_vars": {**env, **passed}},
+                **folder,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         where = address or "this machine"
         raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
+
+
+@contextmanager
+def _kept_handler(number: signal.Signals) -> Iterator[None]:
+    """Put a signal's handler back after the block: Ray's own would end the process at once."""
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, before)
 
 
 def _check_address(address: str | None) -> None:

@@ -21,7 +21,7 @@ from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
-from vfeat.engine.presence import Presence
+from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.run_log import RunLog
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
@@ -87,7 +87,9 @@ class StageRun(ABC):
         self.is_gone: IsGone = cannot_tell
         self._started = now.isoformat(timespec="seconds")
         self._log = RunLog(root, self.name)
-        self._presence = Presence(root, self.name, self._started)
+        self._presence = Presence(root, self.name, self._started, self._sight)
+        self._phase = "listing"
+        self._listed = 0
         self.interrupted = False
         self.working = False  # shards are in the hands of workers
         self._plans: set[str] = set()
@@ -157,9 +159,16 @@ class StageRun(ABC):
     def run(self) -> RunSummary:
         """Carry the job out; write nothing when there is nothing to do."""
         began = time.monotonic()
-        self.watch.phase("listing")
+        self._begin("listing")
         self.check()
         self._notice_others()
+        self._presence.begin()
+        try:
+            return self._run(began)
+        finally:
+            self._presence.end()
+
+    def _run(self, began: float) -> RunSummary:
         self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
         catalogue = read_catalogue(self.root)
@@ -176,7 +185,7 @@ class StageRun(ABC):
         idle = not self._plans and is_current(self.root, is_gone)
         videos: Counter[str] = Counter()
         if not idle:
-            self.watch.phase("closing")
+            self._begin("closing")
             videos = publish_snapshot(self.root, is_gone)
         summary = self._summary(time.monotonic() - began, resumed, videos)
         if not idle:
@@ -189,6 +198,23 @@ class StageRun(ABC):
 
     def close(self) -> None:
         self.executor.close()
+
+    def listed(self, videos: int, new: int, skipped: int = 0) -> None:
+        """Receive from the planning of a stage how far the listing of its input is."""
+        self._listed = videos
+        self.watch.listed(videos, new, skipped)
+
+    def _begin(self, phase: str) -> None:
+        self._phase = phase
+        self.watch.phase(phase)
+
+    def _sight(self) -> Sight:
+        """Return the run as it is; called in any thread."""
+        workers = self.executor.progress() or self._workers
+        return Sight(
+            self.totals, workers, self._phase, self._listed,
+            is_planned=self.queue.has_ended, is_drained=self.queue.is_empty,
+        )  # fmt: skip
 
     def _notice_others(self) -> None:
         """Name the runs that go on in the same dataset."""
@@ -237,6 +263,7 @@ class StageRun(ABC):
                 self.ledger.stopping = True
         finally:
             self.queue.end()
+            self.watch.planned()
 
     def _enqueue(self, plan: str) -> None:
         """Queue the uncommitted shards of a plan."""
@@ -274,7 +301,8 @@ class StageRun(ABC):
             return
         self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
-        self.watch.phase("starting")
+        self._begin("starting")
+        self._presence.write()
         breaker = self._breaker()
         self.working = True
         self._log.add("work", shards=self.totals.shards)
@@ -290,7 +318,6 @@ class StageRun(ABC):
         finally:
             self.working = False
             self._books.close()
-            self._presence.end()
             self._log.flush()
             self.watch.advanced(self.totals, self._workers)
 
@@ -309,7 +336,6 @@ class StageRun(ABC):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self._books.keep_up()
         self._log.keep_up()
-        self._presence.keep_up(self.totals, self._workers)
         self.watch.advanced(self.totals, self._workers)
 
     def _finished(

@@ -61,8 +61,11 @@ class Watch:
     def phase(self, name: str) -> None:
         """Begin a part of the run: listing, starting, closing."""
 
-    def listed(self, videos: int) -> None:
-        """Receive the number of videos that were listed so far."""
+    def listed(self, videos: int, new: int, skipped: int) -> None:
+        """Receive the numbers of videos so far: listed, new of these, and those not looked at."""
+
+    def planned(self) -> None:
+        """Receive that all of the input is planned; work may have begun long before."""
 
     def advanced(self, totals: Totals, workers: tuple[Progress, ...]) -> None:
         """Receive the running sums."""

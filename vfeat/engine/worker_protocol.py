@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +36,14 @@ class ShardReport:
 
 @dataclass
 class Progress:
-    """Counters of a worker since its start; seconds are wall time."""
+    """Counters of a worker since its start; seconds are wall time.
+
+    Attributes:
+        store_waits: units that wait at present for a store that is away.
+    """
 
     pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=socket.gethostname)
     clips: int = 0
     units: int = 0
     encode_s: float = 0.0
@@ -46,3 +52,4 @@ class Progress:
     write_s: float = 0.0
     child_pids: tuple[int, ...] = ()
     child_rss_bytes: int = 0
+    store_waits: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import numpy as np
@@ -27,21 +27,27 @@ class Listing:
     Args:
         corpus: the sources of the command, with its lists read.
         known: video_ids of all plans.
+        told: called after each batch.
 
     Attributes:
         videos: videos so far, each once.
+        new: of these, those that no plan has.
         size_bytes: their bytes.
 
     Raises:
         JobError: there is no video at all, or a list contradicts itself; raised at construction.
     """
 
-    def __init__(self, corpus: Corpus, known: IdSet) -> None:
+    def __init__(
+        self, corpus: Corpus, known: IdSet, told: Callable[[Listing], None] | None = None
+    ) -> None:
         corpus.refuse_contradictions()
         self.corpus = corpus
         self.videos = 0
+        self.new = 0
         self.size_bytes = 0
         self._known = known
+        self._told = told
         self._present = IdSet()
         self._names = IdSet(np.int64)
         self._batches = corpus.batches()
@@ -67,6 +73,9 @@ class Listing:
             self.videos += len(batch)
             self.size_bytes += int(np.sum(batch.table.column("size_bytes").to_numpy()))
             known = self._known.contains(batch.ids)
+            self.new += int(np.count_nonzero(~known))
+            if self._told is not None:
+                self._told(self)
             if known.all():
                 continue
             yield batch.where(~known) if known.any() else batch

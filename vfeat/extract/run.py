@@ -88,6 +88,9 @@ class ExtractRun(StageRun):
             yield from self._plan_retries(self.job.retry_errors)
         yield from self._plan_changed()
 
+    def _tell_listed(self, listing: Listing) -> None:
+        self.listed(listing.videos, listing.new, listing.corpus.skipped.count)
+
     def _tell_skipped(self) -> None:
         """Name what the listing could not look at; such videos stay as they were."""
         skipped = self._listing.corpus.skipped
@@ -175,7 +178,7 @@ class ExtractRun(StageRun):
         known = IdSet()
         for ids in state.known_ids():
             known.add(ids)
-        return Listing(corpus, known)
+        return Listing(corpus, known, self._tell_listed)
 
     @cached_property
     def _planner(self) -> Planner:
@@ -198,7 +201,6 @@ class ExtractRun(StageRun):
         since_s = time.monotonic()
         for batch in listing.fresh():
             held.append(batch.table)
-            self.watch.listed(listing.videos)
             count = sum(map(len, held))
             soon = self.queue.is_empty and time.monotonic() - since_s >= _FIRST_S
             if count >= PLAN_VIDEOS or (count and soon):

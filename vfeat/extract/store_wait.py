@@ -45,9 +45,13 @@ class StoreWait:
 
     Args:
         patience_s: seconds since a unit's first failure after which it counts.
+
+    Attributes:
+        held: units that wait.
     """
 
     def __init__(self, patience_s: float) -> None:
+        self.held = 0
         self._patience_s = patience_s
         self._waiting: queue.SimpleQueue[tuple[OpenShard, Unit, Outcome] | None] = (
             queue.SimpleQueue()
@@ -70,14 +74,17 @@ class StoreWait:
         if self._tries[key] > TRIES:
             return False
         self._waiting.put((shard, unit, outcome))
+        self.held += 1
         return True
 
     def settled(self) -> Tried | None:
         """Return a unit that has waited long enough, or whose store has answered."""
         try:
-            return self._settled.get_nowait()
+            tried = self._settled.get_nowait()
         except queue.Empty:
             return None
+        self.held -= 1
+        return tried
 
     def close(self) -> None:
         """End the thread; units that wait are dropped with their shards."""

@@ -101,6 +101,7 @@ class ExtractWorker:
         children = self.pool.stats()
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
+        self.counters.store_waits = self._store_wait.held
         return self.counters
 
     def _begin(self, lease: Lease) -> OpenShard:

@@ -19,7 +19,9 @@ class JobKind:
         job: the pydantic model of its fields.
         run: for a stage, the class that carries it out (`StageRun`); for a training, None.
         dataset: for a stage, the kind of dataset that it writes (`TableKind`).
-        carry_out: for a training, the function of the command line that does it.
+        carry_out: for a training, the function of the command line that does it: it takes the
+            job, whether to preview only and whether to print to stderr, and returns the result as
+            JSON has it.
     """
 
     job: str

@@ -8,20 +8,49 @@ from typing import Any
 import yaml
 
 from vfeat.errors import JobError
+from vfeat.job.several import JOBS, NamedJob, parse_several
 from vfeat.job.spec import Job, parse_job
 
 
-def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None) -> Job:
-    """Read a YAML job file. Relative sources and `out` count from the current folder.
+def load_jobs(path: str, overrides: tuple[str, ...] = ()) -> tuple[NamedJob, ...]:
+    """Read a YAML file of one job or of several (see `several.py`).
+
+    Relative sources and `out` count from the current folder.
 
     Args:
         path: the file.
-        overrides: `key=value` strings; values are YAML (`num_frames=16`, `sources=[a, b]`).
-        kind: kind of a job whose file names none.
+        overrides: `key=value` strings; values are YAML (`num_frames=16`, `sources=[a, b]`). In a
+            file of several jobs, `NAME.key=value` is for one of them.
 
     Raises:
         JobError: missing file, not YAML, or a field that is wrong.
     """
+    fields = _read(path)
+    pairs = [_split(override) for override in overrides]
+    if JOBS in fields:
+        return parse_several(fields, pairs)
+    job = parse_job(fields | dict(pairs))
+    return (NamedJob(job.kind, job),)
+
+
+def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None) -> Job:
+    """Read a YAML file of one job; see `load_jobs`.
+
+    Args:
+        kind: kind of a job whose file names none.
+
+    Raises:
+        JobError: as of `load_jobs`, or there are several jobs in the file.
+    """
+    fields = _read(path)
+    if JOBS in fields:
+        raise JobError(f"job file {path} holds several jobs; run it with `vfeat run {path}`")
+    if kind is not None:
+        fields.setdefault("kind", kind)
+    return parse_job(fields | dict(map(_split, overrides)))
+
+
+def _read(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -36,12 +65,7 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
         raise JobError(
             f"job file {path}: expected a mapping of fields, found {type(fields).__name__}"
         )
-    if kind is not None:
-        fields.setdefault("kind", kind)
-    for override in overrides:
-        key, value = _split(override)
-        fields[key] = value
-    return parse_job(fields)
+    return fields
 
 
 def _split(override: str) -> tuple[str, Any]:

@@ -277,18 +277,26 @@ def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
     return job
 
 
+def kind_name(fields: dict[str, Any]) -> str:
+    """Return the kind of a job, as the table of jobs has it.
+
+    Raises:
+        JobError: there is no such kind.
+    """
+    name = fields.get("kind", "extract")
+    if not isinstance(name, str) or name not in KINDS:
+        known = ", ".join(KINDS)
+        raise JobError(f"kind: {name!r} is not a job of vfeat; expected {known}")
+    return name
+
+
 def parse_job(fields: dict[str, Any]) -> Job:
     """Validate a mapping into a job.
 
     Raises:
         JobError: naming every wrong field, what was given, and the nearest right name.
     """
-    name = fields.get("kind", "extract")
-    kind = KINDS.get(name) if isinstance(name, str) else None
-    if kind is None:
-        known = ", ".join(KINDS)
-        raise JobError(f"kind: {name!r} is not a job of vfeat; expected {known}")
-    model: type[BaseModel] = load(kind.job)
+    model: type[BaseModel] = load(KINDS[kind_name(fields)].job)
     try:
         job: Job = model.model_validate(fields)  # type: ignore[assignment]
         return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vfeat.errors import StorageError
@@ -27,10 +27,15 @@ class ActiveRun:
         beat_s: when this was written, seconds since 1970.
         noun: of a row, in the plural.
         shards, shards_done: of this run so far; both grow while the input is listed.
-        planned, done: rows, estimated and encoded.
+        planned, done: rows, estimated, and those that are encoded, empty or failed.
         rate: rows a second since the last description.
         workers: how many live.
-        waits_for: what the workers spend their time on.
+        waits_for: what the workers spend their time on (decoding, the model, the store), or what
+            keeps them from work: listing, planning, workers to start, first results, the tables.
+        nodes: workers by host.
+        errors: failed ranges of rows.
+        listed: videos of the input so far.
+        is_planned: all of the input is planned; until then, `planned` grows.
     """
 
     run: str
@@ -46,11 +51,19 @@ class ActiveRun:
     rate: float
     workers: int
     waits_for: str
+    nodes: dict[str, int] = field(default_factory=dict)
+    errors: int = 0
+    listed: int = 0
+    is_planned: bool = True
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the end at the present rate; None while there is none."""
+        """Seconds until all that is planned is done at the present rate; None without a rate."""
         return max(self.planned - self.done, 0) / self.rate if self.rate > 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON-ready mapping, with the time that is left."""
+        return {**dataclasses.asdict(self), "left_s": self.left_s}
 
 
 def write_active(root: Root, active: ActiveRun) -> None:
@@ -92,8 +105,9 @@ def _read(root: Root, name: str) -> ActiveRun | None:
     if _NAME.match(name) is None:
         return None
     try:
-        fields: dict[str, Any] = json.loads(root.read_bytes(f"{layout.RUNS}/{name}"))
-        return ActiveRun(**fields)
+        found: dict[str, Any] = json.loads(root.read_bytes(f"{layout.RUNS}/{name}"))
+        known = {one.name for one in fields(ActiveRun)}  # a later version may write more
+        return ActiveRun(**{key: value for key, value in found.items() if key in known})
     except (StorageError, ValueError, TypeError):  # just ended, or of another version
         return None
 
