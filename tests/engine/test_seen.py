@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -136,3 +137,15 @@ def test_a_second_run_names_the_first_and_a_dead_one_is_forgotten(
     assert (told_json["left_s"], told_json["nodes"]) == (300.0, {"a": 2, "b": 1})
     remove_dead(root, now_s + 2 * SILENT_S)
     assert active_runs(root, now_s) == []
+
+
+def test_a_run_whose_process_is_gone_is_dead_at_once_on_its_own_host(tmp_path: Path) -> None:
+    root, now_s = Root(str(tmp_path / "out")), time.time()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = replace(OTHER, host=socket.gethostname(), beat_s=now_s)
+    write_active(root, replace(here, pid=ended.pid))
+    write_active(root, replace(here, pid=os.getpid(), run="20260102T000000-abcdef"))
+    assert [one.pid for one in active_runs(root, now_s)] == [os.getpid()]
+    assert [one.pid for one in remove_dead(root, now_s)] == [os.getpid()]
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 1

@@ -157,8 +157,10 @@ class LineWatch(Watch):
         rate = max(done - before, 0) / max(now_s - then_s, 1e-9)
         left_s = max(totals.planned_clips - done, 0) / rate if rate else None
         left = "" if left_s is None else f", about {time_text(left_s)} left"
+        # The plan's number is an estimate until all videos have been opened.
+        planned = f" of about {totals.planned_clips:,}" if done <= totals.planned_clips else ""
         return (
-            f"{done:,} of {totals.planned_clips:,} {totals.noun}, "
+            f"{done:,}{planned} {totals.noun}, "
             f"{totals.shards_done:,} of {totals.shards:,} shards, "
             f"{sum(totals.errors.values()):,} errors, {rate:.2f} {totals.noun}/s{left}"
         )

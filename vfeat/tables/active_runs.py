@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import socket
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -82,18 +84,34 @@ def active_runs(root: Root, now_s: float) -> list[ActiveRun]:
     Args:
         now_s: seconds since 1970.
     """
-    return [run for run in _described(root) if now_s - run.beat_s < SILENT_S]
+    return [run for run in _described(root) if _lives(run, now_s)]
 
 
 def remove_dead(root: Root, now_s: float) -> list[ActiveRun]:
     """Remove the descriptions of runs that ended without a chance to do so; return the others."""
     living = []
     for run in _described(root):
-        if now_s - run.beat_s < SILENT_S:
+        if _lives(run, now_s):
             living.append(run)
         else:
             end_active(root, run.run)
     return living
+
+
+def _lives(run: ActiveRun, now_s: float) -> bool:
+    if run.host == socket.gethostname() and not _is_process(run.pid):
+        return False
+    return now_s - run.beat_s < SILENT_S
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _described(root: Root) -> list[ActiveRun]:
