@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 ROOT = REPOSITORY / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
+    {"addresses"},
     {"errors"},
     {"video_facts"},
     {"outcome"},

@@ -16,13 +16,13 @@ import pytest
 
 from tests.media.web import serve
 from tests.s3.requests import Requests
+from vfeat.addresses import public
 from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video, VideoBatch, iter_corpus, pieces
 from vfeat.corpus import rows as rows_module
 from vfeat.corpus.identity import hashes
 from vfeat.corpus.ids import hex_ids, raw_ids
 from vfeat.errors import JobError
 from vfeat.storage import Root, find_object
-from vfeat.storage.uris import identity
 
 
 def write(path: Path, content: bytes = b"video") -> Path:
@@ -52,7 +52,7 @@ def checked(batch: VideoBatch) -> VideoBatch:
     assert table.column("video_id").to_pylist() == [video.video_id for video in videos]
     assert (raw_ids(table.column("video_id")) == batch.ids).all()
     names = pa.array(
-        [identity(v.uri, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
+        [public(v.uri, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
     )
     assert batch.names.tolist() == hashes(names).tolist()
     return batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.corpus import Corpus, VideoBatch
+from vfeat.corpus.address_book import AddressBook
 from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.identity import hashes, stripped
 from vfeat.corpus.ids import raw_ids
@@ -27,6 +28,9 @@ class Listing:
     Args:
         corpus: the sources of the command, with its lists read.
         known: video_ids of all plans.
+        addresses: receives what opens the videos and no plan holds.
+        needs: choice of those among the videos of a batch whose address may be asked for.
+        looked: called after each batch.
 
     Attributes:
         videos: videos so far, each once.
@@ -36,12 +40,22 @@ class Listing:
         JobError: there is no video at all, or a list contradicts itself; raised at construction.
     """
 
-    def __init__(self, corpus: Corpus, known: IdSet) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        known: IdSet,
+        addresses: AddressBook,
+        needs: Callable[[VideoBatch], _Mask],
+        looked: Callable[[], None],
+    ) -> None:
         corpus.refuse_contradictions()
         self.corpus = corpus
         self.videos = 0
         self.size_bytes = 0
         self._known = known
+        self._addresses = addresses
+        self._needs = needs
+        self._looked = looked
         self._present = IdSet()
         self._names = IdSet(np.int64)
         self._batches = corpus.batches()
@@ -67,9 +81,18 @@ class Listing:
             self.videos += len(batch)
             self.size_bytes += int(np.sum(batch.table.column("size_bytes").to_numpy()))
             known = self._known.contains(batch.ids)
+            self._note_addresses(batch, known)
             if known.all():
                 continue
             yield batch.where(~known) if known.any() else batch
+
+    def _note_addresses(self, batch: VideoBatch, known: _Mask) -> None:
+        """Keep the full addresses of videos that may be read in this run."""
+        secret = batch.table.column("address")
+        if secret.null_count < len(batch):
+            needed = ~known | self._needs(batch)
+            self._addresses.add(batch.table.filter(pa.array(needed)))
+        self._looked()
 
     def add(self, videos: pa.Table) -> bool:
         """Count one video as listed that was found after the listing; return whether it is new."""

@@ -14,7 +14,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from vfeat.errors import EnvironmentMissing, VfeatError
+from vfeat.addresses import user_of
+from vfeat.errors import EnvironmentMissing, StorageError, VfeatError
 from vfeat.storage.failures import explain
 from vfeat.storage.retry import PATIENCE_S, call_with_retries
 from vfeat.storage.uris import is_s3
@@ -37,6 +38,11 @@ def connect(uri: str) -> tuple[Any, str]:
         EnvironmentMissing: no installed package reads addresses of this scheme.
         StorageError: the store cannot be reached, or the archive of a chain not be opened.
     """
+    if is_s3(uri) and user_of(uri):
+        raise StorageError(
+            f"{uri}: keys in an S3 address are not used; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, and leave out what stands before the @"
+        )
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
     # a changed environment means other credentials or proxies, hence another connection
     settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))

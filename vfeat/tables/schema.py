@@ -118,6 +118,7 @@ ERRORS = pa.schema(
         pa.field("error_class", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("has_secret", pa.bool_(), nullable=False),
     ]
 )
 
