@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vfeat.corpus.ids import ID, Ids, raw_ids
 from vfeat.addresses import public
+from vfeat.corpus.ids import ID, Ids, raw_ids
 from vfeat.outcome import Outcome
 from vfeat.storage.root import Root
 from vfeat.tables import layout
