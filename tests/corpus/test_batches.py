@@ -52,7 +52,7 @@ def checked(batch: VideoBatch) -> VideoBatch:
     assert table.column("video_id").to_pylist() == [video.video_id for video in videos]
     assert (raw_ids(table.column("video_id")) == batch.ids).all()
     names = pa.array(
-        [public(v.uri, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
+        [public(v.read_from, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
     )
     assert batch.names.tolist() == hashes(names).tolist()
     return batch

@@ -1,6 +1,8 @@
 """Output to a terminal, a pipe or a log: the one door for all that the commands print.
 
-No password and no signature of an address is printed. Names of files, videos, labels and heads, and messages of other libraries, are not ours. Here they
+No password and no signature of an address is printed.
+
+Names of files, videos, labels and heads, and messages of other libraries, are not ours. Here they
 are never markup, their control characters are written out, and what the stream's encoding cannot
 hold is escaped, so that no output fails or steers the terminal.
 """

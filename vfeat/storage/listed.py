@@ -62,7 +62,7 @@ class SourceListing:
     tail: str = ""
 
     def holds(self, uri: str) -> bool:
-        """Return whether the listing would name an object of this public address, if it is there."""
+        """Return whether the listing would name an object of this public address."""
         base, tail = public(self.base), public(self.tail)
         if self.pattern is None:
             return uri == base
