@@ -118,7 +118,6 @@ ERRORS = pa.schema(
         pa.field("error_class", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("attempts", pa.int32(), nullable=False),
-        pa.field("has_secret", pa.bool_(), nullable=False),
     ]
 )
 
@@ -160,5 +159,6 @@ UNITS = pa.schema(
         pa.field("error_class", pa.string()),
         pa.field("message", pa.string()),
         pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("has_secret", pa.bool_(), nullable=False),
     ]
 )

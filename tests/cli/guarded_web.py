@@ -1,0 +1,106 @@
+"""A web server whose files are there for signed addresses, and for one user."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import parse_qs, unquote, urlsplit
+
+PRIVATE = "/private/"  # below it the user's name and password count, elsewhere a signature
+
+
+@dataclass
+class GuardedWeb:
+    """What is served, and to whom.
+
+    Attributes:
+        host: of the server, with its port.
+        signatures: that are accepted.
+        users: `name:password` that are accepted.
+        refused: paths of the requests without either.
+        served: (path, signature) of the others.
+        unsigned: paths that need nothing.
+    """
+
+    folder: Path
+    host: str = ""
+    signatures: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+    served: list[tuple[str, str]] = field(default_factory=list)
+    unsigned: set[str] = field(default_factory=set)
+
+    def signed(self, path: str, signature: str) -> str:
+        """Return the address of a file as a store presigns it."""
+        return f"http://{self.host}/{path}?X-Amz-Expires=60&X-Amz-Signature={signature}"
+
+    def of_user(self, path: str, user: str) -> str:
+        """Return the address of a private file, with name and password."""
+        return f"http://{user}@{self.host}{PRIVATE}{path}"
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[GuardedWeb]:
+    """Serve a folder on loopback."""
+    web = GuardedWeb(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(with_body=True)
+
+        def answer(self, with_body: bool) -> None:
+            parts = urlsplit(self.path)
+            signature = parse_qs(parts.query).get("X-Amz-Signature", [""])[0]
+            kind, _, given = self.headers.get("Authorization", "").partition(" ")
+            user = base64.b64decode(given).decode() if kind == "Basic" else ""
+            private = parts.path.startswith(PRIVATE)
+            allowed = user in web.users if private else signature in web.signatures
+            path = web.folder / unquote(parts.path.lstrip("/"))
+            headers = {"Accept-Ranges": "bytes"}
+            body, status = b"", 200
+            if not allowed and parts.path not in web.unsigned:
+                web.refused.append(parts.path)
+                # as stores do, with the request in the answer
+                body, status = f"no access to {self.path}".encode(), 403
+            elif not path.is_file():
+                status = 404
+            else:
+                web.served.append((parts.path, signature))
+                body = path.read_bytes()
+                headers["ETag"] = f'"{len(body)}-{path.name}"'
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            if wanted and status == 200:
+                total, first = len(body), int(wanted[1])
+                last = min(int(wanted[2] or total - 1), total - 1)
+                body, status = body[first : last + 1], 206
+                headers["Content-Range"] = f"bytes {first}-{last}/{total}"
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if with_body:
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    web.host = f"127.0.0.1:{server.server_address[1]}"
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        server.server_close()
