@@ -7,14 +7,25 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from tests.cli.guarded_web import GuardedWeb, serve
 from tests.engine.commands import TINY_FLAGS, run, summary
-from tests.engine.jobs import verified
+from tests.engine.jobs import tiny_job, verified
+from vfeat.engine.watch import Totals, Watch
+from vfeat.engine.worker_protocol import Progress
+from vfeat.errors import StorageError
+from vfeat.extract.run import ExtractRun, run_job
+from vfeat.job.spec import ExtractJob
 from vfeat.models import create_model
+from vfeat.storage.root import Root
+from vfeat.tables.status import open_errors
 
 USER, SIGNED, LIST, WEIGHTS, REFUSED, NAMES = (
     f"PLANTED{name}SECRET" for name in ("User", "Signed", "List", "Weights", "Refused", "Names")
@@ -53,6 +64,24 @@ def save_weights(path: Path) -> None:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
 
 
+class StopAfterFirst(Watch):
+    """Interrupts its run as soon as a shard is committed."""
+
+    run: ExtractRun
+
+    def advanced(self, totals: Totals, workers: tuple[Progress, ...]) -> None:
+        if totals.shards_done and not self.run.interrupted:
+            self.run.interrupt()
+
+
+def stopped_early(job: ExtractJob) -> None:
+    """Carry a job out until its first shard is committed."""
+    watch = StopAfterFirst()
+    watch.run = ExtractRun(job, watch)
+    assert watch.run.run().exit_code == 130
+    watch.run.close()
+
+
 def assert_none_left(where: Path) -> None:
     """Search every file, and what Parquet has compressed, too."""
     looked = 0
@@ -89,7 +118,8 @@ def test_planted_secrets_are_used_and_left_nowhere(
     out = tmp_path / "out"
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as logs:  # short, for Ray's sockets
         result = run(
-            "extract", web.of_user("folder/mine.webm", f"me:{USER}"), web.signed(path.name, LIST), known,
+            "extract", web.of_user("folder/mine.webm", f"me:{USER}"),
+            web.signed(path.name, LIST), known,
             "--out", out, "--executor", executor, "--json", *TINY_FLAGS,
             "--weights", web.signed("model/w.safetensors", WEIGHTS),
             "--labels", web.signed("model/names.txt", NAMES),
@@ -105,9 +135,113 @@ def test_planted_secrets_are_used_and_left_nowhere(
     assert "/v/refused.mp4" in web.refused
     verified(out)
     assert_none_left(out)
-    for command in ("errors", "status", "show", "verify"):
-        shown = run(command, out)
-        assert "PLANTED" not in shown.stdout + shown.stderr
+    shown = run("errors", out)
+    assert "PLANTED" not in shown.stdout + shown.stderr
     assert "PLANTED" not in result.stdout + result.stderr
     messages = pq.read_table(out / "errors.parquet").column("message").to_pylist()
     assert all(f"http://{web.host}/v/" in message for message in messages), messages
+
+
+def test_a_list_that_is_signed_anew_reads_what_was_pending(web: GuardedWeb, tmp_path: Path) -> None:
+    """The first signature expires; the second run has nothing but the second one to read with."""
+    out, path = tmp_path / "out", tmp_path / "list.csv"
+    job = tiny_job(out, path, shard_minutes=0.0001, storage_patience_seconds=1)
+    write_list(path, [web.signed(f"v/signed{n}.mp4", SIGNED) for n in range(3)])
+    stopped_early(job)
+    assert len(uris_of(out)) == 1
+    web.signatures = {LIST}
+    write_list(path, [web.signed(f"v/signed{n}.mp4", LIST) for n in range(3)])
+    web.served.clear()
+    assert run_job(job).exit_code == 0
+    assert len(uris_of(out)) == 3
+    assert {signature for _, signature in web.served} == {LIST}
+    assert verified(out).pending_shards == 0
+    assert_none_left(out)
+
+
+def test_a_video_whose_address_is_lost_is_an_error_that_a_later_list_mends(
+    web: GuardedWeb, tmp_path: Path
+) -> None:
+    out, path, other = tmp_path / "out", tmp_path / "list.csv", tmp_path / "other.csv"
+    fields = {"shard_minutes": 0.0001, "storage_patience_seconds": 1}
+    write_list(path, [web.signed(f"v/signed{n}.mp4", SIGNED) for n in range(3)])
+    stopped_early(tiny_job(out, path, **fields))
+    write_list(other, [web.signed("v/signed0.mp4", SIGNED)])
+    web.signatures = {SIGNED}
+    assert run_job(tiny_job(out, other, **fields)).exit_code == 3  # two are not in this list
+    errors = open_errors(str(out))
+    assert {error["error_class"] for error in errors} == {"storage"}
+    assert all("list it again" in error["message"] for error in errors)
+    web.signatures = {LIST}
+    write_list(path, [web.signed(f"v/signed{n}.mp4", LIST) for n in range(3)])
+    assert run_job(tiny_job(out, path, retry_errors=["storage"], **fields)).exit_code == 0
+    assert len(uris_of(out)) == 3 and open_errors(str(out)) == []
+    assert_none_left(out)
+
+
+@pytest.mark.parametrize("expired", [False, True])
+def test_a_plan_of_an_earlier_version_is_read_and_not_copied(
+    web: GuardedWeb, tmp_path: Path, expired: bool
+) -> None:
+    """It holds the addresses as they were listed: they are used, unless the list has new ones."""
+    out, path, other = tmp_path / "out", tmp_path / "list.csv", tmp_path / "other.csv"
+    addresses = [web.signed(f"v/signed{n}.mp4", SIGNED) for n in range(3)]
+    job = tiny_job(out, write_list(path, addresses), shard_minutes=0.0001)
+    stopped_early(job)
+    plan = out / "plans" / "p00001.parquet"
+    units = pq.read_table(plan)
+    place = units.column_names.index("uri")
+    full = pa.array([f"{uri}?X-Amz-Signature={SIGNED}" for uri in units["uri"].to_pylist()])
+    older = units.set_column(place, units.schema.field("uri"), full).drop_columns("has_secret")
+    pq.write_table(older.replace_schema_metadata(units.schema.metadata), plan)
+    if expired:
+        web.signatures = {LIST}
+        write_list(path, [web.signed(f"v/signed{n}.mp4", LIST) for n in range(3)])
+    else:
+        job = tiny_job(out, write_list(other, addresses[:1]), shard_minutes=0.0001)
+    web.served.clear()
+    assert run_job(job).exit_code == 0
+    assert len(uris_of(out)) == 3
+    assert {signature for _, signature in web.served} == {LIST if expired else SIGNED}
+    plan.unlink()  # nothing else holds them
+    assert_none_left(out)
+
+
+def test_a_password_of_the_output_is_used_and_not_stored(
+    web: GuardedWeb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fsspec.register_implementation("vault", Vault, clobber=True)
+    place = tmp_path / "out"
+    out = f"vault://me:{USER}@host{place}"
+    path = write_list(tmp_path / "list.csv", [web.signed("v/signed0.mp4", SIGNED)])
+    summary = run_job(tiny_job(out, path))
+    assert summary.exit_code == 0 and summary.out == f"vault://host{place}"
+    root = Root(out)
+    assert "PLANTED" not in repr(root) + root.url("x") and root.address == out
+    with pytest.raises(StorageError) as missing:
+        root.read_bytes("nothing")
+    assert "PLANTED" not in str(missing.value)
+    assert uris_of(place) == {"signed0.mp4"}
+    assert_none_left(place)
+    assert "PLANTED" not in "".join(capfd.readouterr())
+
+
+class Vault(LocalFileSystem):
+    """A store that opens for one user; its files are on the disk."""
+
+    protocol = "vault"
+
+    def __init__(self, **options: Any) -> None:
+        assert options.pop("user") == f"me:{USER}"
+        super().__init__(auto_mkdir=True, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.partition("://")[2].partition("/")[2] if "://" in path else path
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"user": path.partition("://")[2].rpartition("@")[0]}
+
+    def put_file(self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any) -> None:
+        super().put_file(lpath, rpath, **options)
