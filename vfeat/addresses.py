@@ -117,5 +117,6 @@ def _split_user(scheme: str, rest: str) -> tuple[str, str]:
     has_port = host.rpartition(":")[2].isdigit() or host.startswith(("[", "arn:"))
     if not found and scheme in _WITH_USER and ":" in host and "@" in path and not has_port:
         user, _, rest = rest.partition("@")
-        return user, rest
+        more, rest = _split_user(scheme, rest)
+        return f"{user}@{more}" if more else user, rest
     return "", rest

@@ -6,6 +6,7 @@ loop); a new process, forked or spawned, makes its own. No listing is ever cache
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -14,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from vfeat.addresses import user_of
+from vfeat.addresses import redacted, user_of
 from vfeat.errors import EnvironmentMissing, StorageError, VfeatError
 from vfeat.storage.failures import explain
 from vfeat.storage.retry import PATIENCE_S, call_with_retries
@@ -27,6 +28,18 @@ _SETTING = re.compile(
     r"(AWS|AZURE|GOOGLE|GCLOUD|STORAGE_EMULATOR|HADOOP|HF|OCI|FSSPEC)_|(HTTPS?|ALL|NO)_PROXY$",
     re.IGNORECASE,
 )
+
+
+class _PublicFormatter(logging.Formatter):
+    """Format of warnings that clients print themselves: they may name an address whole."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+if logging.lastResort is not None:  # what is printed where nobody has set up logging
+    logging.lastResort.setFormatter(_PublicFormatter())
+
 _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
