@@ -25,7 +25,7 @@ class GuardedWeb:
         users: `name:password` that are accepted.
         refused: paths of the requests without either.
         served: (path, signature) of the others.
-        unsigned: paths that need nothing.
+        moved: where the files of some paths are.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class GuardedWeb:
     users: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
     served: list[tuple[str, str]] = field(default_factory=list)
-    unsigned: set[str] = field(default_factory=set)
+    moved: dict[str, str] = field(default_factory=dict)
 
     def signed(self, path: str, signature: str) -> str:
         """Return the address of a file as a store presigns it."""
@@ -43,6 +43,13 @@ class GuardedWeb:
     def of_user(self, path: str, user: str) -> str:
         """Return the address of a private file, with name and password."""
         return f"http://{user}@{self.host}{PRIVATE}{path}"
+
+    def allows(self, path: str, signature: str, authorization: str) -> bool:
+        """Return whether a request is answered."""
+        if not path.startswith(PRIVATE):
+            return signature in self.signatures
+        kind, _, given = authorization.partition(" ")
+        return kind == "Basic" and base64.b64decode(given).decode() in self.users
 
 
 @contextmanager
@@ -62,14 +69,12 @@ def serve(folder: Path) -> Iterator[GuardedWeb]:
         def answer(self, with_body: bool) -> None:
             parts = urlsplit(self.path)
             signature = parse_qs(parts.query).get("X-Amz-Signature", [""])[0]
-            kind, _, given = self.headers.get("Authorization", "").partition(" ")
-            user = base64.b64decode(given).decode() if kind == "Basic" else ""
-            private = parts.path.startswith(PRIVATE)
-            allowed = user in web.users if private else signature in web.signatures
             path = web.folder / unquote(parts.path.lstrip("/"))
             headers = {"Accept-Ranges": "bytes"}
             body, status = b"", 200
-            if not allowed and parts.path not in web.unsigned:
+            if parts.path in web.moved:
+                headers["Location"], status = web.moved[parts.path], 302
+            elif not web.allows(parts.path, signature, self.headers.get("Authorization", "")):
                 web.refused.append(parts.path)
                 # as stores do, with the request in the answer
                 body, status = f"no access to {self.path}".encode(), 403

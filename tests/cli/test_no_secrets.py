@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from tests.cli.guarded_web import GuardedWeb, serve
-from tests.engine.commands import TINY_FLAGS, run, summary
+from tests.engine.commands import TINY_FLAGS, environment, run, summary
 from tests.engine.jobs import tiny_job, verified
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress
@@ -43,6 +45,8 @@ def web(own_clips: Path, tmp_path: Path) -> Iterator[GuardedWeb]:
     shutil.copy(own_clips / "cfr25_faststart.mp4", folder / "v" / "refused.mp4")
     shutil.copy(own_clips / "vp9.webm", folder / "private" / "folder" / "mine.webm")
     with serve(folder) as served:
+        # the client's own exception consists of the new address, which is none
+        served.moved["/v/moved.mp4"] = f"http://:80/a.mp4?X-Amz-Signature={REFUSED}moved"
         served.signatures = {SIGNED, LIST, WEIGHTS, NAMES}
         served.users = {f"me:{USER}"}
         yield served
@@ -107,7 +111,12 @@ def test_planted_secrets_are_used_and_left_nowhere(
     web: GuardedWeb, tmp_path: Path, executor: str
 ) -> None:
     videos = [web.signed(f"v/signed{n}.mp4", SIGNED) for n in range(3)]
-    others = [web.signed("v/no_video.mp4", SIGNED), web.signed("v/refused.mp4", REFUSED)]
+    others = [
+        web.signed("v/no_video.mp4", SIGNED),
+        web.signed("v/refused.mp4", REFUSED),
+        web.signed("v/moved.mp4", SIGNED),
+        web.of_user("folder/no such file.mp4", f"me:{USER}"),
+    ]
     # a row with size and etag is not looked at before a worker reads it
     later = web.signed("v/refused.mp4", f"{REFUSED}later").replace("refused", "%72efused")
     path = write_list(web.folder / "list.csv", [*videos, *others])
@@ -131,15 +140,35 @@ def test_planted_secrets_are_used_and_left_nowhere(
             assert_none_left(Path(logs))
     # all that could be read was read, by the full address
     assert uris_of(out) == {"signed0.mp4", "signed1.mp4", "signed2.mp4", "mine.webm"}
-    assert summary(result)["errors"] == {"storage": 2, "unreadable": 1}
+    assert summary(result)["errors"] == {"storage": 4, "unreadable": 1}
     assert "/v/refused.mp4" in web.refused
     verified(out)
     assert_none_left(out)
     shown = run("errors", out)
     assert "PLANTED" not in shown.stdout + shown.stderr
     assert "PLANTED" not in result.stdout + result.stderr
+    assert "http://:80/a.mp4" in shown.stdout  # of the client's message the harmless part stays
     messages = pq.read_table(out / "errors.parquet").column("message").to_pylist()
-    assert all(f"http://{web.host}/v/" in message for message in messages), messages
+    assert sum(f"http://{web.host}/v/" in message for message in messages) == 4, messages
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "raise ValueError('at https://me:PLANTED@host/a?sig=PLANTED')",
+        "threading.Thread(target=open, args=['https://h/a?b=PLANTED']).start()",
+        "logging.getLogger('asyncio').error('lost: %s', 'https://h/a?b=PLANTED')",
+        "print({'a': 'https://h/a?b=PLANTED'}); print('h', file=sys.stderr)",
+    ],
+)
+def test_bugs_and_warnings_print_public_addresses(fault: str) -> None:
+    setup = "import logging, sys, threading, vfeat.storage.remote; from vfeat.cli import terminal; "
+    result = subprocess.run(
+        [sys.executable, "-c", f"{setup} terminal.take_over_streams(); exec(input())"],
+        input=fault, env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    told = result.stdout + result.stderr
+    assert "PLANTED" not in told and "h" in told and result.stderr
 
 
 def test_a_list_that_is_signed_anew_reads_what_was_pending(web: GuardedWeb, tmp_path: Path) -> None:
