@@ -52,56 +52,63 @@ class GuardedWeb:
         return kind == "Basic" and base64.b64decode(given).decode() in self.users
 
 
+def part_of(asked: str, size: int) -> tuple[int, int] | None:
+    """Return first byte and end of the range that a request asks for."""
+    found = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+    return (int(found[1]), min(int(found[2] or size - 1) + 1, size)) if found else None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    web: GuardedWeb
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def answer(self, with_body: bool) -> None:
+        parts = urlsplit(self.path)
+        signature = parse_qs(parts.query).get("X-Amz-Signature", [""])[0]
+        path = self.web.folder / unquote(parts.path.lstrip("/"))
+        headers = {"Accept-Ranges": "bytes"}
+        body, status = b"", 200
+        if parts.path in self.web.moved:
+            headers["Location"], status = self.web.moved[parts.path], 302
+        elif not self.web.allows(parts.path, signature, self.headers.get("Authorization", "")):
+            self.web.refused.append(parts.path)
+            # as stores do, with the request in the answer
+            body, status = f"no access to {self.path}".encode(), 403
+        elif not path.is_file():
+            status = 404
+        else:
+            self.web.served.append((parts.path, signature))
+            body = path.read_bytes()
+            headers["ETag"] = f'"{len(body)}-{path.name}"'
+        if status == 200 and (wanted := part_of(self.headers.get("Range", ""), len(body))):
+            first, end = wanted
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(body)}"
+            body, status = body[first:end], 206
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[GuardedWeb]:
     """Serve a folder on loopback."""
     web = GuardedWeb(folder)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self.answer(with_body=True)
-
-        def answer(self, with_body: bool) -> None:
-            parts = urlsplit(self.path)
-            signature = parse_qs(parts.query).get("X-Amz-Signature", [""])[0]
-            path = web.folder / unquote(parts.path.lstrip("/"))
-            headers = {"Accept-Ranges": "bytes"}
-            body, status = b"", 200
-            if parts.path in web.moved:
-                headers["Location"], status = web.moved[parts.path], 302
-            elif not web.allows(parts.path, signature, self.headers.get("Authorization", "")):
-                web.refused.append(parts.path)
-                # as stores do, with the request in the answer
-                body, status = f"no access to {self.path}".encode(), 403
-            elif not path.is_file():
-                status = 404
-            else:
-                web.served.append((parts.path, signature))
-                body = path.read_bytes()
-                headers["ETag"] = f'"{len(body)}-{path.name}"'
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if wanted and status == 200:
-                total, first = len(body), int(wanted[1])
-                last = min(int(wanted[2] or total - 1), total - 1)
-                body, status = body[first : last + 1], 206
-                headers["Content-Range"] = f"bytes {first}-{last}/{total}"
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"web": web})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     web.host = f"127.0.0.1:{server.server_address[1]}"
     try:

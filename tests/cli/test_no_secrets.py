@@ -106,9 +106,35 @@ def uris_of(out: Path) -> set[str]:
     return {uri.rpartition("/")[2] for uri in rows}
 
 
+Errors = dict[Any, int]
+
+
+def on_ray(out: Path, sources: list[str], files: dict[str, str]) -> tuple[str, Errors]:
+    """Run the command, search the logs of Ray, and return what was printed and the errors."""
+    flags = [word for name, value in files.items() for word in (f"--{name}", value)]
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as logs:  # short, for Ray's sockets
+        result = run(
+            "extract", *sources, "--out", out, "--json", *TINY_FLAGS, *flags, RAY_TMPDIR=logs
+        )  # fmt: skip
+        assert result.returncode == 3, result.stderr
+        assert list(Path(logs).rglob("raylet.out"))
+        assert_none_left(Path(logs))
+    shown = run("errors", out)
+    assert "http://:80/a.mp4" in shown.stdout
+    return result.stdout + result.stderr + shown.stdout + shown.stderr, summary(result)["errors"]
+
+
+def in_this_process(out: Path, sources: list[str], files: dict[str, str]) -> tuple[str, Errors]:
+    """Carry out the same job, and return its summary and the errors."""
+    fields = {"label_names" if n == "labels" else n.replace("-", "_"): v for n, v in files.items()}
+    found = run_job(tiny_job(out, *sources, **fields))
+    assert found.exit_code == 3
+    return repr(found), dict(found.errors)
+
+
 @pytest.mark.parametrize("executor", ["inline", "ray"])
 def test_planted_secrets_are_used_and_left_nowhere(
-    web: GuardedWeb, tmp_path: Path, executor: str
+    web: GuardedWeb, tmp_path: Path, executor: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     videos = [web.signed(f"v/signed{n}.mp4", SIGNED) for n in range(3)]
     others = [
@@ -125,31 +151,26 @@ def test_planted_secrets_are_used_and_left_nowhere(
     save_weights(web.folder / "model" / "w.safetensors")
     (web.folder / "model" / "names.txt").write_text("\n".join(map(str, range(400))))
     out = tmp_path / "out"
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as logs:  # short, for Ray's sockets
-        result = run(
-            "extract", web.of_user("folder/mine.webm", f"me:{USER}"),
-            web.signed(path.name, LIST), known,
-            "--out", out, "--executor", executor, "--json", *TINY_FLAGS,
-            "--weights", web.signed("model/w.safetensors", WEIGHTS),
-            "--labels", web.signed("model/names.txt", NAMES),
-            "--storage-patience-seconds", "1", RAY_TMPDIR=logs,
-        )  # fmt: skip
-        assert result.returncode == 3, result.stderr
-        if executor == "ray":
-            assert list(Path(logs).rglob("raylet.out"))
-            assert_none_left(Path(logs))
+    sources = [
+        web.of_user("folder/mine.webm", f"me:{USER}"), web.signed(path.name, LIST), str(known),
+    ]  # fmt: skip
+    files = {
+        "weights": web.signed("model/w.safetensors", WEIGHTS),
+        "labels": web.signed("model/names.txt", NAMES),
+        "storage-patience-seconds": "1",
+    }
+    told, errors = (on_ray if executor == "ray" else in_this_process)(out, sources, files)
+    assert "PLANTED" not in told + "".join(capfd.readouterr())
     # all that could be read was read, by the full address
     assert uris_of(out) == {"signed0.mp4", "signed1.mp4", "signed2.mp4", "mine.webm"}
-    assert summary(result)["errors"] == {"storage": 4, "unreadable": 1}
+    assert errors == {"storage": 4, "unreadable": 1}
     assert "/v/refused.mp4" in web.refused
     verified(out)
     assert_none_left(out)
-    shown = run("errors", out)
-    assert "PLANTED" not in shown.stdout + shown.stderr
-    assert "PLANTED" not in result.stdout + result.stderr
-    assert "http://:80/a.mp4" in shown.stdout  # of the client's message the harmless part stays
     messages = pq.read_table(out / "errors.parquet").column("message").to_pylist()
     assert sum(f"http://{web.host}/v/" in message for message in messages) == 4, messages
+    # of the client's message the harmless part stays
+    assert sum("http://:80/a.mp4" in message for message in messages) == 1
 
 
 @pytest.mark.parametrize(
