@@ -44,9 +44,9 @@ class Listing:
         self,
         corpus: Corpus,
         known: IdSet,
-        addresses: AddressBook,
-        needs: Callable[[VideoBatch], _Mask],
-        looked: Callable[[], None],
+        addresses: AddressBook | None = None,
+        needs: Callable[[VideoBatch], _Mask] = lambda batch: np.ones(len(batch), bool),
+        looked: Callable[[], None] = lambda: None,
     ) -> None:
         corpus.refuse_contradictions()
         self.corpus = corpus
@@ -89,7 +89,7 @@ class Listing:
     def _note_addresses(self, batch: VideoBatch, known: _Mask) -> None:
         """Keep the full addresses of videos that may be read in this run."""
         secret = batch.table.column("address")
-        if secret.null_count < len(batch):
+        if self._addresses is not None and secret.null_count < len(batch):
             needed = ~known | self._needs(batch)
             self._addresses.add(batch.table.filter(pa.array(needed)))
         self._looked()

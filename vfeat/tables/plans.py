@@ -30,6 +30,7 @@ PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
 _SHARDS = b"vfeat.shards"  # how many a plan has
 _OWN = ("shard", "probe", "sequence", "expected_clips")
 _FIXED = [f.name for f in UNITS if f.name not in _OWN]
+_NO_VIDEO = pa.schema([UNITS.field("video_id"), UNITS.field("source")]).empty_table()
 # What plans of earlier versions lack: a unit had a last clip, and that was its clips.
 _ADDED = {"source": None, "unit_clips": None, "has_secret": False}
 
@@ -160,16 +161,18 @@ def checked_plans(root: Root, listing: dict[str, int]) -> list[str]:
 def secret_videos(root: Root, plan: str) -> pa.Table:
     """Return video_id and source of the units of a plan that their uri alone may not open."""
     with opened(root, layout.plan_key(plan)) as reader:
-        names = [n for n in ("video_id", "uri", "source", "has_secret") if n in reader.schema.names]
-        table = reader.read(names)
-    if "source" not in table.column_names:
+        if "has_secret" in reader.schema.names:
+            is_secret = reader.read(["has_secret"]).column("has_secret")
+        else:  # plans of earlier versions hold the address as it was listed
+            uris = reader.read(["uri"]).column("uri").to_pylist()
+            is_secret = pa.array([public(uri) != uri for uri in uris], pa.bool_())
+        if not pc.any(is_secret).as_py():
+            return _NO_VIDEO
+        names = [name for name in _NO_VIDEO.column_names if name in reader.schema.names]
+        table = reader.read(names).filter(is_secret)
+    if "source" not in names:
         table = table.append_column("source", pa.nulls(len(table), pa.string()))
-    if "has_secret" in table.column_names:
-        is_secret = table.column("has_secret")
-    else:
-        uris = table.column("uri").to_pylist()
-        is_secret = pa.array([public(uri) != uri for uri in uris], pa.bool_())
-    return table.filter(is_secret).select(["video_id", "source"])
+    return table
 
 
 @dataclass(frozen=True)
