@@ -125,7 +125,7 @@ def test_a_re_signed_address_is_the_same_video(tmp_path: Path) -> None:
         assert one.etag == "5-None" and one.video_id != two.video_id  # watch?v=a and watch?v=b
         web.headers["ETag"] = '"abc"'
         one, two = listed(rows)
-        assert one.video_id == two.video_id and [one.uri, two.uri] == uris
+        assert one.video_id == two.video_id and [one.read_from, two.read_from] == uris
 
 
 def test_sizes_and_etags_of_a_list_spare_every_request(
