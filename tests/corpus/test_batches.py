@@ -170,7 +170,7 @@ def test_sizes_and_etags_spare_a_look_at_local_files(
     monkeypatch.setattr(os, "stat", count)
     found = [video for batch in corpus.batches() for video in batch.videos()]
     assert {name for name in looked if name.endswith(".mp4")} == {"x.mp4"}
-    assert [(v.uri, v.size_bytes, v.etag, v.extra["size"]) for v in found] == [
+    assert [(v.read_from, v.size_bytes, v.etag, v.extra["size"]) for v in found] == [
         (str(tmp_path / "a.mp4"), 7, "e", "large"),
         ("/b.mp4", 8, "f", "small"),
         ("/c.mp4", 9, "0123", None),
