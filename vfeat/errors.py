@@ -20,6 +20,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar, Literal, get_args
 
+from vfeat.addresses import redacted
+
 ErrorClass = Literal[
     "unreadable",  # the bytes are there, and no container was recognised
     "no_video",  # a container without a video stream
@@ -36,11 +38,16 @@ ERROR_CLASSES: tuple[ErrorClass, ...] = get_args(ErrorClass)
 class VfeatError(Exception):
     """Root of the tree: one argument for each line of the message, most often one.
 
+    Addresses in the message are public: no error holds a password or the signature of a URL.
+
     Attributes:
         exit_code: what the command line leaves with.
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__(*(redacted(line) if isinstance(line, str) else line for line in lines))
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ class UnitError(VfeatError):
     def __init__(self, error_class: ErrorClass, message: str) -> None:
         super().__init__(error_class, message)  # both, so that pickling keeps them
         self.error_class = error_class
-        self.message = message
+        self.message: str = self.args[1]
 
     @property
     def lines(self) -> tuple[str, ...]:

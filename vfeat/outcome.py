@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vfeat.addresses import public, redacted
 from vfeat.errors import ErrorClass
 from vfeat.video_facts import Probe
 
@@ -28,13 +29,16 @@ def subtract(
 
 @dataclass(frozen=True)
 class RangeError:
-    """A range of clips that could not be made, and the reason."""
+    """A range of clips that could not be made, and the reason, in which addresses are public."""
 
     first_clip: int
     last_clip: int
     error_class: ErrorClass
     message: str
     attempts: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", redacted(self.message))
 
     @property
     def clips(self) -> int:
@@ -64,6 +68,7 @@ class Outcome:
     """Result of one unit.
 
     Attributes:
+        uri: public address of the video.
         rows: clips written; of a decoder's result, clips that it emitted.
         empty: ranges of clips in which no frame begins; planned, and rightly not written.
         errors: ranges of clips that failed; rows + empty + errors make up the unit.
@@ -87,6 +92,11 @@ class Outcome:
     probe: Probe | None = None
     split: Split | None = None
     changed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uri", public(self.uri))
+        if self.warnings:
+            object.__setattr__(self, "warnings", tuple(map(redacted, self.warnings)))
 
     @property
     def planned(self) -> int:

@@ -16,13 +16,13 @@ import pytest
 
 from tests.media.web import serve
 from tests.s3.requests import Requests
+from vfeat.addresses import public
 from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video, VideoBatch, iter_corpus, pieces
 from vfeat.corpus import rows as rows_module
 from vfeat.corpus.identity import hashes
 from vfeat.corpus.ids import hex_ids, raw_ids
 from vfeat.errors import JobError
 from vfeat.storage import Root, find_object
-from vfeat.storage.uris import identity
 
 
 def write(path: Path, content: bytes = b"video") -> Path:
@@ -52,7 +52,7 @@ def checked(batch: VideoBatch) -> VideoBatch:
     assert table.column("video_id").to_pylist() == [video.video_id for video in videos]
     assert (raw_ids(table.column("video_id")) == batch.ids).all()
     names = pa.array(
-        [identity(v.uri, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
+        [public(v.read_from, query=v.etag in {MISSING_ETAG, "5-None"}) for v in videos], pa.string()
     )
     assert batch.names.tolist() == hashes(names).tolist()
     return batch
@@ -125,7 +125,7 @@ def test_a_re_signed_address_is_the_same_video(tmp_path: Path) -> None:
         assert one.etag == "5-None" and one.video_id != two.video_id  # watch?v=a and watch?v=b
         web.headers["ETag"] = '"abc"'
         one, two = listed(rows)
-        assert one.video_id == two.video_id and [one.uri, two.uri] == uris
+        assert one.video_id == two.video_id and [one.read_from, two.read_from] == uris
 
 
 def test_sizes_and_etags_of_a_list_spare_every_request(
@@ -170,7 +170,7 @@ def test_sizes_and_etags_spare_a_look_at_local_files(
     monkeypatch.setattr(os, "stat", count)
     found = [video for batch in corpus.batches() for video in batch.videos()]
     assert {name for name in looked if name.endswith(".mp4")} == {"x.mp4"}
-    assert [(v.uri, v.size_bytes, v.etag, v.extra["size"]) for v in found] == [
+    assert [(v.read_from, v.size_bytes, v.etag, v.extra["size"]) for v in found] == [
         (str(tmp_path / "a.mp4"), 7, "e", "large"),
         ("/b.mp4", 8, "f", "small"),
         ("/c.mp4", 9, "0123", None),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vfeat.corpus import id_set
+from vfeat.corpus import sorted_run
 from vfeat.corpus.id_set import IdSet
 from vfeat.errors import StorageError
 
@@ -17,8 +17,8 @@ from vfeat.errors import StorageError
 @pytest.fixture(params=["S16", "int64"])
 def dtype(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> np.dtype[Any]:
     """Of the keys; runs go to files when they are short already."""
-    monkeypatch.setattr(id_set, "_IN_MEMORY", 300)
-    monkeypatch.setattr(id_set, "_BLOCK", 64)
+    monkeypatch.setattr(sorted_run, "_IN_MEMORY", 300)
+    monkeypatch.setattr(sorted_run, "_BLOCK", 64)
     return np.dtype(request.param)
 
 
@@ -62,7 +62,7 @@ def test_a_full_disk_is_a_sentence(dtype: np.dtype[Any], monkeypatch: pytest.Mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(id_set.os, "posix_fallocate", full)
+    monkeypatch.setattr(sorted_run.os, "posix_fallocate", full)
     found = IdSet(dtype)
     with pytest.raises(StorageError, match="no room on the disk"):
         for start in range(0, 1000, 50):
@@ -72,7 +72,7 @@ def test_a_full_disk_is_a_sentence(dtype: np.dtype[Any], monkeypatch: pytest.Mon
 def test_nothing_is_left_in_the_temporary_folder(
     dtype: np.dtype[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(id_set.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sorted_run.tempfile, "tempdir", str(tmp_path))
     found = IdSet(dtype)
     for start in range(0, 2000, 50):
         found.add(keys(dtype, list(range(start, start + 50))))

@@ -85,14 +85,14 @@ def test_a_web_address_is_taken_whole(tmp_path: Path) -> None:
     assert [(v.size_bytes, v.problem is None) for v in found] == [
         (7, True), (8, True), (0, False), (0, False),
     ]  # fmt: skip
-    assert [urlsplit(v.uri).query for v in found] == ["", "token=x*y", "token=1", ""]
+    assert [urlsplit(v.read_from).query for v in found] == ["", "token=x*y", "token=1", ""]
     assert "does not exist" in str(found[2].problem)
 
 
 def test_a_wrong_address_with_a_query_lists_no_site(tmp_path: Path) -> None:
     """The root of this site links to a video, as an index of a web server does."""
     with serve(write(tmp_path / "a.mp4").parent) as web:
-        with pytest.raises(StorageError, match=r"/none\.mp4\?token=1 does not exist"):
+        with pytest.raises(StorageError, match=r"/none\.mp4 does not exist"):
             list_objects(f"{web.address}/none.mp4?token=1")
         assert len(web.sent) == 1  # one GET, of the address itself
 

@@ -54,7 +54,7 @@ class ClassifyRun(StageRun):
         root = Root(job.out, patience_s=job.storage_patience_seconds)
         super().__init__(root, make_executor(job), settings, watch)
         self.spec = ClassifySpec(
-            root.uri, self.features.root.uri, self.heads,
+            root.address, self.features.root.address, self.heads,
             tuple(weights_digest(head.uri) for head in self.heads),
             job.window_seconds, job.hop_seconds, job.windows, job.top_k, job.embedding,
             job.device, job.storage_patience_seconds,

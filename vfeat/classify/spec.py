@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vfeat.job.fingerprint import SCHEMA_VERSION
@@ -60,8 +60,8 @@ class ClassifySpec:
         embedding: also what the head's last layer sees.
     """
 
-    root: str
-    features: str
+    root: str = field(repr=False)  # both may hold a password
+    features: str = field(repr=False)
     heads: tuple[Head, ...]
     digests: tuple[str, ...]
     window_s: float | None

@@ -1,5 +1,7 @@
 """Output to a terminal, a pipe or a log: the one door for all that the commands print.
 
+No password and no signature of an address is printed.
+
 Names of files, videos, labels and heads, and messages of other libraries, are not ours. Here they
 are never markup, their control characters are written out, and what the stream's encoding cannot
 hold is escaped, so that no output fails or steers the terminal.
@@ -14,6 +16,8 @@ import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
+
+from vfeat.addresses import redacted, without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -45,9 +49,12 @@ class Output(io.TextIOWrapper):
         )
 
     def write(self, text: str) -> int:
-        """Write, or leave when the reader has left."""
+        """Write, or leave when the reader has left.
+
+        What is printed past the functions below goes through here: a traceback, a usage error.
+        """
         try:
-            return super().write(text)
+            return super().write(redacted(text))
         except BrokenPipeError:
             self._end()
             return len(text)
@@ -82,12 +89,12 @@ def take_over_streams() -> None:
 
 def one_line(text: str) -> str:
     """Write out the control characters of a name or a message, line breaks among them."""
-    return _IN_NAMES.sub(_escape, text)
+    return _IN_NAMES.sub(_escape, redacted(text))
 
 
 def sentences(text: str) -> str:
     """Write out the control characters of our own text, which may have several lines."""
-    return _IN_SENTENCES.sub(_escape, text)
+    return _IN_SENTENCES.sub(_escape, redacted(text))
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -111,7 +118,7 @@ def say_error(error: VfeatError) -> None:
 def say_json(value: Any) -> None:
     """Print a result as JSON that any stream can hold and that does not steer a terminal."""
     ascii_only = not is_unicode(sys.stdout)
-    text = json.dumps(value, indent=1, ensure_ascii=ascii_only)
+    text = json.dumps(without_secrets(value), indent=1, ensure_ascii=ascii_only)
     print(_IN_SENTENCES.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 

@@ -7,6 +7,7 @@ import os
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.addresses import public, user_of, with_user
 from vfeat.storage.uris import is_local, is_s3, local_path, local_uri, split_s3
 
 # Most rows are absolute paths in their shortest spelling, or S3 keys: both stay as they are.
@@ -53,5 +54,7 @@ def is_relative(text: str) -> bool:
 def beside(source: str, text: str) -> str:
     """Resolve a relative name against the list's folder."""
     if not is_local(source):
-        return f"{source.rpartition('/')[0]}/{text}"
+        folder = public(source).rpartition("/")[0]  # a signature holds for the list alone
+        user = user_of(source)
+        return f"{with_user(folder, user) if user else folder}/{text}"
     return os.path.join(os.path.dirname(os.path.abspath(source)), text)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.addresses import public
 from vfeat.corpus.ids import ID, Ids
-from vfeat.storage.uris import identity
 
 MISSING_ETAG = "missing"  # etag of a list's row whose object could not be found
 _SIZE_ONLY = "-None"  # end of an etag of a store that gave neither checksum nor time
@@ -24,7 +24,7 @@ def identity_of(uri: str, etag: str) -> str:
 
     The query belongs to it where the store gives nothing else that distinguishes two objects.
     """
-    return identity(uri, query=_keeps_query(etag))
+    return public(uri, query=_keeps_query(etag))
 
 
 def identities(uris: pa.Array, etags: pa.Array) -> pa.Array:
@@ -39,12 +39,12 @@ def identities(uris: pa.Array, etags: pa.Array) -> pa.Array:
 
 
 def stripped(uris: pa.Array, *, query: bool) -> pa.Array:
-    """Return `storage.uris.identity` of each address, with the query of all or of none."""
+    """Return `addresses.public` of each address, with the query of all or of none."""
     odd = pc.match_substring_regex(uris, _STRIPPED)
     if not pc.any(odd).as_py():
         return uris
     names = [
-        identity(uri, query=query) if is_odd else uri
+        public(uri, query=query) if is_odd else uri
         for uri, is_odd in zip(uris.to_pylist(), odd.to_pylist(), strict=True)
     ]
     return pa.array(names, pa.string())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from vfeat.addresses import public
 from vfeat.corpus.list_file import URI, CsvFile, ListFile, ParquetFiles
 from vfeat.corpus.types import Conversion, FixedType, decoded_type, inferred
 from vfeat.errors import JobError
@@ -66,7 +67,7 @@ class VideoList:
 
     def __init__(self, source: str, fixed: Mapping[str, FixedType]) -> None:
         self.source = source
-        is_csv = source.lower().endswith(".csv")
+        is_csv = public(source).lower().endswith(".csv")
         self._file: ListFile = CsvFile(source) if is_csv else ParquetFiles(source)
         self._check_names()
         kinds = self._kinds(fixed)

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vfeat.corpus.identity import hashes, identities, video_ids
+from vfeat.corpus.identity import hashes, identities, stripped, video_ids
 from vfeat.corpus.ids import hex_ids
 from vfeat.corpus.video import EXTRA, VideoBatch
 
@@ -70,7 +71,17 @@ def _batch(held: list[pa.Table]) -> VideoBatch:
     uris, etags = (_whole(table.column(name)) for name in ("uri", "etag"))
     names = identities(uris, etags)
     ids = video_ids(names, etags)
+    shown = stripped(uris, query=False)
+    table = table.set_column(0, _PIECE.field("uri"), shown)
+    table = table.append_column("address", _where_other(uris, shown))
     return VideoBatch(table.add_column(0, "video_id", hex_ids(ids)), ids, hashes(names))
+
+
+def _where_other(uris: pa.Array, shown: pa.Array) -> pa.Array:
+    """Return the addresses that differ from what is shown of them; null elsewhere."""
+    if shown is uris:
+        return pa.nulls(len(uris), pa.string())
+    return pc.if_else(pc.equal(uris, shown), pa.scalar(None, pa.string()), uris)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.addresses import redacted
 from vfeat.corpus.addresses import address_of, addresses, beside, is_relative
 from vfeat.corpus.identity import MISSING_ETAG
 from vfeat.corpus.lists import ListRows, VideoList
@@ -86,6 +87,7 @@ def _tasks(pool: ThreadPoolExecutor, finder: _Finder, part: ListRows) -> _Tasks:
 def _looked_up(source: str, part: ListRows, tasks: _Tasks, skipped: Skipped) -> pa.Table:
     found = [row for task in tasks for row in task.result()]
     skipped.add_silent([row.uri for row in found if row.is_silent])
+    found = [row._replace(problem=redacted(row.problem)) if row.problem else row for row in found]
     uris, sizes, etags, problems, _ = zip(*found, strict=True)
     return piece(
         source,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vfeat.addresses import public, redacted
 from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.identity import hashes, stripped
 
@@ -31,6 +32,7 @@ class Skipped:
 
     def add(self, uri: str, reason: str) -> None:
         """Add a folder or name; nothing at or below it counts as removed."""
+        uri, reason = public(uri), redacted(reason)
         if uri in self._paths:  # sources overlap
             return
         self._paths.add(uri)

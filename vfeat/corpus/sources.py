@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.addresses import public
 from vfeat.corpus.lists import VideoList
 from vfeat.corpus.pieces import batches_of, piece
 from vfeat.corpus.repeats import refuse_contradictions
@@ -18,7 +19,7 @@ from vfeat.corpus.video import LIST_SUFFIXES, Video, VideoBatch
 from vfeat.storage.listed import Page, SourceListing
 from vfeat.storage.listing import list_source
 from vfeat.storage.source import is_local
-from vfeat.storage.uris import identity, is_s3, local_path, local_uri
+from vfeat.storage.uris import is_s3, local_path, local_uri
 
 _NAMES = """
 3g2 3gp asf avi divx dv f4v flv gif h264 hevc ivf m2t m2ts m2v m4v mjpeg mkv mov mp4 mpeg mpg
@@ -56,7 +57,7 @@ class Corpus:
         self._listings: dict[str, SourceListing] = {}
         fixed = dict(types or {})
         for source in self.sources:
-            if source.lower().endswith(LIST_SUFFIXES) and source not in self._lists:
+            if public(source).lower().endswith(LIST_SUFFIXES) and source not in self._lists:
                 read = VideoList(source, fixed)
                 self._lists[source] = read
                 for field in read.extras:
@@ -128,7 +129,7 @@ def iter_corpus(sources: Iterable[str]) -> Iterator[Video]:
 
 def named(source: str) -> str:
     """Return a source's name for the column `source`: without secrets, the same from any folder."""
-    return local_uri(local_path(source)) if is_local(source) else identity(source)
+    return local_uri(local_path(source)) if is_local(source) else public(source)
 
 
 def _videos(page: Page, name: str, source: str) -> pa.Table:

@@ -23,11 +23,12 @@ class Video:
     """One video of the corpus.
 
     Attributes:
-        uri: absolute path or full URI.
+        uri: absolute path or public URI: without user information, and on the web without query.
         size_bytes: size of the object; 0 when it could not be found.
         etag: the store's, or size and mtime for a local file.
         extra: further columns of the list that named it.
         problem: why the object cannot be read, if the listing found that out already.
+        address: the full address, where the public one is not all of it.
     """
 
     uri: str
@@ -35,6 +36,12 @@ class Video:
     etag: str
     extra: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
+    address: str | None = field(default=None, repr=False)
+
+    @property
+    def read_from(self) -> str:
+        """The address that opens it; not to be stored, logged or shown."""
+        return self.address or self.uri
 
     @property
     def video_id(self) -> str:
@@ -43,7 +50,7 @@ class Video:
         A changed file is another video. A local file's etag is its size and mtime, so one that was
         only touched is computed again.
         """
-        key = f"{identity_of(self.uri, self.etag)}\0{self.etag}"
+        key = f"{identity_of(self.read_from, self.etag)}\0{self.etag}"
         return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
@@ -52,10 +59,11 @@ class VideoBatch:
     """Some videos of the corpus, column by column.
 
     Attributes:
-        table: video_id, uri, size_bytes, etag, source, problem, and `extra.<name>` of the further
-            columns of the list that named them. `source` is the source of the command without
-            secrets, a local one as absolute path; `problem` is null unless the listing found the
-            object unreadable. Batches of other sources may have other further columns.
+        table: video_id, uri, size_bytes, etag, source, problem, address, and `extra.<name>` of the
+            further columns of the list that named them. `source` is the source of the command
+            without secrets, a local one as absolute path; `problem` is null unless the listing
+            found the object unreadable; `address` is null where `uri` is all of it. Batches of
+            other sources may have other further columns.
         ids: the video_ids, 16 bytes each.
         names: hashes of what identifies the objects (see `identity_of`), within this process.
     """
@@ -77,7 +85,7 @@ class VideoBatch:
         names = [name.removeprefix(EXTRA) for name in extras]
         cells = [self.table.column(name).to_pylist() for name in extras]
         rows = zip(*cells, strict=True) if cells else iter([()] * len(self))
-        plain = ("uri", "size_bytes", "etag", "problem")
+        plain = ("uri", "size_bytes", "etag", "problem", "address")
         columns = [self.table.column(name).to_pylist() for name in plain]
-        for uri, size, etag, problem, extra in zip(*columns, rows, strict=True):
-            yield Video(uri, size, etag, dict(zip(names, extra, strict=True)), problem)
+        for uri, size, etag, problem, address, extra in zip(*columns, rows, strict=True):
+            yield Video(uri, size, etag, dict(zip(names, extra, strict=True)), problem, address)

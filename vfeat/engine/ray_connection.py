@@ -9,9 +9,16 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
+from vfeat.engine.local_ray import (
+    check_loopback,
+    command_without_secrets,
+    keep_token_private,
+    loopback_only,
+)
 from vfeat.engine.socket_folder import SocketFolder
 from vfeat.errors import EnvironmentMissing
 
@@ -32,7 +39,10 @@ class Connection:
         starts = address is None and not os.environ.get("RAY_ADDRESS")
         self._sockets = SocketFolder() if starts else None
         try:
-            _connect(address, self._sockets.temp_dir if self._sockets else None)
+            if self._sockets is None:
+                _connect(address)
+            else:
+                _start(self._sockets.temp_dir)
         except BaseException:
             self.close()
             raise
@@ -49,15 +59,23 @@ class Connection:
             self._sockets.remove()
 
 
-def _connect(address: str | None, temp_dir: str | None) -> None:
+def _start(temp_dir: str | None) -> None:
+    """Start a cluster on this machine that nobody else can use."""
+    keep_token_private()
+    with loopback_only():
+        # `local`: never one that somebody has started here
+        _connect("local", **({} if temp_dir is None else {"_temp_dir": temp_dir}))
+        check_loopback()
+
+
+def _connect(address: str | None, **options: Any) -> None:
     # Without it, torch's threads spin while they wait and steal from the decoders.
     # Credentials are not passed on: Ray logs a job's environment. A local cluster inherits
     # them; the nodes of another one bring their own.
     env = {"OMP_WAIT_POLICY": "PASSIVE"}
     passed = {key: value for key, value in os.environ.items() if key.startswith("VFEAT_")}
-    folder = {} if temp_dir is None else {"_temp_dir": temp_dir}
     try:
-        with _kept_handler(signal.SIGTERM):
+        with _kept_handler(signal.SIGTERM), command_without_secrets():
             ray.init(
                 address=address,
                 include_dashboard=False,
@@ -65,10 +83,10 @@ def _connect(address: str | None, temp_dir: str | None) -> None:
                 logging_level=logging.ERROR,
                 configure_logging=True,
                 runtime_env={"env_vars": {**env, **passed}},
-                **folder,
+                **options,
             )
     except (OSError, ValueError, RuntimeError) as error:
-        where = address or "this machine"
+        where = "this machine" if address in (None, "local") else address
         raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+from vfeat.addresses import without_secrets
 from vfeat.errors import VfeatError
 from vfeat.storage.root import Root
 from vfeat.tables import layout
@@ -27,11 +28,11 @@ class RunLog:
         self._written_s = time.monotonic()
 
     def add(self, event: str, **fields: object) -> None:
-        """Add an event with its fields and the time."""
+        """Add an event with its fields, in which addresses become public, and the time."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._lock:
             if len(self._lines) < MOST_LINES:
-                line = {"time": now, "event": event, **fields}
+                line = without_secrets({"time": now, "event": event, **fields})
                 self._lines.append(json.dumps(line, ensure_ascii=False, default=str))
 
     def keep_up(self) -> None:

@@ -11,11 +11,12 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vfeat.addresses import redacted
 from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
@@ -43,6 +44,7 @@ from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snaps
 
 MAX_WARNINGS = 20  # shown while a run goes on
 _POLL_S = 0.2
+_LOOKED_AT = 4  # plans that are held back, after each batch of the listing
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class StageRun(ABC):
         self._failure: Exception | None = None
         self._workers: tuple[Progress, ...] = ()
         self._warned = 0
+        self._held: deque[str] = deque()  # plans whose leases cannot be handed out yet
+        self._is_planned = False
 
     @abstractmethod
     def check(self) -> None:
@@ -135,6 +139,17 @@ class StageRun(ABC):
             catalogue: what was there at the start.
         """
         yield from ()
+
+    def is_ready(self, plan: str) -> bool:
+        """Return whether the leases of a plan can be handed out while the input is listed.
+
+        A stage that answers no calls `release` now and then; at the end of the listing all are.
+        """
+        return True
+
+    def completed(self, lease: Lease) -> Lease:
+        """Return a lease with what its plan does not hold."""
+        return lease
 
     def again(self) -> Iterator[Lease]:
         """Yield leases of committed shards that are to be replaced, when all is planned."""
@@ -262,6 +277,10 @@ class StageRun(ABC):
             if self.ledger is not None and not isinstance(error, StorageError):
                 self.ledger.stopping = True
         finally:
+            with self._sums:
+                self._is_planned, held = True, list(self._held)
+            for plan in held:
+                self.queue.add(self._leases(plan))
             self.queue.end()
             self.watch.planned()
 
@@ -276,10 +295,23 @@ class StageRun(ABC):
             self.totals.planned_clips += pending.clips
             self.totals.planned_videos += pending.videos
         self._log.add("plan", plan=plan, shards=pending.shards, videos=pending.videos)
+        with self._sums:
+            if not self._is_planned and not self.is_ready(plan):
+                self._held.append(plan)
+                return
         self.queue.add(self._leases(plan))
 
+    def release(self) -> None:
+        """Queue plans that were held back and are ready; looks at a few of them."""
+        for _ in range(min(_LOOKED_AT, len(self._held))):
+            plan = self._held.popleft()
+            if self.is_ready(plan):
+                self.queue.add(self._leases(plan))
+            else:
+                self._held.append(plan)
+
     def _leases(self, plan: str) -> Iterator[Lease]:
-        yield from leases(plan, read_plan(self.root, plan), self._committed)
+        yield from map(self.completed, leases(plan, read_plan(self.root, plan), self._committed))
 
     def _enqueue_again(self) -> None:
         leases = list(self.again())
@@ -330,8 +362,9 @@ class StageRun(ABC):
             outcomes = tuple(result.outcome for result in event.results)
             self._finished(event.lease, outcomes, breaker, ours=ours)
         elif isinstance(event, Notice):
-            self._log.add("worker", text=event.text)
-            self.watch.note(event.text)
+            text = redacted(event.text)  # it may be of another library's exception
+            self._log.add("worker", text=text)
+            self.watch.note(text)
         elif isinstance(event, Finished):
             self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
         self._books.keep_up()

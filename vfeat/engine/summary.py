@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import vfeat
+from vfeat.addresses import without_secrets
 from vfeat.engine.watch import Totals
 from vfeat.errors import ErrorClass
 from vfeat.storage.root import Root
@@ -89,7 +90,7 @@ class RunSummary:
 
 def write_run(root: Root, summary: RunSummary) -> None:
     """Write the summary beside the data."""
-    content = json.dumps(summary.to_json(), indent=1).encode()
+    content = json.dumps(without_secrets(summary.to_json()), indent=1).encode()
     root.create_bytes(f"{layout.RUNS}/{summary.run}.json", content)
 
 

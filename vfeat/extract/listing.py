@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.corpus import Corpus, VideoBatch
+from vfeat.corpus.address_book import AddressBook
 from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.identity import hashes, stripped
 from vfeat.corpus.ids import raw_ids
@@ -27,7 +28,9 @@ class Listing:
     Args:
         corpus: the sources of the command, with its lists read.
         known: video_ids of all plans.
-        told: called after each batch.
+        addresses: receives what opens the videos and no plan holds.
+        needs: choice of those among the videos of a batch whose address may be asked for.
+        looked: called after each batch.
 
     Attributes:
         videos: videos so far, each once.
@@ -39,7 +42,12 @@ class Listing:
     """
 
     def __init__(
-        self, corpus: Corpus, known: IdSet, told: Callable[[Listing], None] | None = None
+        self,
+        corpus: Corpus,
+        known: IdSet,
+        addresses: AddressBook | None = None,
+        needs: Callable[[VideoBatch], _Mask] = lambda batch: np.ones(len(batch), bool),
+        looked: Callable[[Listing], None] = lambda listing: None,
     ) -> None:
         corpus.refuse_contradictions()
         self.corpus = corpus
@@ -47,7 +55,9 @@ class Listing:
         self.new = 0
         self.size_bytes = 0
         self._known = known
-        self._told = told
+        self._addresses = addresses
+        self._needs = needs
+        self._looked = looked
         self._present = IdSet()
         self._names = IdSet(np.int64)
         self._batches = corpus.batches()
@@ -74,11 +84,18 @@ class Listing:
             self.size_bytes += int(np.sum(batch.table.column("size_bytes").to_numpy()))
             known = self._known.contains(batch.ids)
             self.new += int(np.count_nonzero(~known))
-            if self._told is not None:
-                self._told(self)
+            self._note_addresses(batch, known)
             if known.all():
                 continue
             yield batch.where(~known) if known.any() else batch
+
+    def _note_addresses(self, batch: VideoBatch, known: _Mask) -> None:
+        """Keep the full addresses of videos that may be read in this run."""
+        secret = batch.table.column("address")
+        if self._addresses is not None and secret.null_count < len(batch):
+            needed = ~known | self._needs(batch)
+            self._addresses.add(batch.table.filter(pa.array(needed)))
+        self._looked(self)
 
     def add(self, videos: pa.Table) -> bool:
         """Count one video as listed that was found after the listing; return whether it is new."""

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from vfeat.extract.encoder import Encoded  # torch: the driver publishes shards without it
 
 
+_UNKNOWN_PART = (
+    "; its address had a signature, password or query that is not stored, and the sources of this "
+    "run do not name it: list it again, and add --retry-errors storage"
+)
+
+
 @dataclass
 class OpenShard:
     """Rows and outcomes of a lease so far. Only the pump thread uses it, until `finished`.
@@ -106,6 +112,22 @@ def known_outcome(unit: Unit) -> Outcome | None:
         return unit.failure(unit.error_class, unit.message or "", unit.attempts)
     etag = local_etag(unit.uri) if is_local(unit.uri) else None
     return None if etag is None or etag == unit.etag else unit.changed()
+
+
+def public_outcome(unit: Unit, outcome: Outcome) -> Outcome:
+    """Return a decoder's outcome without the parts of the address that are not to be stored."""
+    hint = _UNKNOWN_PART if unit.has_secret and unit.address is None else ""
+
+    def cleaned(error: RangeError) -> RangeError:
+        message = error.message.replace(unit.read_from, unit.uri)
+        return replace(error, message=message + (hint if error.error_class == "storage" else ""))
+
+    return replace(
+        outcome,
+        uri=unit.uri,
+        errors=tuple(map(cleaned, outcome.errors)),
+        warnings=tuple(text.replace(unit.read_from, unit.uri) for text in outcome.warnings),
+    )
 
 
 def publish_shard(

@@ -20,7 +20,7 @@ from vfeat.video_facts import Probe
 
 SAMPLE = 300  # videos: a few minutes of opening, and a spread of some per cent
 _MOST_CHILDREN = 8
-_COLUMNS = ("video_id", "uri", "size_bytes", "etag")
+_COLUMNS = ("video_id", "uri", "size_bytes", "etag", "address")
 
 
 class Sample:
@@ -52,7 +52,10 @@ class Sample:
     def chosen(self) -> list[Video]:
         """The chosen videos."""
         rows = self._chosen.to_pylist() if self._chosen is not None else []
-        return [Video(row["uri"], row["size_bytes"], row["etag"]) for row in rows]
+        return [
+            Video(row["uri"], row["size_bytes"], row["etag"], address=row["address"])
+            for row in rows
+        ]
 
 
 @dataclass(frozen=True)

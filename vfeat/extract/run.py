@@ -7,14 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from queue import Empty, SimpleQueue
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video
+from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video, VideoBatch
+from vfeat.corpus.address_book import AddressBook
 from vfeat.corpus.id_set import IdSet
+from vfeat.corpus.ids import raw_ids
 from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor, uses_gpu
@@ -44,8 +49,8 @@ from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.layout import plan_of
-from vfeat.tables.pending import failed_ranges, missing_follow_ups
-from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan
+from vfeat.tables.pending import failed_ranges, missing_follow_ups, pending_plans
+from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan, secret_videos
 
 _FIRST_S = 2.0  # a plan is published so soon where workers wait for one
 _STAT_THREADS = 16
@@ -69,6 +74,8 @@ class ExtractRun(StageRun):
         self._rounds: Counter[str] = Counter()
         self._is_listed = threading.Event()
         self._anew = threading.Lock()  # planning thread and driver
+        self._addresses = AddressBook(job.sources)
+        self._waiting = IdSet()  # videos of plans that are not done, which their uri may not open
 
     def check(self) -> None:
         exists = check_dataset(self.root, self.recipe, FEATURES)
@@ -107,6 +114,22 @@ class ExtractRun(StageRun):
             for _, footer in read_footers(self.root, [shard]):
                 yield from filter(None, [publish_follow_up(self.root, lease, footer.outcomes)])
 
+    def is_ready(self, plan: str) -> bool:
+        videos = secret_videos(self.root, plan)
+        return not len(videos) or bool(self._addresses.has(videos).all())
+
+    def completed(self, lease: Lease) -> Lease:
+        if not any(unit.has_secret for unit in lease.to_do(Unit)):
+            return lease
+        return replace(lease, units=tuple(map(self._with_address, lease.to_do(Unit))))
+
+    def _with_address(self, unit: Unit) -> Unit:
+        """Return a unit with the address that the present sources give it."""
+        if not unit.has_secret:
+            return unit
+        found = self._addresses.find(unit.video_id, unit.uri, unit.source)
+        return unit if found is None else replace(unit, address=found)
+
     def follow_ups(self, lease: Lease, outcomes: Sequence[Outcome]) -> Iterator[str]:
         if (plan := publish_follow_up(self.root, lease, outcomes)) is not None:
             yield plan
@@ -124,7 +147,7 @@ class ExtractRun(StageRun):
     def worker_spec(self) -> ExtractSpec:
         job = self.job
         settings = WorkerSettings(
-            self.root.uri, job.device, job.batch_size, job.decode_workers, job.limits,
+            self.root.address, job.device, job.batch_size, job.decode_workers, job.limits,
             job.storage_patience_seconds,
         )  # fmt: skip
         return ExtractSpec(self.recipe, settings)
@@ -178,7 +201,19 @@ class ExtractRun(StageRun):
         known = IdSet()
         for ids in state.known_ids():
             known.add(ids)
-        return Listing(corpus, known, self._tell_listed)
+        for pending in pending_plans(state.catalogue):
+            self._waiting.add(raw_ids(secret_videos(self.root, pending.plan).column("video_id")))
+        return Listing(corpus, known, self._addresses, self._needs_address, self._after_batch)
+
+    def _after_batch(self, listing: Listing) -> None:
+        self._tell_listed(listing)
+        self.release()
+
+    def _needs_address(self, batch: VideoBatch) -> npt.NDArray[np.bool_]:
+        """Return which videos of earlier plans may be read in this run."""
+        if self.job.retry_errors is not None:
+            return np.ones(len(batch), bool)
+        return self._waiting.contains(batch.ids)
 
     @cached_property
     def _planner(self) -> Planner:
@@ -218,11 +253,15 @@ class ExtractRun(StageRun):
                 for table in failed_ranges(self.root, classes)
                 for row in table.filter(self._is_unchanged(table)).to_pylist()
             )
-            units = list(retried(failed, self._estimate, unit_clips))
+            units = list(map(self._marked, retried(failed, self._estimate, unit_clips)))
             names = self._planner.plan_ranges(units, plans) if units else []
             if names is not None:
                 yield from names
                 return
+
+    def _marked(self, unit: Unit) -> Unit:
+        is_secret = self._addresses.find(unit.video_id, unit.uri, unit.source) is not None
+        return replace(unit, has_secret=is_secret)
 
     def _is_unchanged(self, failed: pa.Table) -> pa.Array:
         """Return whether the object of each row is still there with the same content."""
@@ -256,6 +295,8 @@ class ExtractRun(StageRun):
             videos = _found_anew(self.root, unit, plan)
             with self._anew:
                 is_new = videos is not None and self._listing.add(videos)
+            if videos is not None:
+                self._addresses.add(videos)
             if videos is not None and is_new:
                 yield from filter(None, [self._planner.plan(videos)])
 
@@ -273,7 +314,7 @@ def _is_same(video: tuple[str, str]) -> bool:
 def _found_anew(root: Root, unit: Unit, plan: str) -> pa.Table | None:
     """Return the object that stands where a unit's was, as a table of one video; None if none."""
     try:
-        found = find_object(unit.uri)
+        found = find_object(unit.read_from)
     except VfeatError:
         return None
     row = read_plan(root, plan)
@@ -281,12 +322,13 @@ def _found_anew(root: Root, unit: Unit, plan: str) -> pa.Table | None:
     extras = [name for name in row.column_names if name.startswith(EXTRA)]
     fixed = pa.table(
         {
-            "video_id": [Video(unit.uri, found.size_bytes, found.etag).video_id],
+            "video_id": [Video(unit.read_from, found.size_bytes, found.etag).video_id],
             "uri": [unit.uri],
             "size_bytes": [found.size_bytes],
             "etag": [found.etag],
             "source": pa.array([unit.source], pa.string()),
             "problem": pa.nulls(1, pa.string()),
+            "address": pa.array([unit.address], pa.string()),
         }
     )
     for name in extras:

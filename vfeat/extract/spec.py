@@ -22,7 +22,7 @@ class WorkerSettings:
         decode_workers: decoder children; None: what the worker's machine has cores for.
     """
 
-    root: str
+    root: str = field(repr=False)  # may hold a password
     device: str = "auto"
     batch_size: int | None = None
     decode_workers: int | None = None

@@ -96,7 +96,7 @@ class StoreWait:
         while (item := self._waiting.get()) is not None and not self._closed.is_set():
             shard, unit, outcome = item
             key = f"{shard.lease.shard}:{unit.key}"
-            again = self._answers(unit.uri, self._since_s[key] + self._patience_s)
+            again = self._answers(unit.read_from, self._since_s[key] + self._patience_s)
             # what an attempt has tried before counts as attempts of the error
             errors = tuple(
                 replace(error, attempts=error.attempts * (self._tries[key] - 1))

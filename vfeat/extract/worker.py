@@ -17,7 +17,7 @@ import numpy as np
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
-from vfeat.extract.open_shard import OpenShard, known_outcome, publish_shard
+from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings, decoder_children
 from vfeat.extract.store_wait import StoreWait, Tried
 from vfeat.job.fingerprint import Recipe
@@ -131,7 +131,7 @@ class ExtractWorker:
             DecodeTask(
                 task_id,
                 unit.video_id,
-                unit.uri,
+                unit.read_from,
                 unit.size_bytes,
                 unit.probe.timeline if unit.probe else None,
                 unit.first_clip,
@@ -184,7 +184,7 @@ class ExtractWorker:
             )
             return
         # Checked again: a file that was replaced meanwhile gave clips of both contents.
-        outcome = known_outcome(unit) or event.outcome
+        outcome = known_outcome(unit) or public_outcome(unit, event.outcome)
         if not self._store_wait.take(shard, unit, outcome):
             shard.add_outcome(unit, outcome)
 

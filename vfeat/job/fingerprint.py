@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from vfeat.addresses import public
 from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 SCHEMA_VERSION = 1
@@ -36,11 +37,15 @@ class Recipe:
     flips: tuple[FlipSpec, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON-ready mapping, nested as the dataclass is."""
+        """Return a JSON-ready mapping, nested as the dataclass is; its addresses are public."""
         fields = dataclasses.asdict(self)
         fields["model"]["config"] = dict(self.model.config)
+        if self.model.weights is not None:
+            fields["model"]["weights"] = public(self.model.weights)
         if self.labels is None:  # left out, so that the fingerprints of older datasets hold
             del fields["labels"]
+        else:
+            fields["labels"]["source"] = public(self.labels.source)
         del fields["flips"]
         if self.flips:
             fields["flips"] = {spec.flip: list(spec.becomes) for spec in self.flips}

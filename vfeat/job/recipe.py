@@ -114,7 +114,7 @@ class ModelSpec:
     """
 
     name: str = "videomamba_tiny"
-    weights: str | None = None
+    weights: str | None = field(default=None, repr=False)  # may hold a signature
     config: tuple[tuple[str, int], ...] = field(default=())
 
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from vfeat.addresses import public
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.models.packaged import open_box
 from vfeat.storage import MissingObject, is_local, open_source
@@ -140,7 +141,7 @@ def _is_folder(uri: str) -> bool:
     """Return whether it is a local folder, or a remote prefix without suffix that holds a model."""
     if is_local(uri):
         return os.path.isdir(local_path(uri))
-    if "." in uri.rstrip("/").rpartition("/")[2]:
+    if "." in public(uri).rstrip("/").rpartition("/")[2]:
         return False
     try:
         with open_source(f"{uri.rstrip('/')}/{CONFIG_FILE}") as file:

@@ -38,4 +38,5 @@ def _ranges(unit: Unit, outcome: Outcome) -> Iterator[Unit]:
         yield Unit(
             unit.video_id, unit.uri, unit.size_bytes, unit.etag, first, last,
             min(last - first + 1, split.unit_clips) * clip_s, probe, unit.source,
+            has_secret=unit.has_secret,
         )  # fmt: skip

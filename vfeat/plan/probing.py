@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from vfeat.addresses import redacted
 from vfeat.corpus import Video
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import Probed, ProbeTask, TaskFailed
@@ -31,9 +33,11 @@ def probe_videos(
                 yield video, TaskFailed(number, "storage", video.problem, 1)
             else:
                 waiting[number] = video
-                pool.submit(ProbeTask(number, video.uri, video.size_bytes))
+                pool.submit(ProbeTask(number, video.read_from, video.size_bytes))
         event = pool.next_event(timeout_s=1.0) if waiting else None
         if isinstance(event, Probed):
             yield waiting.pop(event.task_id), event.probe
         elif isinstance(event, TaskFailed):
-            yield waiting.pop(event.task_id), event
+            video = waiting.pop(event.task_id)
+            message = redacted(event.message.replace(video.read_from, video.uri))
+            yield video, replace(event, message=message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from vfeat.errors import ErrorClass
@@ -26,8 +26,11 @@ class Unit:
         source: the source of the command that named the video; None in plans of older versions.
         unit_clips: clips from which on a whole video is split; None: it is not.
         expected: estimated number of clips, of a whole video.
+        has_secret: the uri alone may not open it: the address has a part that no plan holds.
         error_class, message: set when the listing already found that the video cannot be read:
             such a unit is not decoded, its error row is written with the shard.
+        address: the full address, in memory only; None where the uri is all of it, or nothing else
+            is known.
     """
 
     video_id: str
@@ -44,6 +47,13 @@ class Unit:
     error_class: ErrorClass | None = None
     message: str | None = None
     attempts: int = 0
+    has_secret: bool = False
+    address: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def read_from(self) -> str:
+        """The address that opens the video; not to be stored, logged or shown."""
+        return self.address or self.uri
 
     @property
     def clips(self) -> int:

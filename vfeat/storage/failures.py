@@ -13,6 +13,7 @@ import socket
 import ssl
 from typing import NamedTuple
 
+from vfeat.addresses import public
 from vfeat.errors import StorageError, VfeatError
 from vfeat.storage.uris import is_local, is_s3, is_web, local_path, server_of, split_s3
 
@@ -128,6 +129,7 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
     """
     if isinstance(error, StorageError):
         return error
+    full, uri = uri, public(uri)
     error = _web_cause(error, uri)
     names = {c.__name__ for c in type(error).__mro__}
     answer = answer_of(error)
@@ -150,12 +152,12 @@ def explain(error: BaseException, uri: str, needed_bytes: int | None = None) -> 
             "running, and is AWS_ENDPOINT_URL_S3 right?"
         )
     if not is_local(uri) and (is_transient(error) or _unreached(error)):
-        why = _unreached(error) or _line(error)
+        why = _unreached(error) or _line(error, full)
         host = server_of(uri).partition("://")[2]
         return Unreachable(f"{uri}: cannot reach {host}: {why}")
     if isinstance(error, OSError) and error.errno is not None and is_local(uri):
         return StorageError(_on_disk(error, uri, needed_bytes))
-    return StorageError(f"{uri}: {_line(error)}")
+    return StorageError(f"{uri}: {_line(error, full)}")
 
 
 def _web_cause(error: BaseException, uri: str) -> BaseException:
@@ -223,8 +225,9 @@ def _existing(path: str) -> str:
     return path
 
 
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def _line(error: BaseException, uri: str) -> str:
+    # whole, where an address with a space is more than one word
+    text = " ".join(str(error).replace(uri, public(uri)).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

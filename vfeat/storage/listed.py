@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vfeat.addresses import public
 from vfeat.storage.globs import matches
 
 # called with (uri, reason, whether it is a folder) for what is there and cannot be looked at
@@ -61,12 +62,13 @@ class SourceListing:
     tail: str = ""
 
     def holds(self, uri: str) -> bool:
-        """Return whether the listing would name an object of this address, if there is one."""
+        """Return whether the listing would name an object of this public address."""
+        base, tail = public(self.base), public(self.tail)
         if self.pattern is None:
-            return uri == self.base
-        if not (uri.startswith(self.base) and uri.endswith(self.tail)):
+            return uri == base
+        if not (uri.startswith(base) and uri.endswith(tail)):
             return False
-        return matches(self.pattern, uri[len(self.base) : len(uri) - len(self.tail)].split("/"))
+        return matches(self.pattern, uri[len(base) : len(uri) - len(tail)].split("/"))
 
 
 def one_object(found: Listed) -> SourceListing:

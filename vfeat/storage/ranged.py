@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from vfeat.addresses import public
 from vfeat.errors import StorageError
 from vfeat.storage.etags import is_same_object
 from vfeat.storage.failures import ObjectChanged, answer_of
@@ -188,8 +189,8 @@ class WebObject(RemoteObject):
             raise changed(self.uri, f"etag {self._etag}", str(now))
         if begins != first:
             raise StorageError(
-                f"{self.uri}: its server gives whole files only, and this one is read in parts: "
-                "download it first, or raise spool_bytes above its size"
+                f"{public(self.uri)}: its server gives whole files only, and this one is read in "
+                "parts: download it first, or raise spool_bytes above its size"
             )
 
 
@@ -292,7 +293,7 @@ class _Nothing:
 
 def changed(uri: str, was: str, now: str) -> ObjectChanged:
     """Build the error of an object that is not the listed one."""
-    return ObjectChanged(f"{uri} has changed since it was listed ({was} then, {now} now)")
+    return ObjectChanged(f"{public(uri)} has changed since it was listed ({was} then, {now} now)")
 
 
 def _content_range(value: str | None) -> tuple[int | None, int | None]:

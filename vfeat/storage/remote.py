@@ -6,6 +6,7 @@ loop); a new process, forked or spawned, makes its own. No listing is ever cache
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -14,7 +15,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from vfeat.errors import EnvironmentMissing, VfeatError
+from vfeat.addresses import redacted, user_of
+from vfeat.errors import EnvironmentMissing, StorageError, VfeatError
 from vfeat.storage.failures import explain
 from vfeat.storage.retry import PATIENCE_S, call_with_retries
 from vfeat.storage.uris import is_s3
@@ -26,6 +28,18 @@ _SETTING = re.compile(
     r"(AWS|AZURE|GOOGLE|GCLOUD|STORAGE_EMULATOR|HADOOP|HF|OCI|FSSPEC)_|(HTTPS?|ALL|NO)_PROXY$",
     re.IGNORECASE,
 )
+
+
+class _PublicFormatter(logging.Formatter):
+    """Format of warnings that clients print themselves: they may name an address whole."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+if logging.lastResort is not None:  # what is printed where nobody has set up logging
+    logging.lastResort.setFormatter(_PublicFormatter())
+
 _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
@@ -37,6 +51,11 @@ def connect(uri: str) -> tuple[Any, str]:
         EnvironmentMissing: no installed package reads addresses of this scheme.
         StorageError: the store cannot be reached, or the archive of a chain not be opened.
     """
+    if is_s3(uri) and user_of(uri):
+        raise StorageError(
+            f"{uri}: keys in an S3 address are not used; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, and leave out what stands before the @"
+        )
     protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
     # a changed environment means other credentials or proxies, hence another connection
     settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))

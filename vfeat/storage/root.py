@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from vfeat.addresses import public
 from vfeat.storage.local_root import LocalRoot, copy_from
 from vfeat.storage.object_root import ObjectRoot, bytes_upload, file_upload
 from vfeat.storage.retry import PATIENCE_S
@@ -20,6 +21,10 @@ class Root:
     to other processes; one instance serves several threads. A call waits up to `patience_s` for a
     store that is away, and raises at once what waiting cannot mend. All methods raise StorageError,
     or its subclass MissingObject, with one sentence.
+
+    Attributes:
+        uri: public address, for messages and records; without a password that `address` holds.
+        address: what opens the same root elsewhere.
     """
 
     def __init__(self, uri: str, *, patience_s: float = PATIENCE_S) -> None:
@@ -35,14 +40,15 @@ class Root:
             self._store = LocalRoot(Path(local_path(uri)))
         else:
             self._store = ObjectRoot(uri, patience_s)
-        self.uri = self._store.url("")
+        self.address = self._store.url("")
+        self.uri = public(self.address)
 
     def __repr__(self) -> str:
         return f"Root({self.uri!r})"
 
     def url(self, key: str) -> str:
-        """Return the address that a person pastes into DuckDB: an absolute path or a full URI."""
-        return self._store.url(key)
+        """Return the public address that a person pastes into DuckDB: absolute path or full URI."""
+        return public(self._store.url(key))
 
     def local_path(self, key: str) -> Path | None:
         """Return the key's path if it is a file of this machine, else None."""

@@ -6,19 +6,15 @@ import os
 import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-# "s3://", "https://", and fsspec's chains such as "zip://a.mp4::s3://bucket/b.zip"
-_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*(?:::[a-z][a-z0-9+.\-]*)*://", re.IGNORECASE)
+from vfeat.addresses import SCHEME
+
 _FILE = "file://"
 _S3 = ("s3://", "s3a://")
-# schemes whose address begins with a host, and before it perhaps a user; in abfs it is a container
-_WITH_USER = frozenset(
-    {"http", "https", "ftp", "ftps", "sftp", "ssh", "smb", "webhdfs", "hdfs", "s3", "s3a"}
-)
 
 
 def is_local(uri: str) -> bool:
     """Return whether it is a path of this machine, with or without `file://`."""
-    return uri.startswith(_FILE) or _SCHEME.match(uri) is None
+    return uri.startswith(_FILE) or SCHEME.match(uri) is None
 
 
 def is_s3(uri: str) -> bool:
@@ -68,36 +64,3 @@ def server_of(uri: str) -> str:
     scheme, _, rest = uri.rpartition("::")[2].partition("://")
     host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return f"{scheme}://{host}"
-
-
-def identity(uri: str, *, query: bool = False) -> str:
-    """Return what identifies the object behind an address: no user, password, query or fragment.
-
-    The same object under a re-signed address has the same identity. Only web addresses have a
-    query: `?` and `#` are legal in the name of a file, an S3 key or a member of an archive. Of an
-    fsspec chain each link is treated so.
-
-    Args:
-        uri: path, URI or chain.
-        query: keep query and fragment: for a store that distinguishes objects by nothing else.
-    """
-    if is_local(uri):
-        return uri
-    if is_s3(uri) or "::" not in uri:
-        return _identity(uri, query)
-    return "::".join(_identity(link, query) for link in uri.split("::"))
-
-
-def _identity(link: str, query: bool) -> str:
-    scheme, found, rest = link.partition("://")
-    if not found:
-        return link
-    web = is_web(link)
-    end = re.search(r"[/?#]" if web else "/", rest)
-    host, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
-    user, found, name = host.rpartition("@")
-    if found and (scheme.lower() in _WITH_USER or ":" in user):
-        host = name
-    if web and not query:
-        path = re.split(r"[?#]", path, maxsplit=1)[0]
-    return f"{scheme}://{host}{path}"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.addresses import public
 from vfeat.corpus.ids import ID, Ids, raw_ids
 from vfeat.outcome import Outcome
 from vfeat.storage.root import Root
@@ -220,7 +221,7 @@ def _describe(state: VideoState, units: Sequence[Mapping[str, Any]]) -> None:
     """Take from the first plan of a video what its listing held."""
     first = units[0]
     if not state.uri:
-        state.uri, state.source = first["uri"], first.get("source")
+        state.uri, state.source = public(first["uri"]), first.get("source")
         state.extras = extras_of(first)
         if first["sequence"] is None:  # earlier plans hold other things there of a sequence
             state.etag, state.size_bytes = first["etag"], first["size_bytes"]

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vfeat.corpus.identity import stripped
 from vfeat.corpus.ids import hex_ids
 from vfeat.outcome import RangeError, subtract
 from vfeat.tables.extras import as_type, public_name
@@ -182,7 +183,7 @@ def untouched(
     every = pa.array(np.arange(count + 1, dtype=np.int32))
     found = {
         "video_id": ids,
-        "uri": units.column("uri"),
+        "uri": stripped(units.column("uri"), query=False),
         "etag": units.column("etag"),
         "size_bytes": units.column("size_bytes"),
         "source": units.column("source"),
@@ -246,7 +247,8 @@ def videos_table(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         "status": status_of(rows),
         "files": rows.column("pieces"),
         **counts_of(rows),
-        **{name: rows.column(name) for name in ("uri", "etag", "size_bytes", "duration_s")},
+        "uri": stripped(rows.column("uri"), query=False),  # older versions kept whole addresses
+        **{name: rows.column(name) for name in ("etag", "size_bytes", "duration_s")},
     }
     for name in rows.column_names:
         if name.startswith(EXTRA):
@@ -276,7 +278,8 @@ def open_error_rows(rows: pa.Table, others: Iterable[str] = ()) -> pa.Table:
     fields = pc.list_flatten(errors).combine_chunks()
     found = {
         "video_id": hex_ids(ids_of(videos.column("video_id"))),
-        **{name: videos.column(name) for name in ("uri", *others)},
+        "uri": stripped(videos.column("uri"), query=False),
+        **{name: videos.column(name) for name in others},
         **{f.name: pc.struct_field(fields, f.name) for f in OPEN_ERRORS.value_type},
     }
     names = [*ERRORS.names, *others]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vfeat.addresses import public
 from vfeat.errors import ErrorClass, StorageError
 from vfeat.plan.sequence_ref import Fold, SequenceRef
 from vfeat.plan.shards import PackedVideos
@@ -29,8 +30,9 @@ PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
 _SHARDS = b"vfeat.shards"  # how many a plan has
 _OWN = ("shard", "probe", "sequence", "expected_clips")
 _FIXED = [f.name for f in UNITS if f.name not in _OWN]
+_NO_VIDEO = pa.schema([UNITS.field("video_id"), UNITS.field("source")]).empty_table()
 # What plans of earlier versions lack: a unit had a last clip, and that was its clips.
-_ADDED = {"source": None, "unit_clips": None}
+_ADDED = {"source": None, "unit_clips": None, "has_secret": False}
 
 
 def plan_table(
@@ -69,7 +71,8 @@ def videos_table(
     """Make a table of units from whole videos, column by column.
 
     Args:
-        videos: video_id, uri, size_bytes, etag, source, problem, and the lists' `extra.` columns.
+        videos: video_id, uri, size_bytes, etag, source, problem, address, and the lists' `extra.`
+            columns. Of an address only its existence is written.
         packed: their shards and costs.
         types: of the lists' columns.
     """
@@ -87,6 +90,7 @@ def videos_table(
         "error_class": pc.if_else(is_bad, "storage", pa.scalar(None, pa.string())),
         "message": problem,
         "attempts": pc.cast(is_bad, pa.int32()),
+        "has_secret": pc.is_valid(videos.column("address")),
     }
     arrays = [
         columns[field.name].cast(field.type)
@@ -152,6 +156,23 @@ def checked_plans(root: Root, listing: dict[str, int]) -> list[str]:
                 "plan cannot be accounted for. To start anew, use another --out"
             )
     return plans
+
+
+def secret_videos(root: Root, plan: str) -> pa.Table:
+    """Return video_id and source of the units of a plan that their uri alone may not open."""
+    with opened(root, layout.plan_key(plan)) as reader:
+        if "has_secret" in reader.schema.names:
+            is_secret = reader.read(["has_secret"]).column("has_secret")
+        else:  # plans of earlier versions hold the address as it was listed
+            uris = reader.read(["uri"]).column("uri").to_pylist()
+            is_secret = pa.array([public(uri) != uri for uri in uris], pa.bool_())
+        if not pc.any(is_secret).as_py():
+            return _NO_VIDEO
+        names = [name for name in _NO_VIDEO.column_names if name in reader.schema.names]
+        table = reader.read(names).filter(is_secret)
+    if "source" not in names:
+        table = table.append_column("source", pa.nulls(len(table), pa.string()))
+    return table
 
 
 @dataclass(frozen=True)
@@ -233,6 +254,9 @@ def _unit(row: dict[str, Any]) -> AnyUnit:
     probe = plan_probe(row["probe"]) if row["probe"] else None
     error_class: ErrorClass | None = row["error_class"]
     expected = row.get("expected_clips", 1)
+    uri = public(fields["uri"])
+    if uri != fields["uri"]:  # plans of earlier versions hold the address as it was listed
+        fields |= {"uri": uri, "has_secret": True, "address": row["uri"]}
     return Unit(**{**fields, "error_class": error_class}, probe=probe, expected=expected)
 
 

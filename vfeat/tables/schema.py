@@ -13,7 +13,7 @@ LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 
 COLUMN_NOTES = {
     "video_id": "hash of uri and etag (or size and mtime); 32 hex digits",
-    "uri": "absolute path or full URI of the video",
+    "uri": "absolute path or URI of the video, without user information and web query",
     "clip_index": "place on the clip grid; clip k starts at k * stride_s",
     "start_s": "start of the clip's window, seconds after the first presented frame",
     "end_s": "end of the clip's window, seconds; past the end of the video for a last, short clip",
@@ -159,5 +159,6 @@ UNITS = pa.schema(
         pa.field("error_class", pa.string()),
         pa.field("message", pa.string()),
         pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("has_secret", pa.bool_(), nullable=False),
     ]
 )

@@ -59,7 +59,7 @@ class VerifyReport:
 
 def verify_dataset(root: Root) -> Iterator[VerifyReport]:
     """Re-read everything; yields the same growing report after each file, for progress."""
-    root = dataset_root(root.uri)
+    root = dataset_root(root.address)
     report = VerifyReport()
     try:
         indexed = DatasetState(read_catalogue(root))

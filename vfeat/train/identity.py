@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from vfeat.addresses import without_secrets
 from vfeat.errors import JobError
 
 
 def check_identity(uri: str, found: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Refuse to go on with something else, field by field."""
-    asked = json.loads(json.dumps(asked))
+    """Refuse to go on with something else, field by field.
+
+    An address that is signed anew is the same.
+    """
+    found, asked = without_secrets(found), without_secrets(json.loads(json.dumps(asked)))
     lines = [
         f"{name}: there {found.get(name)!r}, asked for {asked.get(name)!r}"
         for name in sorted(found.keys() | asked.keys())

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from vfeat.addresses import without_secrets
 from vfeat.job.train_encoder import TrainEncoderJob, default_numbers
 from vfeat.models import VideoMamba, create_model, save_model
 from vfeat.models.videomamba import Trunk
@@ -58,7 +59,8 @@ class Identity:
                 name = s.video.uri.rpartition("/")[2]
                 line = (split, s.row, name, s.video.size_bytes, s.label, s.start_s, s.end_s)
                 digest.update(repr(line).encode())
-        return cls(json.loads(json.dumps({**job.numbers(), "samples": digest.hexdigest()})))
+        numbers = json.loads(json.dumps({**job.numbers(), "samples": digest.hexdigest()}))
+        return cls(without_secrets(numbers))
 
 
 class EncoderStore:
@@ -89,7 +91,7 @@ class EncoderStore:
             self.root.replace_bytes(LABELS_FILE, _json(list(classes)))
         flips = read_flips(job, classes) if job.test_flips else ()
         content = {
-            "job": job.model_dump(mode="json"),
+            "job": without_secrets(job.model_dump(mode="json")),
             "clip": asdict(job.clip_spec),
             "frame": asdict(job.frame_spec(job.crops)),
             "flips": {spec.flip: spec.becomes for spec in flips},
@@ -122,7 +124,7 @@ class EncoderStore:
 
     def load_best(self) -> VideoMamba:
         """Load the published weights."""
-        return create_model("videomamba", weights=self.root.uri)
+        return create_model("videomamba", weights=self.root.address)
 
     def write_metrics(self, content: dict[str, Any]) -> None:
         """Replace `metrics.json`."""

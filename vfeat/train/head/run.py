@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from vfeat.addresses import public, without_secrets
 from vfeat.errors import JobError
 from vfeat.job.train_head import TrainHeadJob
 from vfeat.models.device import choose_device
@@ -56,7 +57,7 @@ def train_heads(job: TrainHeadJob, watch: TrainWatch | None = None) -> list[Head
     trainers = [HeadTrainer(task, job, feed.width, l_max, device) for task in tasks]
     _learn(trainers, feed, root, identity, device, watch)
     head = Head(
-        root.uri, "", "classification", (), reader.dataset.recipe, feed.width, job.level,
+        root.address, "", "classification", (), reader.dataset.recipe, feed.width, job.level,
         examples.window_s, examples.hop_s,
     )  # fmt: skip
     results = _write(trainers, feed, head, identity, device, watch)
@@ -121,7 +122,7 @@ def _write(
         baseline = linear_baseline(task, feed.means_ND, trainer.job.class_weights)
         counts = {split: len(task.split(split)) for split in SPLITS}
         result = HeadResult(
-            task.name, task.kind, uri, task.classes, counts, trainer.history[-1].epoch,
+            task.name, task.kind, public(uri), task.classes, counts, trainer.history[-1].epoch,
             trainer.best_epoch, mine, baseline,
         )  # fmt: skip
         unpictured = store.write_head(head, trainer, result, identity) or unpictured
@@ -152,10 +153,11 @@ def _identity(job: TrainHeadJob, examples: Examples) -> dict[str, Any]:
                 video = matched.videos[example.video]
                 line = (split, video.video_id, video.clips, video.rows, example.target)
                 digest.update(repr(line).encode())
-    return {
+    fields = {
         **job.numbers(),
         "window_seconds": examples.window_s,
         "hop_seconds": examples.hop_s,
         "recipe": examples.reader.dataset.recipe.fingerprint,
         "examples": digest.hexdigest(),
     }
+    return dict(without_secrets(fields))

@@ -166,7 +166,7 @@ def finished(root: Root, tasks: Sequence[str], identity: dict[str, Any]) -> list
         return None
     results = []
     for task in tasks:
-        place = Root(head_uri(root.uri, task, len(tasks)))
+        place = Root(head_uri(root.address, task, len(tasks)))
         if not place.exists(METRICS_FILE):
             raise JobError(f"{root.uri} holds other heads already; use another --out")
         # A finished run with other settings must not pass for this one.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vfeat.addresses import public
 from vfeat.corpus import LIST_SUFFIXES, Video, iter_corpus
 from vfeat.errors import JobError
 from vfeat.train.labels import listed
@@ -72,7 +73,7 @@ def read_listing(source: str, seed: int, *, labelled: bool = True) -> Listing:
     Raises:
         JobError: not a list, or lines that cannot be used, by their numbers.
     """
-    if not source.lower().endswith(LIST_SUFFIXES):
+    if not public(source).lower().endswith(LIST_SUFFIXES):
         raise JobError(f"{source}: expected a list of clips, a .csv or .parquet file")
     videos = list(iter_corpus([source]))
     if not videos:

@@ -158,7 +158,7 @@ class ClipFeed:
         video, line = pick.footage.sample.video, pick.footage.timeline
         clip = pick.clip_index
         task = DecodeTask(
-            self._numbered, video.video_id, video.uri, video.size_bytes, line, clip, clip
+            self._numbered, video.video_id, video.read_from, video.size_bytes, line, clip, clip
         )
         self.pool(crops).submit(task)
         return wanted

@@ -56,18 +56,18 @@ def probe_samples(
     """
     rows: dict[str, list[Sample]] = {}
     for sample in samples:
-        rows.setdefault(sample.video.uri, []).append(sample)
+        rows.setdefault(sample.video.read_from, []).append(sample)
     footage: dict[int, Footage] = {}
     broken: list[Broken] = []
     done = 0
     for video, found in probe_videos(pool, (same[0].video for same in rows.values()), workers):
-        for sample in rows[video.uri]:
+        for sample in rows[video.read_from]:
             part = _part(sample, found, clip)
             if isinstance(part, Footage):
                 footage[sample.row] = part
             else:
                 broken.append(part)
-        done += len(rows[video.uri])
+        done += len(rows[video.read_from])
         advanced(done, len(samples))
     return footage, broken
 
