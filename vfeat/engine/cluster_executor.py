@@ -166,7 +166,7 @@ class ClusterExecutor:
         lease = member.leases.pop(call)
         split = ledger.done(lease, member.name, self._machines.now_s(), report.result)
         if lease.alone is None:
-            yield Finished(lease, report)
+            yield Finished(lease, report, member.node)
         elif split is not None:
             yield Assembled(split.lease, _in_order(split.results))
         for other in self._crew:

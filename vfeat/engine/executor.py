@@ -14,10 +14,15 @@ from vfeat.storage.root import Root
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished lease; its shard is committed, by this run or by another one."""
+    """A finished lease; its shard is committed, by this run or by another one.
+
+    Attributes:
+        node: name of the node that did it; empty where there is but one.
+    """
 
     lease: Lease
     report: ShardReport
+    node: str = ""
 
 
 @dataclass(frozen=True)
