@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfeat.engine.lease_ledger import Ledger
+from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
@@ -89,6 +90,10 @@ class Executor(Protocol):
         Args:
             root: of the dataset, which every machine must see as this one does.
         """
+        ...
+
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        """Return what the nodes of the workers have; empty where all is in this process."""
         ...
 
     def progress(self) -> tuple[Progress, ...]:

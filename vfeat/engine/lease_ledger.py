@@ -88,6 +88,13 @@ class Ledger:
             self._held.append(_Held(lease, worker, node, now_s))
         return lease
 
+    def sample(self) -> str | None:
+        """Return the address of a video that is read soon; None where there is none."""
+        lease = self._source.peek()
+        units = () if lease is None else lease.units
+        readable = (u.uri for u in units if isinstance(u, Unit) and u.error_class is None)
+        return next(readable, None)
+
     def _next(self, mine: list[Lease], worker: str, now_s: float, node: str) -> Lease | None:
         if self._suspects:
             if mine:

@@ -460,6 +460,7 @@ class StageRun(ABC):
             write_s=sum(worker.write_s for worker in self._workers),
             executor=self.settings.executor,
             environment=environment(),
+            nodes=self.executor.nodes(),
         )
 
     def _errors(self) -> dict[ErrorClass, int]:

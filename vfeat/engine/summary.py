@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import vfeat
+from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.watch import Totals
 from vfeat.errors import ErrorClass
 from vfeat.storage.root import Root
@@ -54,6 +55,8 @@ class RunSummary:
         videos: all videos of the dataset by status; empty when nothing was to do.
         errors: failed clip ranges by class, in these plans.
         encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children.
+        environment: of the driver.
+        nodes: those that had workers; empty for work in the driver's process.
     """
 
     run: str
@@ -73,6 +76,7 @@ class RunSummary:
     write_s: float
     executor: str
     environment: dict[str, str]
+    nodes: tuple[NodeFacts, ...] = ()
 
     @property
     def exit_code(self) -> int:
