@@ -410,9 +410,10 @@ class StageRun(ABC):
                     f"{SAMPLE} like them failed there, too"
                 )
             return False
-        before = len(self._plans)
+        before, videos = len(self._plans), self.totals.planned_videos
         for plan in self.try_again(doubts):
             self._enqueue(plan)
+        self.totals.planned_videos = videos  # they were planned before
         if len(self._plans) == before:
             return False
         count = f"{len(doubts):,} failed range" + "s" * (len(doubts) > 1)
