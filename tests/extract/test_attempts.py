@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import pytest
 
 from tests.engine.jobs import keys, tiny_job, verified
 from vfeat.engine.executor import Event, Finished, WorkerSpec
@@ -119,13 +118,3 @@ def test_a_failure_of_a_run_that_was_stopped_is_tried_on_another_node_by_the_nex
     assert errors(out) == [("crash.mp4", "crashed", 4)]
     assert summary.errors == {"crashed": 1} and summary.exit_code == 3
     verified(out)
-
-
-@pytest.mark.parametrize("names", [("crash.mp4", "fine.mp4")])
-def test_a_retry_by_command_adds_its_attempts(
-    own_clips: Path, tmp_path: Path, names: tuple[str, ...]
-) -> None:
-    folder, out = corpus(own_clips, tmp_path, *names), tmp_path / "out"
-    run_job(tiny_job(out, folder, **FAULTY))
-    run_job(tiny_job(out, folder, retry_errors=["crashed"], **FAULTY))
-    assert errors(out) == [("crash.mp4", "crashed", 4)]

@@ -27,7 +27,7 @@ from vfeat.engine.second_opinion import DOUBTFUL, SAMPLE, Doubt, SecondOpinions
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, UnitResult
-from vfeat.errors import ErrorClass, Interrupted, StorageError
+from vfeat.errors import ErrorClass, Interrupted, StorageError, VfeatError
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
@@ -378,6 +378,7 @@ class StageRun(ABC):
 
         Raises:
             StorageError: files that workers have committed are not there.
+            VfeatError: shards of this run have no file, although all its work has ended.
         """
         catalogue = read_catalogue(self.root)
         self._committed = catalogue.committed
@@ -388,10 +389,17 @@ class StageRun(ABC):
                 f"example that of shard {lost[0]}: is it a folder of another machine? Use a "
                 "folder or bucket that all machines share, and run the same command again"
             )
-        before = len(self._plans)
+        before, missing = len(self._plans), 0
         for pending in pending_plans(catalogue):
             if pending.plan not in self._plans:
                 self._enqueue(pending.plan)
+            else:
+                missing += pending.shards - len(pending.committed)
+        if missing:  # whatever went wrong: a run ends well only if the listing holds its plans
+            raise VfeatError(
+                f"{missing:,} planned shards have no file under {self.root.uri}, and no worker has "
+                "them: run the same command again, and report this with OUT/logs"
+            )
         return len(self._plans) > before
 
     def _enqueue_doubts(self) -> bool:

@@ -125,4 +125,5 @@ def publish_shard(
         root,
         FEATURES.key(shard),
         lambda path: write_features(path, table, outcomes, recipe, shape),
+        has_errors=any(outcome.errors for outcome in outcomes),
     )
