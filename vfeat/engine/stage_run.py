@@ -456,7 +456,7 @@ class StageRun(ABC):
             out=self.root.uri,
             started=self._started,
             wall_s=wall_s,
-            interrupted=self.interrupted,
+            interrupted=self.interrupted or (self.ledger is not None and self.ledger.stopping),
             nothing_to_do=not self._plans,
             plans=tuple(sorted({root_plan_of(plan) for plan in self._plans})),
             videos=dict(videos),
