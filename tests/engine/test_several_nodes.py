@@ -22,12 +22,12 @@ FAULTY = ("--decoder", "tests.engine.faults:faulty", "--shard-minutes", "0.001")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a cluster; its second node is broken, and its third has another vfeat."""
+    """Address of a cluster; its second node is broken, and its third has another torch."""
     folder = tmp_path_factory.mktemp("nodes")
     (folder / "bad-node").mkdir()
-    other = folder / "other" / "vfeat-9.9.dist-info"
+    other = folder / "other" / "torch-9.9.dist-info"
     other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: vfeat\nVersion: 9.9\n")
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9\n")
     made = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "env_vars": _looks_in(REPOSITORY)}
     )
@@ -59,7 +59,7 @@ def test_what_a_broken_node_fails_at_is_done_by_another_and_a_different_one_gets
     assert len(found["plans"]) == 2
     # the node with another version is named, and has no part
     told = [line for line in result.stderr.splitlines() if "is left out" in line]
-    assert len(told) == 1 and "vfeat 9.9 instead of" in told[0]
+    assert len(told) == 1 and "torch 9.9 instead of" in told[0]
     assert len(found["nodes"]) == 2
     # what the broken node failed at stands in the log, and in no table
     [log] = (out / "logs").iterdir()
@@ -74,6 +74,15 @@ def test_what_a_broken_node_fails_at_is_done_by_another_and_a_different_one_gets
     assert verified(out).pending_shards == 0
     again = run("extract", folder, "--out", out, *flags)
     assert "Nothing to do" in again.stdout
+
+
+def test_the_doctor_compares_the_nodes(cluster: str) -> None:
+    found = run("doctor", "--address", cluster, "--json")
+    assert found.returncode == 4, found.stderr
+    nodes = [line for line in json.loads(found.stdout) if line["what"].startswith("node ")]
+    assert sorted(line["state"] for line in nodes) == ["missing", "ok", "ok"]
+    [different] = [line for line in nodes if line["state"] == "missing"]
+    assert "has torch 9.9 instead of" in different["found"]
 
 
 def test_what_cuda_raises_in_a_worker_is_a_lost_device() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import vfeat
 from vfeat.engine.cores import usable_cores
 from vfeat.errors import EnvironmentMissing, NodeDiffers, VfeatError
 from vfeat.storage.listing import find_object
@@ -24,7 +25,7 @@ from vfeat.storage.listing import find_object
 LOW_SPACE = 2 << 30  # bytes below which a node's temporary folder is short
 MUST_AGREE = ("python", "vfeat", "torch")
 _SHOWN_NODES = 20
-_PACKAGES = ("vfeat", "torch", "pyarrow", "av")
+_PACKAGES = ("torch", "pyarrow", "av")
 _MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
 
 
@@ -66,7 +67,10 @@ class NodeFacts:
 
 def versions() -> dict[str, str]:
     """Return the versions of this process that nodes are compared by; imports no package."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    found = {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "vfeat": vfeat.__version__,  # of the code that runs, however it came here
+    }
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             # What follows the plus names a build, such as that for a GPU.

@@ -75,6 +75,11 @@ def _devices() -> Iterator[None]:
         raise
 
 
+def _look(driver: dict[str, str]) -> NodeFacts:
+    check_versions(driver)
+    return look_around(None)
+
+
 class RayMachines:
     """Machines of a Ray cluster, or this machine as a cluster of one."""
 
@@ -102,6 +107,24 @@ class RayMachines:
             for node in ray.nodes()
             if node["Alive"]
         }
+
+    def look(self) -> Iterator[tuple[Node, NodeFacts | Exception]]:
+        """Yield what each living node has, or why it could not be looked at; on all at once."""
+        nodes = [node for node in self.nodes().values() if node.cpus >= 1]
+        look = ray.remote(_look).options
+        calls = [
+            look(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node.name, soft=False),
+            ).remote(versions())
+            for node in nodes
+        ]
+        for node, call in zip(nodes, calls, strict=True):
+            try:
+                yield node, self.result(call)
+            except (WorkerFault, VfeatError) as error:
+                yield node, error
 
     def start(self, node: str, setup: Setup) -> tuple[Handle, Call]:
         actor = ray.remote(_Actor).options(
