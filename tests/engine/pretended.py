@@ -36,7 +36,7 @@ class Call:
 def facts(host: str, **fields: Any) -> NodeFacts:
     """What a healthy node has."""
     healthy: dict[str, Any] = {
-        "versions": (("vfeat", "1"),), "kernel": "cpu", "cores": 2, "memory_bytes": 1 << 33,
+        "versions": {"vfeat": "1"}, "kernel": "cpu", "cores": 2, "memory_bytes": 1 << 33,
         "temporary": "/tmp", "free_bytes": 1 << 40, "gpus": (),
     }  # fmt: skip
     return NodeFacts(host, **{**healthy, **fields})

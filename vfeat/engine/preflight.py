@@ -44,7 +44,7 @@ class NodeFacts:
     """
 
     host: str
-    versions: tuple[tuple[str, str], ...]
+    versions: dict[str, str]
     kernel: str
     cores: int
     memory_bytes: int
@@ -57,7 +57,7 @@ class NodeFacts:
         """Return all of it in one line."""
         kinds = {name: self.gpus.count(name) for name in self.gpus}
         gpus = "".join(f", {count} x {name}" for name, count in kinds.items())
-        versions = ", ".join(f"{name} {number}" for name, number in self.versions)
+        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         return (
             f"{self.host}: {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB memory, "
             f"{self.free_bytes / 2**30:.1f} GiB free in {self.temporary}{gpus}; "
@@ -115,7 +115,7 @@ def look_around(sample: str | None) -> NodeFacts:
     folder = tempfile.gettempdir()
     return NodeFacts(
         socket.gethostname(),
-        tuple(versions().items()),
+        versions(),
         next((backend.name for backend in describe_backends() if backend.chosen), "none"),
         usable_cores(),
         _memory_bytes(),
