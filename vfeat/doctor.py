@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from vfeat.errors import VfeatError
+from vfeat.errors import NodeDiffers, VfeatError
 
 NEEDED = ("torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic")
 OPTIONAL = {
@@ -39,6 +39,35 @@ class Finding:
 def examine() -> list[Finding]:
     """Examine machine, packages, decoders, devices, kernels and stores."""
     return [*_machine(), *_packages(), *_decoders(), *_devices(), *_kernels(), *_stores()]
+
+
+def examine_cluster(address: str) -> list[Finding]:
+    """Examine the nodes of a Ray cluster as a run does before it gives them work.
+
+    Raises:
+        EnvironmentMissing: no cluster answers there.
+    """
+    from vfeat.engine.preflight import NodeFacts, Preflight
+    from vfeat.engine.ray_machines import RayMachines
+
+    machines, preflight = RayMachines(address), Preflight()
+    machines.connect()
+    try:
+        found: list[Finding] = []
+        for node, facts in machines.look():
+            name = f"node {node.address} ({node.name[:8]})"
+            if not isinstance(facts, NodeFacts):
+                found.append(Finding("missing", name, str(facts).partition("\n")[0]))
+                continue
+            try:
+                warnings = list(preflight.admit(node.name, facts))
+            except NodeDiffers as error:
+                found.append(Finding("missing", name, str(error)))
+                continue
+            found.append(Finding("note" if warnings else "ok", name, facts.line()))
+        return found
+    finally:
+        machines.close(keep_logs=False)
 
 
 def _machine() -> Iterator[Finding]:

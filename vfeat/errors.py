@@ -3,6 +3,8 @@
     VfeatError                 exit code 1: a bug in vfeat, if it reaches a user
     ├── JobError               2: wrong flag, job file, recipe or empty corpus
     ├── EnvironmentMissing     4: a package, device or weights file is not here
+    │   ├── NodeDiffers        4: a node has other versions, weights or sources than the driver
+    │   └── DeviceLost         4: a GPU failed; another one may not
     ├── StorageError           5: a bucket, key or disk does not do what is asked
     │   └── MachineFull        5: this machine has no disk or descriptors left; another may have
     ├── CircuitOpen            1, or that of the class that opened it
@@ -68,6 +70,14 @@ class EnvironmentMissing(VfeatError):
     """Something that must be installed or at hand is not."""
 
     exit_code = 4
+
+
+class NodeDiffers(EnvironmentMissing):
+    """A node differs from the others in what its results depend on; others can do the work."""
+
+
+class DeviceLost(EnvironmentMissing):
+    """A GPU failed; no video is to blame, and a fresh process or another node may do better."""
 
 
 class StorageError(VfeatError):

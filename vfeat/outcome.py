@@ -6,7 +6,7 @@ Clip ranges are inclusive pairs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vfeat.addresses import public, redacted
 from vfeat.errors import ErrorClass
@@ -119,6 +119,13 @@ class Outcome:
             return []
         holes = [*self.empty, *((e.first_clip, e.last_clip) for e in self.errors)]
         return subtract([(self.first_clip, self.last_clip)], holes)
+
+    def after(self, attempts: int) -> Outcome:
+        """Return the outcome with so many earlier attempts counted in its errors."""
+        if not attempts or not self.errors:
+            return self
+        errors = tuple(replace(error, attempts=error.attempts + attempts) for error in self.errors)
+        return replace(self, errors=errors)
 
     @property
     def failed(self) -> bool:

@@ -9,6 +9,7 @@ import builtins
 import ctypes
 import errno
 import os
+import sys
 import time
 
 from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame
@@ -20,10 +21,14 @@ def faulty(request: DecodeRequest) -> Decoder:
     `heal*` ends its process until there is a file `healed` beside it.
     `raise_X*` raises X when it opens, `late_X*` at its second frame,
     `full_*` finds the disk full until there is a file `healed`.
+    `node*` reads address 0 on a node whose Python looks for modules in a folder `bad-node`,
+    and takes its time on others.
     """
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
         ctypes.string_at(0)
+    if name.startswith("node"):
+        _break_on_bad_node()
     if name.startswith("hang"):
         time.sleep(3600)
     healed = os.path.join(os.path.dirname(request.source.uri), "healed")
@@ -41,6 +46,12 @@ def faulty(request: DecodeRequest) -> Decoder:
         with open(request.source.uri, "ab") as file:
             file.write(b"more")
     return PyavDecoder(request)
+
+
+def _break_on_bad_node() -> None:
+    if any(path.endswith("bad-node") for path in sys.path):
+        ctypes.string_at(0)
+    time.sleep(2.0)
 
 
 class Late(PyavDecoder):

@@ -210,7 +210,11 @@ def publish_predictions(
             table, outcomes = replaced_rows(table, stored, outcomes)
     recipe = spec.recipe().to_json()
     return publish_file(
-        root, key, lambda path: write_predictions(path, table, outcomes, recipe), again=again
+        root,
+        key,
+        lambda path: write_predictions(path, table, outcomes, recipe),
+        again=again,
+        has_errors=any(outcome.errors for outcome in outcomes),
     )
 
 

@@ -67,14 +67,20 @@ def _print_models(entries: list[dict[str, Any]]) -> None:
 _SIGNS = {"ok": ("✓", "green"), "missing": ("✗", "red"), "note": ("·", "")}
 
 
-def doctor(json_output: flags.Json = False) -> None:
+def doctor(
+    address: Annotated[
+        str | None,
+        typer.Option(help="Examine the nodes of this Ray cluster, too.", show_default=False),
+    ] = None,
+    json_output: flags.Json = False,
+) -> None:
     """Print what this machine has, what runs, and why something does not."""
     from rich.text import Text
 
     from vfeat.cli.terminal import make_console, make_table, say_json
-    from vfeat.doctor import examine
+    from vfeat.doctor import examine, examine_cluster
 
-    findings = examine()
+    findings = examine() + (examine_cluster(address) if address else [])
     if json_output:
         say_json([dataclasses.asdict(finding) for finding in findings])
     else:

@@ -20,9 +20,17 @@ from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, Work
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.machines import Call, Machines, Node, Setup
 from vfeat.engine.node_health import NodeHealth
+from vfeat.engine.preflight import NodeFacts, Preflight
 from vfeat.engine.worker_fault import WorkerFault
 from vfeat.engine.worker_protocol import Progress
-from vfeat.errors import EnvironmentMissing, JobError, StorageError, VfeatError
+from vfeat.errors import (
+    DeviceLost,
+    EnvironmentMissing,
+    JobError,
+    NodeDiffers,
+    StorageError,
+    VfeatError,
+)
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 
@@ -64,6 +72,8 @@ class ClusterExecutor:
         self._keep_logs = False
         self._crew = Crew(machines)
         self._health = NodeHealth()
+        self._preflight = Preflight()
+        self._placed: frozenset[str] = frozenset()  # nodes that workers belong on
 
     def _connect(self) -> None:
         if not self._is_connected:
@@ -122,7 +132,10 @@ class ClusterExecutor:
         """Start workers up to what the cluster holds at present; nodes come and go."""
         nodes = self._machines.nodes()
         places = Counter(self._places(nodes))
-        ledger.nodes = frozenset(places)
+        self._placed = frozenset(places)
+        ledger.nodes = self._useful_nodes()
+        if self._preflight.sample is None:
+            self._preflight.sample = ledger.sample()
         missing = places - Counter(member.node for member in self._crew)
         gpus = self.settings.gpus_per_worker if self._use_gpu(nodes) else 0
         is_local = root.local_path("") is not None
@@ -131,8 +144,17 @@ class ClusterExecutor:
                 continue
             cpus = max(1, int(nodes[node].cpus or 1) // places[node])
             mark = f"{layout.RUNS}/.seen-{uuid.uuid4().hex}" if is_local else None
-            handle, ready = self._machines.start(node, Setup(spec, cpus, gpus, root, mark))
+            setup = Setup(spec, cpus, gpus, root, mark, sample=self._preflight.sample)
+            handle, ready = self._machines.start(node, setup)
             self._crew.add(node, handle, ready, mark)
+
+    def _useful_nodes(self) -> frozenset[str]:
+        """Return the nodes that have workers or will have them soon."""
+        has_no_place = {member.node for member in self._crew if member.is_reported}
+        ready = {member.node for member in self._crew.ready}
+        return frozenset(
+            node for node in self._placed - (has_no_place - ready) if not self._health.is_out(node)
+        )
 
     def _hand_out(self, ledger: Ledger) -> None:
         """Give every worker one lease before any gets a second one to prefetch."""
@@ -156,8 +178,7 @@ class ClusterExecutor:
                 yield from self._bury(member, ledger, error)
                 continue
             if call is member.ready:
-                member.ready, member.last_sign_s = None, self._machines.now_s()
-                self._check_mark(member, root)
+                yield from self._welcome(member, result, ledger, root)
             else:
                 yield from self._finish(member, call, result, ledger)
 
@@ -166,7 +187,7 @@ class ClusterExecutor:
         lease = member.leases.pop(call)
         split = ledger.done(lease, member.name, self._machines.now_s(), report.result)
         if lease.alone is None:
-            yield Finished(lease, report)
+            yield Finished(lease, report, member.node)
         elif split is not None:
             yield Assembled(split.lease, _in_order(split.results))
         for other in self._crew:
@@ -175,6 +196,20 @@ class ClusterExecutor:
                 self._crew.remove(other)
                 ledger.returned(other.name)
                 yield Notice(f"{other.name}: ended; another worker finished its shard first")
+
+    def _welcome(
+        self, member: Member, facts: NodeFacts, ledger: Ledger, root: Root
+    ) -> Iterator[Event]:
+        """Take a worker that is set up, unless its node differs from the others."""
+        self._check_mark(member, root)
+        try:
+            yield from map(Notice, self._preflight.admit(member.node, facts))
+        except NodeDiffers as error:
+            yield from self._bury(member, ledger, error)
+        else:
+            member.ready, member.last_sign_s = None, self._machines.now_s()
+        if not self._crew.is_starting:
+            yield from map(Notice, self._preflight.table())
 
     def _check_mark(self, member: Member, root: Root) -> None:
         """Look for the file that a worker wrote under a local root.
@@ -185,9 +220,8 @@ class ClusterExecutor:
         if member.mark is None:
             return
         if not root.exists(member.mark):
-            node = self._machines.nodes().get(member.node)
             raise JobError(
-                f"{root.uri} on the node {node.address if node else member.node} is another "
+                f"{root.uri} on the node {self._shown(member.node)} is another "
                 "folder than here: give --out a folder or bucket that all machines share"
             )
         root.delete(member.mark)
@@ -212,9 +246,11 @@ class ClusterExecutor:
             yield Notice(f"{member.name}: lost with its node ({_first_line(error)})")
         elif owner == "node":
             ledger.returned(member.name)
-            outcome = self._health.strike(member.node, error, self._machines.now_s())
+            now_s, shown = self._machines.now_s(), self._shown(member.node)
+            outcome = self._health.strike(member.node, error, now_s, shown)
+            ledger.nodes = self._useful_nodes()
             yield Notice(f"{member.name}: {outcome}")
-            common = self._health.all_fail(set(ledger.nodes))
+            common = self._health.all_fail(set(self._placed))
             if common is not None:
                 raise common if isinstance(common, VfeatError) else self._workers_lost(common, 1)
         elif isinstance(error, VfeatError):
@@ -228,12 +264,23 @@ class ClusterExecutor:
                 yield Assembled(split.lease, _in_order(split.results))
 
     def _owner(self, member: Member, error: WorkerFault | VfeatError) -> str:
-        """Return whose fault the end of a worker is."""
+        """Return whose fault the end of a worker is.
+
+        A worker that cannot be set up on one node of several is that node's fault.
+        """
+        may_be_node = member.ready is not None and len(self._placed) > 1
         if isinstance(error, VfeatError):
-            return "node" if isinstance(error, StorageError) else "job"
+            node_s = isinstance(error, StorageError | DeviceLost)
+            node_s |= may_be_node and isinstance(error, EnvironmentMissing)
+            return "node" if node_s else "job"
         if error.has_ended and error.owner == "lease" and member.node not in self._machines.nodes():
             return "nobody"
-        return error.owner
+        return "node" if may_be_node and error.owner == "lease" else error.owner
+
+    def _shown(self, node: str) -> str:
+        """Return a node's name for people."""
+        found = self._machines.nodes().get(node)
+        return f"{found.address} ({node[:8]})" if found else node
 
     def _workers_lost(self, error: Exception, deaths: int) -> WorkersLost:
         self._keep_logs = True
@@ -255,6 +302,9 @@ class ClusterExecutor:
                 member.is_reported = True
                 free = self._machines.free_resources()
                 yield Notice(f"{member.name} has not started for {PLACEMENT_S:.0f} s: {free}")
+
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        return self._preflight.facts
 
     def progress(self) -> tuple[Progress, ...]:
         return self._crew.living_counters()

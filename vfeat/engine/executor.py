@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfeat.engine.lease_ledger import Ledger
+from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
@@ -14,10 +15,15 @@ from vfeat.storage.root import Root
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished lease; its shard is committed, by this run or by another one."""
+    """A finished lease; its shard is committed, by this run or by another one.
+
+    Attributes:
+        node: name of the node that did it; empty where there is but one.
+    """
 
     lease: Lease
     report: ShardReport
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,10 @@ class Executor(Protocol):
         Args:
             root: of the dataset, which every machine must see as this one does.
         """
+        ...
+
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        """Return what the nodes of the workers have; empty where all is in this process."""
         ...
 
     def progress(self) -> tuple[Progress, ...]:

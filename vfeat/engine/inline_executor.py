@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vfeat.engine.cores import usable_cores
 from vfeat.engine.executor import Beat, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
+from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.worker_protocol import Progress
 from vfeat.storage.root import Root
 
@@ -38,6 +39,9 @@ class InlineExecutor:
         finally:
             self._worker = None
             worker.close()
+
+    def nodes(self) -> tuple[NodeFacts, ...]:
+        return ()
 
     def progress(self) -> tuple[Progress, ...]:
         worker = self._worker

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
-from vfeat.plan.unit import Lease
+from vfeat.plan.unit import Lease, Unit
 
 SHARD_KILLS = 2
 UNIT_KILLS = 3
@@ -51,7 +51,8 @@ class Ledger:
 
     Attributes:
         stopping: no more leases are given out; those in flight are finished.
-        nodes: names of the nodes that have workers, for suspects to be tried on several.
+        nodes: names of the nodes that have workers or will have them soon; what is to be tried on
+            another node is tried on these.
         deaths: workers that died of themselves since the last lease was finished.
     """
 
@@ -87,20 +88,38 @@ class Ledger:
             self._held.append(_Held(lease, worker, node, now_s))
         return lease
 
+    def sample(self) -> str | None:
+        """Return the address of a video that is read soon; None where there is none."""
+        lease = self._source.peek()
+        units = () if lease is None else lease.units
+        readable = (u.uri for u in units if isinstance(u, Unit) and u.error_class is None)
+        return next(readable, None)
+
     def _next(self, mine: list[Lease], worker: str, now_s: float, node: str) -> Lease | None:
         if self._suspects:
             if mine:
                 return None  # so that some worker becomes free for it
             if (suspect := self._suspect(node)) is not None:
                 return suspect
-        while self._again:
-            lease = self._again.popleft()
-            if lease.shard not in self._finished:
+        if (lease := self._returned(node)) is not None:
+            return lease
+        while (lease := self._source.take()) is not None:
+            if not self._belongs_elsewhere(lease, node):
                 return lease
-        lease_ = self._source.take()
-        if lease_ is None and self._source.exhausted and not mine:
-            return self._slow(worker, now_s)
-        return lease_
+            self._again.append(lease)
+        return self._slow(worker, now_s, node) if self._source.exhausted and not mine else None
+
+    def _returned(self, node: str) -> Lease | None:
+        """Return a lease that was put back, if there is one for this node."""
+        for place, lease in enumerate(self._again):
+            if lease.shard not in self._finished and not self._belongs_elsewhere(lease, node):
+                del self._again[place]
+                return lease
+        return None
+
+    def _belongs_elsewhere(self, lease: Lease, node: str) -> bool:
+        """Return whether a lease is to be tried on another node, and there is one."""
+        return node in lease.avoid and not lease.avoid.issuperset(self.nodes)
 
     def _suspect(self, node: str) -> Lease | None:
         """Return a suspect for a node on which it has not killed yet, where there is such a one."""
@@ -111,7 +130,7 @@ class Ledger:
                 return lease
         return None
 
-    def _slow(self, worker: str, now_s: float) -> Lease | None:
+    def _slow(self, worker: str, now_s: float, node: str) -> Lease | None:
         """Return the slowest lease for a second run; the commit accepts one of the two."""
         limit_s = max(SPECULATE_LEAST_S, SPECULATE_AFTER * self._longest_s)
         names = [held.lease.shard for held in self._held]
@@ -119,7 +138,8 @@ class Ledger:
             shard = held.lease.shard
             slow = self._longest_s > 0 and now_s - held.since_s > limit_s
             once = names.count(shard) == 1 and shard not in self._finished
-            if slow and once and held.lease.alone is None and held.worker != worker:
+            other = held.worker != worker and not self._belongs_elsewhere(held.lease, node)
+            if slow and once and other and held.lease.alone is None:
                 return held.lease
         return None
 
@@ -213,7 +233,8 @@ class Ledger:
     @property
     def idle(self) -> bool:
         """Return whether nothing useful is held and nothing is left to give out."""
-        rest = self._again or self._suspects or not self._source.exhausted
+        again = any(lease.shard not in self._finished for lease in self._again)
+        rest = again or self._suspects or not self._source.exhausted
         return not self.in_flight and (self.stopping or not rest)
 
 
@@ -229,7 +250,8 @@ def _crashed(lease: Lease, place: int, nodes: int) -> UnitResult:
         f"{unit.uri}: the worker process died each time it had this unit alone "
         f"({UNIT_KILLS} times{where})"
     )
-    return UnitResult(unit.failure("crashed", message, UNIT_KILLS), ())
+    before = unit.attempts if isinstance(unit, Unit) else 0
+    return UnitResult(unit.failure("crashed", message, before + UNIT_KILLS), ())
 
 
 class WorkersLost(VfeatError):

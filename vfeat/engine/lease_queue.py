@@ -41,6 +41,14 @@ class LeaseQueue:
             self._groups.popleft()
         return None
 
+    def peek(self) -> Lease | None:
+        """Return the lease that `take` returns next; None when there is none at present."""
+        lease = self.take()
+        if lease is not None:
+            with self._changed:
+                self._groups.appendleft(iter([lease]))
+        return lease
+
     @property
     def is_empty(self) -> bool:
         """True when no group of leases waits."""

@@ -42,6 +42,7 @@ class Setup:
         cpus: cores for its own threads and processes.
         gpus: share of a device, or number of devices.
         mark: key of a file that it writes under the root; None where none is needed.
+        sample: address of a source that it must reach; None: none is looked at.
     """
 
     spec: WorkerSpec
@@ -49,6 +50,7 @@ class Setup:
     gpus: float
     root: Root
     mark: str | None = None
+    sample: str | None = None
 
 
 class Machines(Protocol):
@@ -68,7 +70,10 @@ class Machines(Protocol):
         ...
 
     def start(self, node: str, setup: Setup) -> tuple[Handle, Call]:
-        """Start a worker on a node; return it, and the call that ends when it is set up."""
+        """Start a worker on a node; return it, and the call that ends when it is set up.
+
+        The call's result is what it has found there, NodeFacts.
+        """
         ...
 
     def run(self, worker: Handle, lease: Lease) -> Call:

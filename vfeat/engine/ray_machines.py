@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -23,8 +23,9 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vfeat.engine.machines import Call, Handle, Node, Setup
+from vfeat.engine.preflight import NodeFacts, check_versions, look_around, versions
 from vfeat.engine.ray_connection import Connection
-from vfeat.engine.worker_fault import Owner, WorkerFault
+from vfeat.engine.worker_fault import Owner, WorkerFault, device_lost
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import VfeatError
 from vfeat.plan.unit import Lease
@@ -38,20 +39,45 @@ _NODES_FAULTS = (
 class _Actor:
     """A worker inside a Ray actor; heavy imports happen there, in `setup`."""
 
-    def setup(self, setup: Setup) -> int:
+    def setup(self, driver: dict[str, str], pickled: bytes) -> NodeFacts:
+        check_versions(driver)  # before anything of another version is unpickled
+        setup: Setup = ray.cloudpickle.loads(pickled)
         import torch
 
         if setup.mark is not None:
             setup.root.replace_bytes(setup.mark, b"")
         torch.set_num_threads(setup.cpus)
-        self.worker = setup.spec.build(setup.cpus)
-        return os.getpid()
+        with _devices():
+            facts = look_around(setup.sample)
+            self.worker = setup.spec.build(setup.cpus)
+        return facts
 
     def run(self, lease: Lease) -> ShardReport:
-        return self.worker.run(lease)
+        with _devices():
+            return self.worker.run(lease)
 
     def progress(self) -> Progress:
         return self.worker.progress()
+
+
+@contextmanager
+def _devices() -> Iterator[None]:
+    """Raise what a GPU raised as its own fault.
+
+    Raises:
+        DeviceLost: in place of the error of CUDA.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if (lost := device_lost(error)) is not None:
+            raise lost from error
+        raise
+
+
+def _look(driver: dict[str, str]) -> NodeFacts:
+    check_versions(driver)
+    return look_around(None)
 
 
 class RayMachines:
@@ -82,6 +108,24 @@ class RayMachines:
             if node["Alive"]
         }
 
+    def look(self) -> Iterator[tuple[Node, NodeFacts | Exception]]:
+        """Yield what each living node has, or why it could not be looked at; on all at once."""
+        nodes = [node for node in self.nodes().values() if node.cpus >= 1]
+        look = ray.remote(_look).options
+        calls = [
+            look(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node.name, soft=False),
+            ).remote(versions())
+            for node in nodes
+        ]
+        for node, call in zip(nodes, calls, strict=True):
+            try:
+                yield node, self.result(call)
+            except (WorkerFault, VfeatError) as error:
+                yield node, error
+
     def start(self, node: str, setup: Setup) -> tuple[Handle, Call]:
         actor = ray.remote(_Actor).options(
             max_restarts=0,
@@ -92,7 +136,7 @@ class RayMachines:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
         handle = actor.remote()
-        return handle, handle.setup.remote(setup)
+        return handle, handle.setup.remote(versions(), ray.cloudpickle.dumps(setup))
 
     def run(self, worker: Handle, lease: Lease) -> Call:
         return worker.run.remote(lease)

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from vfeat.addresses import redacted
@@ -24,10 +24,11 @@ from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.run_log import RunLog
+from vfeat.engine.second_opinion import DOUBTFUL, SAMPLE, Doubt, SecondOpinions
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, UnitResult
-from vfeat.errors import ErrorClass, Interrupted, StorageError
+from vfeat.errors import ErrorClass, Interrupted, StorageError, VfeatError
 from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
@@ -104,6 +105,10 @@ class StageRun(ABC):
         self._warned = 0
         self._held: deque[str] = deque()  # plans whose leases cannot be handed out yet
         self._is_planned = False
+        self._opinions = SecondOpinions()
+        self._resumed: frozenset[str] = frozenset()
+        self._noted_earlier = False
+        self._withdrawn: Counter[ErrorClass] = Counter()  # of errors that earlier runs made
 
     @abstractmethod
     def check(self) -> None:
@@ -155,6 +160,13 @@ class StageRun(ABC):
         """Yield leases of committed shards that are to be replaced, when all is planned."""
         yield from ()
 
+    def try_again(self, doubts: Sequence[Doubt]) -> Iterator[str]:
+        """Publish plans of failures that another node is to try; yield their names.
+
+        A shard of these plans holds failures of one node only.
+        """
+        yield from ()
+
     def interrupt(self) -> None:
         """Start no more shards; running ones are finished.
 
@@ -190,7 +202,7 @@ class StageRun(ABC):
         self._committed = catalogue.committed
         for pending in pending_plans(catalogue):
             self._enqueue(pending.plan)
-        resumed = frozenset(self._plans)
+        self._resumed = frozenset(self._plans)
         self._books = Bookkeeping(self.root)
         threading.Thread(
             target=self._feed, args=(catalogue,), name="vfeat-planner", daemon=True
@@ -202,7 +214,7 @@ class StageRun(ABC):
         if not idle:
             self._begin("closing")
             videos = publish_snapshot(self.root, is_gone)
-        summary = self._summary(time.monotonic() - began, resumed, videos)
+        summary = self._summary(time.monotonic() - began, videos)
         if not idle:
             write_run(self.root, summary)
             self._log.add("end", exit_code=summary.exit_code, rows=self.totals.rows)
@@ -311,7 +323,9 @@ class StageRun(ABC):
                 self._held.append(plan)
 
     def _leases(self, plan: str) -> Iterator[Lease]:
-        yield from map(self.completed, leases(plan, read_plan(self.root, plan), self._committed))
+        for lease in leases(plan, read_plan(self.root, plan), self._committed):
+            nodes = self._opinions.nodes_of(lease)
+            yield self.completed(replace(lease, avoid=nodes) if nodes else lease)
 
     def _enqueue_again(self) -> None:
         leases = list(self.again())
@@ -342,7 +356,9 @@ class StageRun(ABC):
             while True:
                 for event in self.executor.run(self.worker_spec(), self.ledger, self.root):
                     self._handle(event, breaker)
-                if self.ledger.stopping or not self._enqueue_others():
+                if self.ledger.stopping:
+                    break
+                if not self._enqueue_others() and not self._enqueue_doubts():
                     break
         except BaseException as error:
             self._log.add("stopped", error=repr(error))
@@ -366,7 +382,8 @@ class StageRun(ABC):
             self._log.add("worker", text=text)
             self.watch.note(text)
         elif isinstance(event, Finished):
-            self._finished(event.lease, event.report.outcomes, breaker, ours=event.report.ours)
+            report = event.report
+            self._finished(event.lease, report.outcomes, breaker, event.node, ours=report.ours)
         self._books.keep_up()
         self._log.keep_up()
         self.watch.advanced(self.totals, self._workers)
@@ -376,6 +393,7 @@ class StageRun(ABC):
         lease: Lease,
         outcomes: Sequence[Outcome],
         breaker: Breaker | None,
+        node: str = "",
         *,
         ours: bool,
     ) -> None:
@@ -388,28 +406,38 @@ class StageRun(ABC):
         with self._sums:
             self.totals.planned_clips += planned - lease.clips
             self.totals.add(outcomes)
+            doubts = self._opinions.settle(lease, outcomes)
+            for doubt in doubts:
+                self._withdraw(doubt)
+        if node and ours:
+            self._opinions.note(lease, outcomes, node)
         try:
             for plan in self.follow_ups(lease, outcomes):
                 self._enqueue(plan)
         except Exception as error:  # of one shard: all others go on, and it is raised at the end
             self._failure = self._failure or error
             self._log.add("bug", shard=lease.shard, error=repr(error))
+        self._report(lease.shard, outcomes)
+        if breaker is not None and not doubts:  # what failed before may fail again
+            breaker.record(_failure(outcome) for outcome in outcomes)
+
+    def _report(self, shard: str, outcomes: Sequence[Outcome]) -> None:
+        """Log the failures of a shard, and show its warnings."""
         for failure in filter(None, map(_failure, outcomes)):
-            self._log.add("failed", shard=lease.shard, error_class=failure[0], message=failure[1])
+            self._log.add("failed", shard=shard, error_class=failure[0], message=failure[1])
         for warning in (warning for outcome in outcomes for warning in outcome.warnings):
             self._warned += 1
             if self._warned <= MAX_WARNINGS:
                 self.watch.note(f"Warning: {warning}")
             elif self._warned == MAX_WARNINGS + 1:
                 self.watch.note("Further warnings stand in the footers of the features files only.")
-        if breaker is not None:
-            breaker.record(_failure(outcome) for outcome in outcomes)
 
     def _enqueue_others(self) -> bool:
         """Queue what other drivers have planned meanwhile; return whether there is any.
 
         Raises:
             StorageError: files that workers have committed are not there.
+            VfeatError: shards of this run have no file, although all its work has ended.
         """
         catalogue = read_catalogue(self.root)
         self._committed = catalogue.committed
@@ -420,24 +448,79 @@ class StageRun(ABC):
                 f"example that of shard {lost[0]}: is it a folder of another machine? Use a "
                 "folder or bucket that all machines share, and run the same command again"
             )
-        before = len(self._plans)
+        before, missing = len(self._plans), 0
         for pending in pending_plans(catalogue):
             if pending.plan not in self._plans:
                 self._enqueue(pending.plan)
+            else:
+                missing += pending.shards - len(pending.committed)
+        if missing:  # whatever went wrong: a run ends well only if the listing holds its plans
+            raise VfeatError(
+                f"{missing:,} planned shards have no file under {self.root.uri}, and no worker has "
+                "them: run the same command again, and report this with OUT/logs"
+            )
         return len(self._plans) > before
 
-    def _summary(self, wall_s: float, resumed: frozenset[str], videos: Counter[str]) -> RunSummary:
+    def _enqueue_doubts(self) -> bool:
+        """Queue failures that may be a node's, for another node; return whether there are any."""
+        assert self.ledger is not None
+        if len(self.ledger.nodes) < 2 or self._planning_error is not None:
+            return False
+        if not self._noted_earlier:
+            self._noted_earlier = True
+            self._note_earlier()
+        doubts = self._opinions.next_round()
+        if not doubts:
+            if standing := self._opinions.standing:
+                self.watch.note(
+                    f"{standing:,} failed ranges of clips are not tried on another node: "
+                    f"{SAMPLE} like them failed there, too"
+                )
+            return False
+        before, videos = len(self._plans), self.totals.planned_videos
+        for plan in self.try_again(doubts):
+            self._enqueue(plan)
+        self.totals.planned_videos = videos  # they were planned before
+        if len(self._plans) == before:
+            return False
+        count = f"{len(doubts):,} failed range" + "s" * (len(doubts) > 1)
+        self.watch.note(f"{count} of clips: tried again, on another node each")
+        return True
+
+    def _note_earlier(self) -> None:
+        """Take the failures that a run left behind which ended before it could try them again."""
+        for shard, outcomes in outcomes_of(self.root, self._earlier()):
+            if any(e.error_class in DOUBTFUL for outcome in outcomes for e in outcome.errors):
+                plan = plan_of(shard)
+                rows = read_plan(self.root, plan)
+                (lease,) = (x for x in leases(plan, rows, ()) if x.shard == shard)
+                self._opinions.note(lease, outcomes, "", is_earlier=True)
+
+    def _withdraw(self, doubt: Doubt) -> None:
+        """Take a failure back that was tried on another node, where its new outcome counts."""
+        if doubt.is_earlier:
+            self._withdrawn[doubt.error.error_class] += 1
+            self.totals.planned_clips -= doubt.error.clips
+        else:
+            self.totals.withdraw(doubt.error, is_whole=doubt.is_whole)
+
+    def _earlier(self) -> set[str]:
+        """Return the committed shards of the resumed plans that other runs have done."""
+        done = self._committed - self._done
+        return {shard for shard in done if plan_of(shard) in self._resumed}
+
+    def _summary(self, wall_s: float, videos: Counter[str]) -> RunSummary:
         return RunSummary(
             run=self.name,
             out=self.root.uri,
             started=self._started,
             wall_s=wall_s,
-            interrupted=self.interrupted,
+            interrupted=self.interrupted or (self.ledger is not None and self.ledger.stopping),
             nothing_to_do=not self._plans,
             plans=tuple(sorted({root_plan_of(plan) for plan in self._plans})),
             videos=dict(videos),
             totals=self.totals,
-            errors=self._errors(resumed),
+            errors=self._errors(),
             encoded_clips=sum(worker.clips for worker in self._workers),
             encode_s=sum(worker.encode_s for worker in self._workers),
             wait_s=sum(worker.wait_s for worker in self._workers),
@@ -445,15 +528,15 @@ class StageRun(ABC):
             write_s=sum(worker.write_s for worker in self._workers),
             executor=self.settings.executor,
             environment=environment(),
+            nodes=self.executor.nodes(),
         )
 
-    def _errors(self, resumed: frozenset[str]) -> dict[ErrorClass, int]:
+    def _errors(self) -> dict[ErrorClass, int]:
         """Count failed ranges by class: of this run, and of earlier ones in its plans."""
         counts = Counter(self.totals.errors)
-        earlier = {s for s in self._committed - self._done if plan_of(s) in resumed}
-        for _, outcomes in outcomes_of(self.root, earlier):
+        for _, outcomes in outcomes_of(self.root, self._earlier()):
             counts.update(e.error_class for outcome in outcomes for e in outcome.errors)
-        return dict(counts)
+        return dict(counts - self._withdrawn)
 
 
 def _failure(outcome: Outcome) -> tuple[ErrorClass, str] | None:

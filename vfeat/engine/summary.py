@@ -12,6 +12,7 @@ from typing import Any
 
 import vfeat
 from vfeat.addresses import without_secrets
+from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.watch import Totals
 from vfeat.errors import ErrorClass
 from vfeat.storage.root import Root
@@ -55,6 +56,8 @@ class RunSummary:
         videos: all videos of the dataset by status; empty when nothing was to do.
         errors: failed clip ranges by class, in these plans.
         encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children.
+        environment: of the driver.
+        nodes: those that had workers; empty for work in the driver's process.
     """
 
     run: str
@@ -74,6 +77,7 @@ class RunSummary:
     write_s: float
     executor: str
     environment: dict[str, str]
+    nodes: tuple[NodeFacts, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import ErrorClass
-from vfeat.outcome import Outcome
+from vfeat.outcome import Outcome, RangeError
 
 
 @dataclass
@@ -53,6 +53,20 @@ class Totals:
             self.bad_packets += outcome.bad_packets
             for error in outcome.errors:
                 self.errors[error.error_class] = self.errors.get(error.error_class, 0) + 1
+
+    def withdraw(self, error: RangeError, *, is_whole: bool) -> None:
+        """Take back a failed range that was tried again; its new outcome was added.
+
+        Args:
+            is_whole: it was the only failure of its unit.
+        """
+        self.planned_clips -= error.clips
+        self.error_clips -= error.clips
+        self.failed_units -= is_whole
+        left = self.errors[error.error_class] - 1
+        self.errors[error.error_class] = left
+        if not left:
+            del self.errors[error.error_class]
 
 
 class Watch:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Literal
+
+from vfeat.errors import DeviceLost
 
 Owner = Literal["lease", "node", "nobody", "cluster"]
 TAIL_LINES = 12
+_DEVICE = ("CUDA error", "CUDA driver error", "CUBLAS_STATUS_", "cuDNN error", "NVML_")
 
 
 class WorkerFault(Exception):
@@ -34,3 +38,14 @@ class WorkerFault(Exception):
     def tail(self) -> list[str]:
         """Last lines of the report."""
         return self.text.splitlines()[-TAIL_LINES:]
+
+
+def device_lost(error: BaseException) -> DeviceLost | None:
+    """Return what an error of a worker means where its GPU raised it; None for all others."""
+    text = str(error)
+    if type(error).__name__ != "AcceleratorError" and not any(sign in text for sign in _DEVICE):
+        return None
+    return DeviceLost(
+        f"a GPU of {socket.gethostname()} failed: {text.splitlines()[0] if text else 'no reason'}; "
+        "`nvidia-smi` and `dmesg` there give more"
+    )

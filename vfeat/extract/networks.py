@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from vfeat.errors import EnvironmentMissing
+from vfeat.errors import NodeDiffers
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import Tokens
 from vfeat.models import create_model
@@ -61,7 +61,7 @@ def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
         device: device of the network.
 
     Raises:
-        EnvironmentMissing: this machine's weights are not those of the recipe.
+        NodeDiffers: this machine's weights are not those of the recipe.
     """
     _check_weights(recipe)
     kind = FrameWise if recipe.model.name == VIT else WholeClip
@@ -73,7 +73,7 @@ def _check_weights(recipe: Recipe) -> None:
     assert weights is not None
     found = read_vit(weights).files.digest() if name == VIT else weights_digest(weights)
     if found != recipe.weights_digest:
-        raise EnvironmentMissing(
+        raise NodeDiffers(
             f"{weights} on {socket.gethostname()} holds other weights than where this run began "
             f"({found[:19]}..., not {recipe.weights_digest[:19]}...): copy the same file to every "
             "machine, or name it by an address that all of them read"

@@ -70,7 +70,9 @@ class OpenShard:
 
     def add_outcome(self, unit: Unit, outcome: Outcome) -> None:
         """Add the outcome of a unit whose decoding has ended."""
-        self.outcomes[unit.key] = outcome
+        # Of a unit that failed in an earlier shard, all attempts count.
+        earlier = 0 if unit.error_class is not None else unit.attempts
+        self.outcomes[unit.key] = outcome.after(earlier)
         self.waiting -= 1
         self._check()
 
@@ -145,4 +147,5 @@ def publish_shard(
         root,
         FEATURES.key(shard),
         lambda path: write_features(path, table, outcomes, recipe, shape),
+        has_errors=any(outcome.errors for outcome in outcomes),
     )

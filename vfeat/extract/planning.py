@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -79,24 +80,30 @@ class Planner:
                 videos = videos.filter(pc.invert(known))
         return None
 
-    def plan_ranges(self, units: Sequence[Unit], plans: int) -> list[str] | None:
+    def plan_ranges(
+        self, units: Sequence[Unit], plans: int, apart: Callable[[Unit], str] = lambda unit: ""
+    ) -> list[str] | None:
         """Publish plans of units that failed before.
 
         Args:
             units: what to do again.
             plans: how many numbered plans there were when the failures were read.
+            apart: units for which this differs are in different shards.
 
         Returns:
             Names of the plans; None when another driver planned meanwhile: look again.
         """
         names: list[str] = []
+        units = sorted(units, key=apart)
         with self._lock:
             for start in range(0, len(units), PLAN_VIDEOS):
                 part = units[start : start + PLAN_VIDEOS]
                 limits = self.limits.spread(
                     sum(unit.cost_s for unit in part), self.estimate.workers
                 )
-                table = plan_table(pack(part, limits), {})
+                groups = groupby(part, key=apart)
+                shards = (shard for _, group in groups for shard in pack(group, limits))
+                table = plan_table(shards, {})
                 plan = publish_plan(self.root, plans + len(names) + 1, table)
                 if plan is None:
                     return names or None
@@ -139,6 +146,7 @@ def retried(
             row["video_id"], row["uri"], row["size_bytes"], row["etag"], first,
             None if whole else last, clips * estimate.clip_cost_s + estimate.open_s,
             source=row["source"], unit_clips=unit_clips, expected=expected,
+            attempts=row["attempts"],
         )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -23,6 +23,7 @@ from vfeat.corpus.ids import raw_ids
 from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.placement import make_executor, uses_gpu
+from vfeat.engine.second_opinion import DOUBTFUL, Doubt, Key
 from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
@@ -244,17 +245,29 @@ class ExtractRun(StageRun):
         if held:
             yield pa.concat_tables(held, promote_options="default")
 
-    def _plan_retries(self, classes: tuple[str, ...]) -> Iterator[str]:
+    def try_again(self, doubts: Sequence[Doubt]) -> Iterator[str]:
+        yield from self._plan_retries(DOUBTFUL, {doubt.key: doubt.node for doubt in doubts})
+
+    def _plan_retries(
+        self, classes: tuple[str, ...], nodes: Mapping[Key, str] | None = None
+    ) -> Iterator[str]:
+        """Publish plans of failed clips.
+
+        Args:
+            classes: of the errors.
+            nodes: only these ranges, those of different nodes in different shards.
+        """
         unit_clips = shard_limits(self.job, self.model.shape).unit_clips(self._estimate.clip_cost_s)
         while True:
             plans = count_numbered(self.root)  # before looking: see Planner
+            tables = (_only(nodes, table) for table in failed_ranges(self.root, classes))
             failed = (
                 row
-                for table in failed_ranges(self.root, classes)
+                for table in tables
                 for row in table.filter(self._is_unchanged(table)).to_pylist()
             )
             units = list(map(self._marked, retried(failed, self._estimate, unit_clips)))
-            names = self._planner.plan_ranges(units, plans) if units else []
+            names = self._planner.plan_ranges(units, plans, partial(_node, nodes or {}))
             if names is not None:
                 yield from names
                 return
@@ -299,6 +312,19 @@ class ExtractRun(StageRun):
                 self._addresses.add(videos)
             if videos is not None and is_new:
                 yield from filter(None, [self._planner.plan(videos)])
+
+
+def _only(nodes: Mapping[Key, str] | None, failed: pa.Table) -> pa.Table:
+    """Return the rows of these ranges; all for None."""
+    if nodes is None:
+        return failed
+    ids, clips = (failed.column(name).to_pylist() for name in ("video_id", "first_clip"))
+    keys = zip(ids, clips, strict=True)
+    return failed.filter(pa.array([key in nodes for key in keys], pa.bool_()))
+
+
+def _node(nodes: Mapping[Key, str], unit: Unit) -> str:
+    return nodes.get((unit.video_id, unit.first_clip), "")
 
 
 def _is_same(video: tuple[str, str]) -> bool:

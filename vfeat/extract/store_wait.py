@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vfeat.errors import StorageError, VfeatError
 from vfeat.extract.open_shard import OpenShard
@@ -71,10 +71,11 @@ class StoreWait:
         key = f"{shard.lease.shard}:{unit.key}"
         self._since_s.setdefault(key, time.monotonic())
         self._tries[key] = self._tries.get(key, 1) + 1
-        if self._tries[key] > TRIES:
-            return False
-        self._waiting.put((shard, unit, outcome))
         self.held += 1
+        if self._tries[key] > TRIES:
+            self._settled.put(Tried(shard, unit, outcome.after(TRIES - 1), False))
+        else:
+            self._waiting.put((shard, unit, outcome))
         return True
 
     def settled(self) -> Tried | None:
@@ -97,12 +98,8 @@ class StoreWait:
             shard, unit, outcome = item
             key = f"{shard.lease.shard}:{unit.key}"
             again = self._answers(unit.read_from, self._since_s[key] + self._patience_s)
-            # what an attempt has tried before counts as attempts of the error
-            errors = tuple(
-                replace(error, attempts=error.attempts * (self._tries[key] - 1))
-                for error in outcome.errors
-            )
-            self._settled.put(Tried(shard, unit, replace(outcome, errors=errors), again))
+            before = self._tries[key] - 2  # attempts before this one, each by a child
+            self._settled.put(Tried(shard, unit, outcome.after(before), again))
 
     def _answers(self, uri: str, until_s: float) -> bool:
         """Wait until the store answers; False when it has no such object, or time is up."""

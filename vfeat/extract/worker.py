@@ -17,6 +17,7 @@ import numpy as np
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
+from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings, decoder_children
 from vfeat.extract.store_wait import StoreWait, Tried
@@ -54,6 +55,7 @@ class ExtractWorker:
         self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
         self.counters = Progress()
         self._store_wait = StoreWait(settings.patience_s)
+        self._once_more = OnceMore()
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
@@ -185,8 +187,12 @@ class ExtractWorker:
             return
         # Checked again: a file that was replaced meanwhile gave clips of both contents.
         outcome = known_outcome(unit) or public_outcome(unit, event.outcome)
-        if not self._store_wait.take(shard, unit, outcome):
-            shard.add_outcome(unit, outcome)
+        if self._store_wait.take(shard, unit, outcome):
+            return
+        if self._once_more.take(shard, unit, outcome):
+            self._submit(shard, unit)
+        else:
+            shard.add_outcome(unit, self._once_more.settled(shard, unit, outcome))
 
     def _settle(self, tried: Tried) -> None:
         """Decode a unit again whose store was away, or let its failure stand."""

@@ -148,12 +148,14 @@ class Lease:
             killed workers, and the engine must find out which unit does.
         again: the shard is committed, and these of its units are done again: the file is
             replaced in one step by one with the same keys.
+        avoid: names of nodes on which its units have failed; used only where there are others.
     """
 
     shard: str
     units: tuple[AnyUnit, ...]
     alone: int | None = None
     again: bool = False
+    avoid: frozenset[str] = frozenset()
 
     def to_do(self, kind: type[U]) -> tuple[U, ...]:
         """Return the units to run, which must be of the stage's type: all, or the one alone."""

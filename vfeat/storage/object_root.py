@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,6 +21,10 @@ PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this 
 _PARTS_AT_ONCE = 4
 _BATCH_KEYS = 1000  # as many as one request may remove
 _WRITER = "vfeat-writer"  # user metadata: the attempt that wrote the object
+
+# whether a store, by endpoint and bucket, keeps the condition of a create
+_keeps: dict[tuple[str, str], bool] = {}
+_asking = threading.Lock()
 
 # uploads to `path`, with what else the store's call takes
 Upload = Callable[[Any, str, dict[str, object]], object]
@@ -55,7 +61,41 @@ class ObjectRoot:
         found = self._list_s3(prefix) if is_s3(self.uri) else self._list_other(prefix)
         return {name: size for name, size in sorted(found.items()) if not name.startswith(".")}
 
-    def create(self, key: str, upload: Upload, size_bytes: int) -> bool:
+    def keeps_conditions(self) -> bool:
+        """Return whether the store refuses to create what exists; a process asks it once.
+
+        Some stores answer that they know no conditions, and some ignore them.
+        """
+        if not is_s3(self.uri):
+            return False
+        place = (os.environ.get("AWS_ENDPOINT_URL_S3", ""), split_s3(self.uri + "/")[0])
+        with _asking:
+            if place not in _keeps:
+                _keeps[place] = self._ask_for_conditions()
+            return _keeps[place]
+
+    def _ask_for_conditions(self) -> bool:
+        """Create an object twice."""
+        key = f".conditions-{uuid.uuid4().hex}"
+        fs, path = connect(self.url(key))
+        upload = bytes_upload(b"")
+
+        def attempt() -> bool:
+            try:
+                upload(fs, path, {"mode": "create"})
+            except Exception as error:
+                if not is_expected(error) or is_transient(error) or _is_denied(error):
+                    raise
+                return not _is_unsupported(error)
+            return False
+
+        self.replace(key, upload, 0)
+        try:
+            return call_with_retries(attempt, self.url(key), self.patience_s)
+        finally:
+            self.delete(key)
+
+    def create(self, key: str, upload: Upload, size_bytes: int, writer: str = "") -> bool:
         """Put a new object in place.
 
         A create whose answer was lost is refused when it is tried again. The object therefore
@@ -65,18 +105,21 @@ class ObjectRoot:
             key: name below the root.
             upload: uploads the content; safe to repeat.
             size_bytes: size of the content, for the message of a full store.
+            writer: name of the writer; empty for a new one.
 
         Returns:
             False when another object is there already.
         """
-        writer = uuid.uuid4().hex
+        writer = writer or uuid.uuid4().hex
         extra: dict[str, object] = {"mode": "create"}
         if is_s3(self.uri):
             extra["Metadata"] = {_WRITER: writer}
-        else:
-            # no metadata to distinguish writers: the second one loses
+        if not self.keeps_conditions():
+            # the second one loses, unless both begin at once
             if self.exists(key):
                 return False
+            if is_s3(self.uri):
+                del extra["mode"]
         fs, path = connect(self.url(key))
 
         def attempt() -> bool:
@@ -85,11 +128,8 @@ class ObjectRoot:
             except Exception as error:
                 if not is_expected(error) or is_transient(error) or _is_denied(error):
                     raise
-                if _is_unsupported(error) and extra.pop("mode", None):
-                    # no conditional PUT here: the loser of a race writes the same rows
-                    return False if self.exists(key) else attempt()
                 # Refused: another writer's object is there, or our own whose answer was lost.
-                found = self._writer(key)
+                found = self.writer(key)
                 if found is None:
                     raise
                 return found == writer
@@ -153,7 +193,7 @@ class ObjectRoot:
         )
         return cast(dict[str, Any], head)
 
-    def _writer(self, key: str) -> str | None:
+    def writer(self, key: str) -> str | None:
         """Return the writer of the object; empty if unknown, None when there is no object."""
         try:
             return str(self._head(key).get("Metadata", {}).get(_WRITER, ""))

@@ -89,8 +89,23 @@ class Root:
             return self._store.create(key, lambda file: file.write(data), len(data))
         return self._store.create(key, bytes_upload(data), len(data))
 
-    def create_file(self, key: str, local_path: str | Path) -> bool:
+    def keeps_conditions(self) -> bool:
+        """Return whether of two that create a key at once, one is always refused."""
+        return isinstance(self._store, LocalRoot) or self._store.keeps_conditions()
+
+    def writer(self, key: str) -> str | None:
+        """Return the writer of an object; empty if unknown, None when it does not exist."""
+        if isinstance(self._store, LocalRoot):
+            return "" if self.exists(key) else None
+        return self._store.writer(key)
+
+    def create_file(self, key: str, local_path: str | Path, writer: str = "") -> bool:
         """Publish a finished local file in one step if the key is free; the local file stays.
+
+        Args:
+            key: where.
+            local_path: the file.
+            writer: name that `writer` returns for it; empty for a new one.
 
         Returns:
             True if the file there now is ours; False if another one was there first.
@@ -100,7 +115,7 @@ class Root:
         size_bytes = path.stat().st_size
         if isinstance(self._store, LocalRoot):
             return self._store.create(key, write, size_bytes)
-        return self._store.create(key, file_upload(str(path)), size_bytes)
+        return self._store.create(key, file_upload(str(path)), size_bytes, writer)
 
     def replace_bytes(self, key: str, data: bytes) -> None:
         """Publish in one step, replacing what is there: for snapshots."""

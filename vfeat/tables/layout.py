@@ -28,6 +28,7 @@ _SHARD = re.compile(r"^(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})\.parquet$")
 _SEGMENT = re.compile(r"^(\d{5,})\.parquet$")
 _NOTE = re.compile(r"^n-[0-9a-f]{32}\.parquet$")
 _MARKER = re.compile(r"^stale-(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})-[0-9a-f]{32}$")
+_ANNOUNCEMENT = re.compile(r"^late-(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})-[0-9a-f]{32}$")
 _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
@@ -91,6 +92,16 @@ def marker_key(shard: str) -> str:
 def marker_names(listing: dict[str, int]) -> dict[str, str]:
     """Return the shard of each marker in a listing of `index/`, by the marker's name."""
     return {name: m[1] for name in listing if (m := _MARKER.match(name))}
+
+
+def announcement_key(shard: str) -> str:
+    """Return a new key of an announcement: an attempt with errors writes this shard."""
+    return f"{INDEX}/late-{shard}-{uuid.uuid4().hex}"
+
+
+def announcements_of(shard: str, listing: dict[str, int]) -> list[str]:
+    """Return the names of the announcements of a shard in a listing of `index/`."""
+    return [n for n in listing if (m := _ANNOUNCEMENT.match(n)) and m[1] == shard]
 
 
 def plan_names(listing: dict[str, int]) -> list[str]:

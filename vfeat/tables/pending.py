@@ -27,6 +27,7 @@ from vfeat.tables.sorted_ids import SortedIds
 _TOLD = ("etag", "size_bytes", "source", "opened")
 _RANGES = (
     "video_id", "uri", "etag", "size_bytes", "source", "first_clip", "last_clip", "opened",
+    "attempts",
 )  # fmt: skip
 _SPLIT = b'"split"'  # in the outcomes of a shard, where a video was split
 _NO_END = np.iinfo(np.int64).max
@@ -100,8 +101,8 @@ def failed_ranges(root: Root, classes: tuple[str, ...]) -> Iterator[pa.Table]:
     Videos that are gone are left out.
 
     Returns:
-        Tables of video_id (hex), uri, etag, size_bytes, source, first_clip, last_clip (inclusive)
-        and opened: whether the video could ever be read.
+        Tables of video_id (hex), uri, etag, size_bytes, source, first_clip, last_clip (inclusive),
+        opened: whether the video could ever be read, and attempts so far.
     """
     state = DatasetState(read_catalogue(root))
     waiting = _Waiting(state.catalogue)

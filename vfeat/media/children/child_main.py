@@ -307,9 +307,13 @@ def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
         failure = out_of_memory(uri)
         return failure.error_class, failure.message, True
     if isinstance(error, VfeatError):
-        return "internal", str(error), False
+        return "internal", str(error), True
     trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
-    return "internal", f"{uri}: {type(error).__name__}: {error}\n{trace}", False
+    return (
+        "internal",
+        f"{uri}: {type(error).__name__}: {error}\n{trace}",
+        True,
+    )  # its next attempt is another process's
 
 
 def die_with_parent(parent_pid: int) -> None:
