@@ -8,9 +8,10 @@ import socket
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from vfeat.errors import SourceChanged, UnitError
+from vfeat.errors import StorageError
 from vfeat.media.children.feed_protocol import ANSWER, MOST_BYTES, REQUEST, Answered, Asked
-from vfeat.media.source import Source
+from vfeat.media.source import Source, storage_failure
+from vfeat.storage.failures import ObjectChanged
 from vfeat.storage.read_ahead import ReadAhead
 
 
@@ -30,7 +31,7 @@ class Feed:
             A descriptor of a local file and 0; or None and the size of a remote object.
 
         Raises:
-            SourceChanged, UnitError: as `Source.open`.
+            ObjectChanged, StorageError: as the parent's reading did.
         """
         handle, length = self._ask(uri, Asked.OPEN)
         return handle, length
@@ -39,13 +40,13 @@ class Feed:
         """Return bytes first..end-1 of a remote object.
 
         Raises:
-            SourceChanged, UnitError: as `Source.open`.
+            ObjectChanged, StorageError: as the parent's reading did.
         """
         parts = []
         while first < end:
             _, length = self._ask(uri, Asked.RANGE, first, min(end, first + MOST_BYTES))
             if length == 0:
-                raise UnitError("storage", f"{uri}: ends at byte {first:,}")
+                raise StorageError(f"{uri}: ends at byte {first:,}")
             parts.append(self._exactly(length))
             first += length
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -54,7 +55,7 @@ class Feed:
         """Return a descriptor of a local copy of a remote object.
 
         Raises:
-            SourceChanged, UnitError: as `Source.open`.
+            ObjectChanged, StorageError: as the parent's reading did.
         """
         handle, _ = self._ask(uri, Asked.COPY)
         assert handle is not None
@@ -72,10 +73,10 @@ class Feed:
         head += self._exactly(ANSWER.size - len(head))
         state, length = ANSWER.unpack(head)
         if state == Answered.CHANGED:
-            raise SourceChanged("storage", f"{uri} has changed since it was listed")
+            raise ObjectChanged(f"{uri} has changed since it was listed")
         if state == Answered.FAILED:
             # The parent has the reason, which may name what a child must not know.
-            raise UnitError("storage", f"{uri}: cannot be read")
+            raise StorageError(f"{uri}: cannot be read")
         return (handles[0] if state == Answered.DESCRIPTOR else None), length
 
     def _exactly(self, size: int) -> bytes:
@@ -162,7 +163,10 @@ class GivenSource(Source):
         assert self.feed is not None
         size = self.size_bytes
         if size is None:
-            _, size = self.feed.open(self.uri)
+            try:
+                _, size = self.feed.open(self.uri)
+            except StorageError as error:
+                raise storage_failure(self.uri, error) from error
         return cast(BinaryIO, FedFile(self.feed, self.uri, size))
 
     def check_unchanged(self) -> None:

@@ -18,7 +18,7 @@ from vfeat.storage.remote_file import RemoteFile
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 # Decoding reads a file several times at most, in pieces of at least this size on average.
 _PASSES, _PIECE_BYTES = 16, 4096
-_BASE_BYTES, _BASE_REQUESTS = 1 << 30, 100_000
+_BASE_BYTES, _BASE_REQUESTS = 1 << 30, 10_000
 
 
 class Refused(Exception):

@@ -52,7 +52,7 @@ def enter(*, reads_files: bool = False) -> tuple[Measure, ...]:
         _tried("limits", limits.limit_the_rest),
         _tried("first to end without memory", limits.offer_as_sacrifice),
         _tried("no new privileges", lambda: set_process_option(_NO_NEW_PRIVILEGES, 1)),
-        *_landlock(("/",) if reads_files else code_folders()),
+        *_landlock(reads_files),
         _tried("seccomp", seccomp.install),
     ]
     return (_environment(), *found)
@@ -73,19 +73,22 @@ def _environment() -> Measure:
     return Measure("empty environment", f"holds {', '.join(left)}" if left else "")
 
 
-def _landlock(readable: tuple[str, ...]) -> list[Measure]:
-    names = NAMES[4:7]
+def _landlock(reads_files: bool) -> list[Measure]:
+    files, *others = NAMES[4:7]
     try:
         if not is_linux():
             raise OSError(0, f"{sys.platform} has none")
         if threads() > 1:
             raise OSError(0, "a library has started threads, which it would not reach")
-        found = landlock.restrict(readable)
+        found = landlock.restrict(("/",) if reads_files else code_folders())
     except OSError as error:
-        return [Measure(name, error.strerror or str(error)) for name in names]
+        return [Measure(name, error.strerror or str(error)) for name in (files, *others)]
     return [
-        Measure(name, "" if found >= since else f"the kernel's version is {found}, not {since}")
-        for name, since in zip(names, (1, 4, 6), strict=True)
+        Measure(files, "for writing only: this decoder opens paths" if reads_files else ""),
+        *(
+            Measure(name, "" if found >= since else f"the kernel's version is {found}, not {since}")
+            for name, since in zip(others, (4, 6), strict=True)
+        ),
     ]
 
 
