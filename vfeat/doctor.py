@@ -14,7 +14,9 @@ from typing import Literal
 
 from vfeat.errors import VfeatError
 
-NEEDED = ("torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic")
+NEEDED = (
+    "torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic", "msgpack",
+)  # fmt: skip
 OPTIONAL = {
     "decord": "--decoder decord",
     "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import socket
@@ -19,9 +20,9 @@ from tests.media.web import serve
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.boundary import examine_boundary
 from vfeat.media.children.channel import Channel
-from vfeat.media.children.child_process import environment
 from vfeat.media.children.messages import Alive, BrokenProtocol
 from vfeat.media.children.served import Refused, Served
+from vfeat.media.children.started import environment
 from vfeat.media.children.task import ClipReady, DecodeTask, ProbeTask, TaskDone
 from vfeat.media.children.unit_budget import UnitBudget
 from vfeat.media.probe import probe
@@ -243,6 +244,23 @@ def test_no_jump_of_the_filter_leaves_it(machine: str) -> None:
     for place, (_, if_true, if_false, _) in enumerate(program):
         assert place + 1 + max(if_true, if_false) <= len(program) - 1 or place == len(program) - 1
     assert program[-1] == (0x06, 0, 0, 0x7FFF0000)
+
+
+_OLD_KERNEL = """
+from vfeat.media.sandbox import enter, landlock, seccomp
+def refuse(*_): raise OSError(38, "Function not implemented")
+landlock.version = seccomp.system_call = refuse
+print([measure.name for measure in enter.enter() if measure.missing])
+"""
+
+
+def test_a_kernel_that_has_little_gives_what_it_has() -> None:
+    env = environment()
+    ran = subprocess.run(
+        [sys.executable, "-c", _OLD_KERNEL], capture_output=True, env=env, text=True, check=True
+    )
+    assert {"Landlock for files", "seccomp"} <= set(ast.literal_eval(ran.stdout))
+    assert "limits" not in ast.literal_eval(ran.stdout)
 
 
 def test_doctor_names_what_holds(holding: set[str]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -30,20 +28,17 @@ from vfeat.media.children.messages import (
     RangeFailed,
 )
 from vfeat.media.children.served import Served
+from vfeat.media.children.started import explain_exit, start_child
 from vfeat.media.children.task import DecodeTask, Task
 from vfeat.media.children.unit_budget import UnitBudget
 from vfeat.media.sandbox.enter import Measure
 from vfeat.media.sandbox.limits import memory_in_use
 from vfeat.storage.uris import identity
 
-_STDERR_TAIL_BYTES = 8192
-_MESSAGE_CHARS = 400
 _POLL_S = 0.5
 _REAP_S = 5.0
 # Signs of life that a task may send: one a second is what a child sends.
 _SPARE_BEATS, _BEATS_PER_S = 20, 4
-# All that a child has of the environment, where it is set: what finds libraries.
-_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
 
 
 class ChildLost(Exception):
@@ -102,7 +97,7 @@ class ChildProcess:
         feeds, fed = socket.socketpair()
         try:
             self.ring = Ring(memory_fd, config.slots, shape)
-            self._process = self._spawn(theirs.fileno(), fed.fileno(), memory_fd)
+            self._process = start_child(self._stderr, theirs.fileno(), fed.fileno(), memory_fd)
         except BaseException:
             ours.close()
             feeds.close()
@@ -116,18 +111,6 @@ class ChildProcess:
         self._feeder.start()
         self._budget = UnitBudget(None, self._limits, self.pid)
         self._greet(config)
-
-    def _spawn(self, *handles: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "vfeat.media.children.child_main"]
-        command += [*map(str, handles), str(os.getpid())]
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
-            pass_fds=handles,
-            env=environment(),
-        )
 
     def _greet(self, config: ChildConfig) -> None:
         try:
@@ -269,19 +252,7 @@ class ChildProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             return ChildLost("crashed", "the decoder closed its socket and went on")
-        tail = self._stderr_tail()
-        tail = f"; it wrote: {tail}" if tail else ""
-        if code < 0:
-            return ChildLost("crashed", f"the decoder died with {_signal_name(-code)}{tail}")
-        return ChildLost("crashed", f"the decoder left with code {code}{tail}")
-
-    def _stderr_tail(self) -> str:
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
-        lines = self._stderr.read().decode(errors="replace").strip("\0").splitlines()
-        # faulthandler's list of loaded modules says nothing about the video
-        told = [line.strip() for line in lines if not line.startswith("Extension modules")]
-        return " | ".join(line for line in told if line)[-_MESSAGE_CHARS:]
+        return ChildLost("crashed", explain_exit(code, self._stderr))
 
     def kill(self) -> None:
         """End the process now. Safe to call twice and from any thread."""
@@ -297,20 +268,3 @@ class ChildProcess:
             self._channel.close()
         self._feeder.end()
         self._stderr.close()
-
-
-def environment() -> dict[str, str]:
-    """Return the child's environment: no credential, no home, nothing but how to find modules."""
-    # What this process can import the child must find too (user decoders, Ray's paths).
-    paths = [os.path.abspath(path) for path in sys.path]
-    found = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**found, **threads, "PYTHONPATH": os.pathsep.join(paths), "LANG": "C.UTF-8"}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return f"{name} (out of memory?)" if name == "SIGKILL" else name

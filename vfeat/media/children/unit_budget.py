@@ -52,7 +52,9 @@ class UnitBudget:
         self.settled = 0
         self._each_s = limits.timeout_s
         self._entry_s = _ENTRY_TIMEOUTS * limits.timeout_s
-        if task is not None and task.size_bytes:
+        if task is None:
+            self._entry_s = limits.start_timeout_s
+        elif task.size_bytes:
             rate = _LOCAL_RATE if is_local(task.uri) else _REMOTE_RATE
             self._entry_s += task.size_bytes / rate
         self._memory_bytes = limits.memory_bytes
