@@ -15,7 +15,8 @@ from typing import Literal
 from vfeat.errors import VfeatError
 
 NEEDED = (
-    "torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic", "msgpack",
+    "torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic",
+    "msgpack",
 )  # fmt: skip
 OPTIONAL = {
     "decord": "--decoder decord",

@@ -89,7 +89,6 @@ class ChildProcess:
         self._progressed_s = 0.0  # what the parent itself did: a slot freed, bytes copied
         self._beats = 0
         self._began_s = time.monotonic()
-        self._bounded = config.bounded
         self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b", prefix="vfeat-child-")  # noqa: SIM115
         shape = clip_shape(config.clip, config.frame)
         memory_fd = create_fd(config.slots, shape)
