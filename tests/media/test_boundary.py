@@ -190,6 +190,18 @@ def test_a_failure_to_read_keeps_its_reason() -> None:
             assert found.error_class == "storage" and words in found.message, found
 
 
+def test_an_address_that_nothing_reads_says_so() -> None:
+    with pool_of(1, SPEC) as pool:
+        pool.submit(ProbeTask(0, "nonesuch://host/a.mp4", 1000))
+        pool.submit(DecodeTask(1, "1", "nonesuch://host/a.mp4", 1000, None, 0, None))
+        ran = Ran()
+        for event in events(pool, 2):
+            ran.take(event)
+    (error,) = ran.outcomes[1].errors
+    for found in (ran.failures[0], error):
+        assert found.error_class == "internal" and "no installed package reads" in found.message
+
+
 def test_a_pipe_is_no_video(tmp_path: Path) -> None:
     """And nobody waits for its writer."""
     os.mkfifo(tmp_path / "pipe.mp4")

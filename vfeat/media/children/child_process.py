@@ -190,7 +190,7 @@ class ChildProcess:
             except (EOFError, OSError) as error:
                 raise self._died() from error
             if self._feeder.refused is not None:
-                raise self.broke(BrokenProtocol(f"it asked for {self._feeder.refused}"))
+                raise self.broke(BrokenProtocol(self._feeder.refused))
             if self._closed.is_set():
                 raise ChildLost("internal", "the decoder pool was closed")
             now_s = time.monotonic()
@@ -245,7 +245,7 @@ class ChildProcess:
 
     def _died(self) -> ChildLost:
         if self._feeder.refused is not None:
-            return self.broke(BrokenProtocol(f"it asked for {self._feeder.refused}"))
+            return self.broke(BrokenProtocol(self._feeder.refused))
         try:
             code = self._process.wait(_REAP_S)
         except subprocess.TimeoutExpired:

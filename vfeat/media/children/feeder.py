@@ -18,8 +18,7 @@ class Feeder(threading.Thread):
 
     Attributes:
         served: that video; None between two tasks.
-        refused: the request that no honest child makes, once there was one; nothing is answered
-            afterwards.
+        refused: why nothing is answered any more: the request that no honest child makes.
     """
 
     def __init__(self, connection: socket.socket, progressed: Callable[[], None]) -> None:
@@ -44,7 +43,7 @@ class Feeder(threading.Thread):
         except Refused as refused:
             self.refused = str(refused)
         except Exception as error:
-            self.refused = f"reading failed in an unexpected way: {error!r}"
+            self.refused = f"its request could not be answered: {error!r}"
         finally:
             self._socket.close()
             if self.served is not None:

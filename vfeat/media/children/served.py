@@ -6,10 +6,11 @@ import errno
 import os
 import socket
 import stat
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-from vfeat.errors import SourceChanged, StorageError, UnitError
+from vfeat.errors import SourceChanged, StorageError, UnitError, VfeatError
 from vfeat.media.children.feed_protocol import MOST_BYTES
 from vfeat.media.children.task import DecodeTask, Task
 from vfeat.media.source import Source, locate, spooled, storage_failure
@@ -18,6 +19,7 @@ from vfeat.storage.remote_file import RemoteFile
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 # Decoding reads a file several times at most, in pieces of at least this size on average.
 _PASSES, _PIECE_BYTES = 16, 4096
+_TRACEBACK_CHARS = 1500
 _BASE_BYTES, _BASE_REQUESTS = 1 << 30, 10_000
 
 
@@ -67,7 +69,7 @@ class Served:
             _check_kind(os.fstat(handle).st_mode, path)
             self._source.check_unchanged()
             return handle
-        except (StorageError, OSError, UnitError) as error:
+        except Exception as error:
             if handle >= 0:
                 os.close(handle)
             raise self._recorded(error) from error
@@ -88,7 +90,7 @@ class Served:
                 return file.fetch(first, min(end, file.size()))
             file.seek(first)  # its first block came with its size
             return file.read(end - first)
-        except (StorageError, OSError) as error:
+        except Exception as error:
             raise self._recorded(error) from error
 
     def copy(self, progressed: Callable[[], None]) -> int:
@@ -105,7 +107,7 @@ class Served:
             with spooled(self._source, lambda _reached=0: progressed()) as copy:
                 assert copy.path is not None
                 return os.open(copy.path, os.O_RDONLY | os.O_CLOEXEC)
-        except (StorageError, OSError, UnitError) as error:
+        except Exception as error:
             raise self._recorded(error) from error
 
     def check(self) -> None:
@@ -133,7 +135,7 @@ class Served:
                     source.uri, size_bytes=source.size_bytes, etag=source.etag,
                     patience_s=source.patience_s,
                 )  # fmt: skip
-            except (StorageError, OSError) as error:
+            except Exception as error:
                 raise self._recorded(error) from error
         return self._file
 
@@ -147,7 +149,15 @@ class Served:
         uri = self._source.uri
         if (reason := out_of_room(error)) is not None:
             self.no_room = f"{uri}: {reason} on {socket.gethostname()}"
-        self.failure = error if isinstance(error, UnitError) else storage_failure(uri, error)
+        if isinstance(error, UnitError):
+            self.failure = error
+        elif isinstance(error, StorageError | OSError):
+            self.failure = storage_failure(uri, error)
+        elif isinstance(error, VfeatError):
+            self.failure = UnitError("internal", str(error))
+        else:  # fsspec's file systems raise what they like
+            trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
+            self.failure = UnitError("internal", f"{uri}: {type(error).__name__}: {error}\n{trace}")
         self.changed |= isinstance(self.failure, SourceChanged)
         return self.failure
 

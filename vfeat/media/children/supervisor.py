@@ -220,7 +220,7 @@ def _with_reason(failed: Failed, child: ChildProcess) -> Failed:
     failure = child.served.failure
     if failed.error_class != "storage" or failure is None:
         return failed
-    return replace(failed, message=failure.message)
+    return replace(failed, error_class=failure.error_class, message=failure.message)
 
 
 def _clip_ready(child: ChildProcess, task_id: int, made: ClipMade) -> ClipReady:

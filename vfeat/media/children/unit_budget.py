@@ -101,7 +101,7 @@ class UnitBudget:
         )
 
     def _limit_cpu(self) -> None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, OverflowError):
             limit_cpu(self._pid, self._cpu_began_s + self._allowed_s + _GRACE_S)
 
 

@@ -67,7 +67,7 @@ _PROBE = Record(
     Integer(1, 1 << 31), _COUNT, _SECONDS, Boolean(), Sequence(Sequence(_CLIP, 2), 100), _SECONDS,
     _WARNINGS,
 )  # fmt: skip
-_SIZE = Optional(_COUNT)
+_SIZE = Optional(_TICK)  # a list may claim any
 _URI = Text(1 << 16)
 
 _KINDS: tuple[Record, ...] = (
