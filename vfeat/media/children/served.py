@@ -43,9 +43,8 @@ class Served:
         self._source = locate(task.uri, task.size_bytes, patience_s, etag)
         self._spool_bytes = spool_bytes
         self._file: RemoteFile | None = None
-        size = task.size_bytes or 0
-        self._bytes_left = _BASE_BYTES + _PASSES * size
-        self._requests_left = _BASE_REQUESTS + _PASSES * size // _PIECE_BYTES
+        self._bytes_left, self._requests_left = _BASE_BYTES, _BASE_REQUESTS
+        self._allow(max(0, task.size_bytes or 0))
         self.failure: UnitError | None = None
         self.changed = False
         self.no_room: str | None = None
@@ -137,7 +136,14 @@ class Served:
                 )  # fmt: skip
             except Exception as error:
                 raise self._recorded(error) from error
+            if source.size_bytes is None:
+                self._allow(self._file.size())
         return self._file
+
+    def _allow(self, size_bytes: int) -> None:
+        """Allow what reading a video of some size can need."""
+        self._bytes_left += _PASSES * size_bytes
+        self._requests_left += _PASSES * size_bytes // _PIECE_BYTES
 
     def _count(self, size_bytes: int) -> None:
         self._bytes_left -= size_bytes
