@@ -33,6 +33,7 @@ OWNERS: dict[str, set[str]] = {
     "fsspec": {"storage"},
     "s3fs": {"storage"},
     "av": {"media"},
+    "msgpack": {"media"},
     "cv2": {"media"},
     "skimage": set(),  # recipes only
     "decord": {"media"},

@@ -14,7 +14,10 @@ from typing import Literal
 
 from vfeat.errors import NodeDiffers, VfeatError
 
-NEEDED = ("torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic")
+NEEDED = (
+    "torch", "ray", "pyarrow", "av", "opencv-python-headless", "fsspec", "s3fs", "pydantic",
+    "msgpack",
+)  # fmt: skip
 OPTIONAL = {
     "decord": "--decoder decord",
     "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",
@@ -38,7 +41,15 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Examine machine, packages, decoders, devices, kernels and stores."""
-    return [*_machine(), *_packages(), *_decoders(), *_devices(), *_kernels(), *_stores()]
+    return [
+        *_machine(),
+        *_packages(),
+        *_decoders(),
+        *_boundary(),
+        *_devices(),
+        *_kernels(),
+        *_stores(),
+    ]
 
 
 def examine_cluster(address: str) -> list[Finding]:
@@ -106,6 +117,28 @@ def _decoders() -> Iterator[Finding]:
             yield Finding("ok", f"decoder {name}", "runs" + (" (default)" * (name == "pyav")))
         except VfeatError as error:
             yield Finding("note", f"decoder {name}", str(error))
+
+
+def _boundary() -> Iterator[Finding]:
+    if _version("av") is None:
+        return
+    from vfeat.media.children.boundary import examine_boundary
+    from vfeat.media.children.child_process import ChildLost
+
+    try:
+        measures = examine_boundary()
+    except ChildLost as lost:
+        yield Finding("missing", "decoder boundary", lost.message)
+        return
+    holds = ", ".join(measure.name for measure in measures if not measure.missing)
+    yield Finding("ok", "decoder boundary", f"holds: {holds}")
+    missing = [f"{measure.name} ({measure.missing})" for measure in measures if measure.missing]
+    if missing:
+        yield Finding(
+            "note",
+            "decoder boundary",
+            f"does not hold: {', '.join(missing)}; read videos of strangers on another machine",
+        )
 
 
 def _devices() -> Iterator[Finding]:

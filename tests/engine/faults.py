@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import ctypes
-import errno
 import os
 import sys
 import time
@@ -17,10 +16,9 @@ from vfeat.media.decoders.pyav import PyavDecoder
 
 
 def faulty(request: DecodeRequest) -> Decoder:
-    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows,
+    """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time,
     `heal*` ends its process until there is a file `healed` beside it.
-    `raise_X*` raises X when it opens, `late_X*` at its second frame,
-    `full_*` finds the disk full until there is a file `healed`.
+    `raise_X*` raises X when it opens, `late_X*` at its second frame.
     `node*` reads address 0 on a node whose Python looks for modules in a folder `bad-node`,
     and takes its time on others.
     """
@@ -38,13 +36,8 @@ def faulty(request: DecodeRequest) -> Decoder:
         raise getattr(builtins, name.split("_")[1])(name)
     if name.startswith("late_"):
         return Late(request, getattr(builtins, name.split("_")[1]))
-    if name.startswith("full_") and not os.path.exists(healed):
-        raise OSError(errno.ENOSPC, "No space left on device")
     if name.startswith("slow"):
         time.sleep(1.0)
-    if name.startswith("grow"):
-        with open(request.source.uri, "ab") as file:
-            file.write(b"more")
     return PyavDecoder(request)
 
 

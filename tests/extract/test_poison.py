@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,13 +74,23 @@ def test_a_list_may_claim_any_size(own_clips: Path, tmp_path: Path, size: int) -
     assert run_job(tiny_job(out, tmp_path / "list.parquet")).nothing_to_do
 
 
-def test_a_full_machine_is_no_videos_fault(own_clips: Path, tmp_path: Path) -> None:
+def test_a_full_machine_is_no_videos_fault(
+    own_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The job ends with what to do, and no healthy video is an error row for ever."""
     folder, out = tmp_path / "videos", tmp_path / "out"
     folder.mkdir()
     for name in ("full_a.mp4", "good.mp4"):
         shutil.copy(own_clips / "av1.mp4", folder / name)
-    job = tiny_job(out, folder, decoder="tests.engine.faults:faulty")
+    job = tiny_job(out, folder)
+    opened = os.open
+
+    def full(path: Any, *args: Any, **options: Any) -> int:
+        if str(path).endswith("full_a.mp4") and not (folder / "healed").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", full)  # the parent opens files for its children
     with pytest.raises(MachineFull, match=r"full_a\.mp4: No space left.*free some space"):
         run_job(job)
     assert open_errors(str(out)) == []

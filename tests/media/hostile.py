@@ -1,7 +1,7 @@
 """Decoders that misbehave, named in recipes as `tests.media.hostile:...`.
 
-Each does so at a place in the video, so that a retry meets it again; the ones with
-ONCE in their name leave a mark in $VFEAT_TEST_MARKS and behave the second time.
+Each does so at a place in the video, so that a retry meets it again; the one with ONCE in its name
+behaves when it does not begin at the video's start, as in a retry.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import ctypes
 import itertools
 import os
 import time
-from pathlib import Path
 
 from vfeat.media.decoders.base import DecodeRequest, Frame
 from vfeat.media.decoders.pyav import PyavDecoder
@@ -49,10 +48,16 @@ class Abort(_At):
 
 
 class AbortOnce(_At):
+    asked: int | None = None
+
+    def skip_to(self, tick: int) -> None:
+        if self.asked is None:
+            self.asked = tick - self._line.origin_tick
+        super().skip_to(tick)
+
     def misbehave(self) -> None:
-        mark = Path(os.environ["VFEAT_TEST_MARKS"]) / "aborted"
-        if not mark.exists():
-            mark.touch()
+        assert self.asked is not None
+        if self.asked * self._line.tick_s < 1:
             os.abort()
 
 

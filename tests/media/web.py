@@ -47,7 +47,7 @@ def serve(folder: Path) -> Iterator[Web]:
 
         def answer(self, with_body: bool) -> None:
             web.asked.append(self.path)
-            path = web.folder / unquote(self.path.lstrip("/"))
+            path = web.folder / unquote(self.path.partition("?")[0].lstrip("/"))
             body, status = b"", 200
             if web.broken:
                 status = 503

@@ -170,6 +170,9 @@ class ExtractJob(Placement):
     child_memory_megabytes: Annotated[int, LIMITS] = Field(
         6144, ge=512, description="Address space of a decoder child"
     )
+    videos_per_child: Annotated[int, LIMITS] = Field(
+        200, ge=1, description="A decoder child is replaced after so many videos"
+    )
     retry_errors: Annotated[tuple[Retried, ...] | None, RETRIES] = Field(
         None, description="Plan failed units again: error classes, or `all`; default: none"
     )
@@ -211,6 +214,7 @@ class ExtractJob(Placement):
             max_video_s=self.max_video_seconds,
             max_video_clips=self.max_video_clips,
             memory_bytes=self.child_memory_megabytes << 20,
+            videos_per_child=self.videos_per_child,
         )
 
 

@@ -191,10 +191,10 @@ def check_codec(stream: VideoStream, uri: str, max_pixels: int) -> None:
 
 def _check_encryption(container: InputContainer, source: Source) -> None:
     # Only of local files: a remote one would have to be read twice as often.
-    if source.path is None or not container.format.name.startswith("mov,"):
+    if not source.is_local or not container.format.name.startswith("mov,"):
         return
-    with suppress(OSError):  # FFmpeg has just read it, and reports what is wrong now
-        if is_encrypted(source.path):
+    with suppress(OSError), source.open_file() as file:  # FFmpeg reports what is wrong now
+        if is_encrypted(file):
             raise UnitError(
                 "undecodable", f"{source.uri}: is encrypted (DRM); expected a video without it"
             )

@@ -11,10 +11,9 @@ _ENTRIES = (b"encv", b"drmi")
 _RESERVED = bytes(6)
 
 
-def is_encrypted(path: str) -> bool:
-    """Return whether the index of an MP4 or MOV file describes encrypted video."""
-    with open(path, "rb") as file:
-        index = _index(file)
+def is_encrypted(file: BinaryIO) -> bool:
+    """Return whether the index of an MP4 or MOV file, from here on, describes encrypted video."""
+    index = _index(file)
     for entry in _ENTRIES:
         place = index.find(entry)
         while place >= 0:

@@ -65,6 +65,15 @@ class Source:
         except (StorageError, OSError) as error:
             raise storage_failure(self.uri, error) from error
 
+    def open_file(self) -> BinaryIO:
+        """Return a seekable file.
+
+        Raises:
+            SourceChanged, UnitError: as `open`.
+        """
+        opened = self.open()
+        return open(opened, "rb") if isinstance(opened, str) else opened
+
     def check_unchanged(self) -> None:
         """Compare the object with its listing once more, where the reads themselves did not.
 
@@ -85,11 +94,9 @@ class Source:
 
     def glance(self, size_bytes: int, first_byte: int = 0) -> bytes:
         """Read some bytes for a message or a hint; empty where they cannot be read."""
-        with suppress(Exception):
-            opened = self.open()
-            with open(opened, "rb") if isinstance(opened, str) else opened as file:
-                file.seek(first_byte)
-                return file.read(size_bytes)
+        with suppress(Exception), self.open_file() as file:
+            file.seek(first_byte)
+            return file.read(size_bytes)
         return b""
 
     def _check_local(self, path: str) -> None:

@@ -1,17 +1,15 @@
-"""A decoder child: `python -m vfeat.media.children.child_main SOCKET_FD MEMORY_FD PARENT_PID`.
+"""A decoder child: `python -m vfeat.media.children.child_main SOCKET FEED MEMORY PARENT_PID`.
 
-Serves one task at a time until its parent closes the socket or dies. Never imports
-torch; about 60 MB.
+Serves one task at a time until its parent closes the socket or dies. Whatever decodes is imported
+before the sandbox is entered, and nothing of a video is read before. Never imports torch; about
+60 MB.
 """
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import faulthandler
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -20,72 +18,93 @@ import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from math import ceil
-from multiprocessing.connection import Connection
 
 import av.logging
 
-from vfeat.errors import ErrorClass, SourceChanged, StorageError, UnitError, VfeatError
+from vfeat.errors import ErrorClass, StorageError, UnitError, VfeatError
+from vfeat.media.children.channel import Channel
 from vfeat.media.children.clip_slots import Ring, clip_shape
+from vfeat.media.children.feed import Feed, GivenSource
 from vfeat.media.children.messages import (
     Alive,
     ChildConfig,
     ClipMade,
     DecodeDone,
     FreeSlot,
-    FromChild,
     GridLaid,
     Hello,
-    NoRoom,
     ProbeDone,
     ProbeFailed,
     RangeEmpty,
     RangeFailed,
-    VideoChanged,
 )
-from vfeat.media.children.task import DecodeTask, ProbeTask
+from vfeat.media.children.own_part import own_part
+from vfeat.media.children.task import DecodeTask, ProbeTask, Task
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled, stack
 from vfeat.media.container import Opened, out_of_memory
-from vfeat.media.decoders.base import Decoder, DecodeRequest, DecodeStats, load_decoder
+from vfeat.media.decoders.base import (
+    Decoder,
+    DecodeRequest,
+    DecoderFactory,
+    DecodeStats,
+    load_decoder,
+    reads_paths,
+)
 from vfeat.media.decoders.indexed import LibraryFailed
 from vfeat.media.decoders.pyav import PyavDecoder
-from vfeat.media.probe import SMALL_BYTES, probe, probe_source
+from vfeat.media.probe import SMALL_BYTES, probe_source
+from vfeat.media.sandbox.enter import Measure, enter
+from vfeat.media.sandbox.kernel import set_process_option
+from vfeat.media.sandbox.limits import limit_memory
 from vfeat.media.scan import scan
-from vfeat.media.source import Progress, Source, locate, spooled, storage_failure
+from vfeat.media.source import Progress, Source, locate, storage_failure
 from vfeat.media.timeline import Grid
-from vfeat.outcome import RangeError, Split
-from vfeat.storage.failures import ObjectChanged
-from vfeat.video_facts import Probe, Timeline
+from vfeat.outcome import RangeError
+from vfeat.storage.uris import is_local
+from vfeat.video_facts import Timeline
 
 _PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
 _TRACEBACK_CHARS = 1500
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
 
 
 class Child:
     """The child's side of the socket."""
 
-    def __init__(self, connection: Connection, memory_fd: int) -> None:
-        """Receive the configuration and set the limits."""
-        self._connection = connection
-        self._config: ChildConfig = connection.recv()
-        limit_memory(self._config.limits.memory_bytes)
-        shape = clip_shape(self._config.clip, self._config.frame)
-        self._ring = Ring(memory_fd, self._config.slots, shape)
+    def __init__(self, channel: Channel, feed: Feed, memory_fd: int) -> None:
+        """Receive the configuration, load the decoder and enter the sandbox."""
+        self._channel = channel
+        self._feed = feed
+        config = channel.receive(None)
+        while config is None:
+            config = channel.receive(None)
+        assert isinstance(config, ChildConfig)
+        self._config = config
+        limit_memory(config.limits.memory_bytes)
+        shape = clip_shape(config.clip, config.frame)
+        self._ring = Ring(memory_fd, config.slots, shape)
         os.close(memory_fd)
-        self._free = deque(range(self._config.slots))
+        self._free = deque(range(config.slots))
         self._last_sent_s = 0.0
         self._waited_s = 0.0
         self._decoder: Decoder | None = None
         self._stats = DecodeStats()
         self._next_clip = 0
+        self._factory: DecoderFactory | VfeatError
+        try:
+            self._factory = load_decoder(config.frame.decoder)
+        except VfeatError as error:
+            self._factory = error  # each unit fails with it
+        self._by_path = reads_paths(self._factory)
+        self._measures: tuple[Measure, ...] = ()
+        if config.bounded:
+            self._measures = enter(reads_files=self._by_path)
 
     def serve(self) -> None:
         """Serve tasks until the parent closes the socket."""
-        self._send(Hello())
+        self._send(Hello(self._measures))
         while True:
-            message = self._connection.recv()
+            message = self._channel.receive(None)
             if isinstance(message, FreeSlot):
                 self._free.append(message.slot)
             elif isinstance(message, ProbeTask):
@@ -93,9 +112,9 @@ class Child:
             elif isinstance(message, DecodeTask):
                 self._decode(message)
 
-    def _send(self, message: FromChild) -> None:
+    def _send(self, message: object) -> None:
         self._last_sent_s = time.monotonic()
-        self._connection.send(message)
+        self._channel.send(message)
 
     def _reached(self) -> Progress:
         """Make a counter for one phase of a task: a new high is progress, activity alone is none.
@@ -116,9 +135,11 @@ class Child:
     def _probe(self, task: ProbeTask) -> ProbeDone | ProbeFailed:
         config = self._config
         try:
-            found = probe(
-                task.uri, task.size_bytes, config.clip, config.limits, config.frame, self._reached
-            )
+            with ExitStack() as stack_:
+                source = self._given(task, stack_)
+                found = probe_source(
+                    source, config.clip, config.limits, config.frame, self._reached
+                )
             return ProbeDone(found)
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
@@ -127,10 +148,9 @@ class Child:
     def _decode(self, task: DecodeTask) -> None:
         started_s, self._waited_s = time.monotonic(), 0.0
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
-        listed = self._locate(task)
         try:
             with ExitStack() as stack_:
-                source = self._source(listed, task, stack_)
+                source = self._source(self._given(task, stack_), task, stack_)
                 line = task.timeline
                 if line is None:
                     task, line = self._open(task, source)
@@ -139,16 +159,12 @@ class Child:
             raise
         except Exception as error:
             error_class, message, spent = explain(error, task.uri)
-            if (reason := out_of_room(error)) is not None:
-                self._send(NoRoom(f"{task.uri}: {reason} on {socket.gethostname()}"))
             # Of a video that cannot be opened, the first clip stands for all.
             last = self._next_clip if task.last_clip is None else task.last_clip
             if self._next_clip <= last:
                 self._send(RangeFailed(RangeError(self._next_clip, last, error_class, message)))
-            if is_change(error):
-                self._send(VideoChanged())
-        if has_changed(listed):
-            self._send(VideoChanged())
+        if self._config.bounded:
+            self._feed.check(task.uri)
         stats, self._decoder = self._stats, None
         seconds = time.monotonic() - started_s - self._waited_s
         warnings = tuple(stats.warnings)
@@ -158,16 +174,18 @@ class Child:
         """Lay the video's grid; return the task with its last clip, and the timeline."""
         config = self._config
         found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
-        last, split = _own_part(task, found)
-        self._send(GridLaid(found, last, split))
+        last, _ = own_part(task, found)
+        self._send(GridLaid(found))
         return replace(task, last_clip=last), found.timeline
 
     def _settle(self, task: DecodeTask, line: Timeline, source: Source, stack_: ExitStack) -> None:
         config = self._config
         grid = self._grid(source, line)
         request = DecodeRequest(source, line, config.limits, self._reached())
+        if isinstance(self._factory, VfeatError):
+            raise self._factory
         try:
-            self._run(load_decoder(config.frame.decoder)(request), grid, task, stack_)
+            self._run(self._factory(request), grid, task, stack_)
         except LibraryFailed as error:
             failed = self._stats
             decoder = PyavDecoder(request)
@@ -187,14 +205,29 @@ class Child:
         for settled in assembler.settle(self._next_clip, task.last_clip):
             self._next_clip = self._report(settled)
 
-    def _locate(self, task: DecodeTask) -> Source:
-        patience_s = self._config.limits.timeout_s / 2
-        return locate(task.uri, task.size_bytes, patience_s, task.etag)
+    def _given(self, task: Task, stack_: ExitStack) -> Source:
+        """Return the task's video: the parent opens what is on this machine."""
+        if not self._config.bounded:
+            return locate(task.uri, task.size_bytes)
+        handle = None
+        if is_local(task.uri):
+            handle, _ = self._feed.open(task.uri)
+        return self._with_handle(task.uri, task.size_bytes, handle, stack_)
+
+    def _with_handle(
+        self, uri: str, size_bytes: int | None, handle: int | None, stack_: ExitStack
+    ) -> Source:
+        path = None
+        if handle is not None:
+            stack_.callback(os.close, handle)
+            path = f"/proc/self/fd/{handle}" if self._by_path else None
+        return GivenSource(uri, size_bytes, path, feed=self._feed, handle=handle)
 
     def _source(self, source: Source, task: DecodeTask, stack_: ExitStack) -> Source:
         if not self._should_spool(source, task):
             return source
-        return stack_.enter_context(spooled(source, self._reached()))
+        handle = self._feed.copy(task.uri)
+        return self._with_handle(task.uri, task.size_bytes, handle, stack_)
 
     def _should_spool(self, source: Source, task: DecodeTask) -> bool:
         if source.is_local or source.size_bytes is None:
@@ -241,58 +274,13 @@ class Child:
         started_s = time.monotonic()
         if not self._free and self._decoder is not None:
             self._decoder.rest()
-        while not self._free or self._connection.poll(0):
-            message = self._connection.recv()
-            assert isinstance(message, FreeSlot), message
-            self._free.append(message.slot)
+        while not self._free or self._channel.has_unread():
+            message = self._channel.receive(None)
+            if message is not None:
+                assert isinstance(message, FreeSlot), message
+                self._free.append(message.slot)
         self._waited_s += time.monotonic() - started_s
         return self._free.popleft()
-
-
-def _own_part(task: DecodeTask, found: Probe) -> tuple[int, Split | None]:
-    """Return the last clip that the task settles in a grid, and what it leaves."""
-    end = found.n_clips - 1
-    if task.last_clip is not None:
-        if task.last_clip > end:
-            planned = f"clips {task.first_clip} to {task.last_clip} were planned"
-            raise UnitError("unreadable", f"{task.uri}: has {end + 1} clips, and {planned}")
-        end = task.last_clip
-    # A video that restarts its clock cannot be entered in the middle.
-    if task.unit_clips is None or found.timeline.restarts:
-        return end, None
-    # Each unit decodes from the keyframe before it: units shorter than a group of pictures
-    # would decode the same pictures again and again.
-    group_clips = ceil(found.n_clips * found.group_s / max(found.duration_s, 1e-9))
-    step = max(task.unit_clips, group_clips)
-    # Up to twice as many are one unit: a follow-up plan has its price, too.
-    _, last = next(found.ranges(task.first_clip, end, 2 * step))
-    if last == end:
-        return end, None
-    _, last = next(found.ranges(task.first_clip, end, step))
-    return last, Split(end, step)
-
-
-def out_of_room(error: BaseException | None) -> str | None:
-    """Return the system's words where this machine's disk or table of open files is full."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            return os.strerror(error.errno)
-        error = error.__cause__
-    return None
-
-
-def is_change(error: Exception) -> bool:
-    """Return whether an error means that the object is no longer the one to be read."""
-    return isinstance(error, SourceChanged | ObjectChanged)
-
-
-def has_changed(source: Source) -> bool:
-    """Compare the object once more, where its reads were not; one that is gone counts as read."""
-    try:
-        source.check_unchanged()
-    except UnitError as error:
-        return is_change(error)
-    return False
 
 
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
@@ -318,18 +306,10 @@ def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
 
 def die_with_parent(parent_pid: int) -> None:
     """Make the kernel kill this process when the thread that started it ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "prctl"):  # Linux; elsewhere the closed socket ends an idle child
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with suppress(OSError):  # elsewhere the closed socket ends an idle child
+        set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the call
         os._exit(1)
-
-
-def limit_memory(limit_bytes: int) -> None:
-    """Limit the address space, so that an allocation fails instead of the machine."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def capture_ffmpeg_log() -> None:
@@ -342,14 +322,16 @@ def capture_ffmpeg_log() -> None:
 
 def main(arguments: list[str]) -> None:
     """Run the child; entry point of the process."""
-    socket_fd, memory_fd, parent_pid = (int(argument) for argument in arguments)
+    socket_fd, feed_fd, memory_fd, parent_pid = (int(argument) for argument in arguments)
     die_with_parent(parent_pid)
     # Ctrl-C reaches the whole terminal group; the parent decides when children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     capture_ffmpeg_log()
+    channel = Channel(socket.socket(fileno=socket_fd), waits=True)
+    feed = Feed(socket.socket(fileno=feed_fd))
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
-        Child(Connection(socket_fd), memory_fd).serve()
+        Child(channel, feed, memory_fd).serve()
     # Native libraries may crash while they are taken down; nothing is left to do.
     sys.stderr.flush()
     os._exit(0)

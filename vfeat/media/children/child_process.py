@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, replace
 from typing import IO
 
+from vfeat.addresses import public
 from vfeat.errors import ErrorClass
+from vfeat.media.children.channel import Channel
 from vfeat.media.children.clip_slots import Ring, clip_shape, create_fd
+from vfeat.media.children.feeder import Feeder
 from vfeat.media.children.messages import (
+    Alive,
+    BrokenProtocol,
     ChildConfig,
     ClipMade,
     FreeSlot,
@@ -26,13 +28,17 @@ from vfeat.media.children.messages import (
     RangeEmpty,
     RangeFailed,
 )
-from vfeat.media.children.task import Task
+from vfeat.media.children.served import Served
+from vfeat.media.children.started import explain_exit, start_child
+from vfeat.media.children.task import DecodeTask, Task
 from vfeat.media.children.unit_budget import UnitBudget
+from vfeat.media.sandbox.enter import Measure
+from vfeat.media.sandbox.limits import memory_in_use
 
-_STDERR_TAIL_BYTES = 8192
-_MESSAGE_CHARS = 400
 _POLL_S = 0.5
 _REAP_S = 5.0
+# Signs of life that a task may send: one a second is what a child sends.
+_SPARE_BEATS, _BEATS_PER_S = 20, 4
 
 
 class ChildLost(Exception):
@@ -78,47 +84,44 @@ class ChildProcess:
         self._closed = closed
         self.tasks = 0
         self._lock = threading.Lock()  # over the socket's sending side and the counts
-        self._held = 0
+        self._held: set[int] = set()
         self._slots = config.slots
-        self._freed_s = 0.0
+        self._progressed_s = 0.0  # what the parent itself did: a slot freed, bytes copied
+        self._beats = 0
+        self._began_s = time.monotonic()
         self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b", prefix="vfeat-child-")  # noqa: SIM115
         shape = clip_shape(config.clip, config.frame)
         memory_fd = create_fd(config.slots, shape)
         ours, theirs = socket.socketpair()
+        feeds, fed = socket.socketpair()
         try:
             self.ring = Ring(memory_fd, config.slots, shape)
-            self._process = self._spawn(theirs.fileno(), memory_fd)
+            self._process = start_child(self._stderr, theirs.fileno(), fed.fileno(), memory_fd)
+        except BaseException:
+            ours.close()
+            feeds.close()
+            raise
         finally:
             os.close(memory_fd)
             theirs.close()
-        self._connection = Connection(ours.detach())
+            fed.close()
+        self._channel = Channel(ours, waits=False)
+        self._feeder = Feeder(feeds, self._on_progress)
+        self._feeder.start()
         self._budget = UnitBudget(None, self._limits, self.pid)
         self._greet(config)
 
-    def _spawn(self, socket_fd: int, memory_fd: int) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "vfeat.media.children.child_main"]
-        command += [str(socket_fd), str(memory_fd), str(os.getpid())]
-        # What this process can import the child must find too (user decoders, Ray's paths).
-        paths = [path or os.getcwd() for path in sys.path]
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stderr,
-            stderr=self._stderr,
-            pass_fds=(socket_fd, memory_fd),
-            env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-
     def _greet(self, config: ChildConfig) -> None:
         try:
-            self._connection.send(config)
+            self._channel.send(config)
             hello = self._receive(self._limits.start_timeout_s)
+            if not isinstance(hello, Hello):
+                raise ChildLost("crashed", "its first message was no greeting")
         except (ChildLost, OSError) as error:
             message = f"a decoder child did not start: {error}"
-            self.kill()
+            self.close()
             raise ChildLost("internal", message) from error
-        assert isinstance(hello, Hello)
+        self.measures: tuple[Measure, ...] = hello.measures
 
     @property
     def pid(self) -> int:
@@ -131,29 +134,43 @@ class ChildProcess:
 
     def stats(self) -> ChildStats:
         """Return memory and work so far."""
-        rss_pages = 0
-        with suppress(OSError, ValueError), open(f"/proc/{self.pid}/statm") as file:
-            rss_pages = int(file.read().split()[1])
-        return ChildStats(self.pid, rss_pages * os.sysconf("SC_PAGE_SIZE"), self.tasks)
+        return ChildStats(self.pid, memory_in_use(self.pid), self.tasks)
 
     def give(self, task: Task) -> None:
         """Send a task.
 
+        The child learns nothing of the video that identifies it to a store: no user, password or
+        signature.
+
         Raises:
-            OSError: the child is gone; nothing was done.
+            OSError: the child is gone, or has said something unasked; nothing was done.
         """
+        if self._channel.has_unread() or self._feeder.refused is not None:
+            raise ConnectionError("the child is gone, or sent messages without a task")
         self._stderr.truncate(0)
         self._budget = UnitBudget(task, self._limits, self.pid)
+        self._beats, self._began_s = 0, time.monotonic()
+        limits = self._limits
+        self._feeder.serve(Served(task, limits.timeout_s / 2, limits.spool_bytes))
+        shown = replace(task, uri=public(task.uri))
+        if isinstance(shown, DecodeTask):
+            shown = replace(shown, video_id="", etag=None)
         with self._lock:
-            self._connection.send(task)
+            self._channel.send(shown)
         self.tasks += 1
+
+    @property
+    def served(self) -> Served:
+        """The present task's video, as the parent has read it for the child."""
+        assert self._feeder.served is not None
+        return self._feeder.served
 
     def receive(self) -> FromChild:
         """Receive the next message.
 
         Raises:
-            ChildLost: the child died, or was killed: it made no progress for `timeout_s`, or
-                has used up the budget of its task.
+            ChildLost: the child died, or was killed: it made no progress for `timeout_s`, has
+                used up the budget of its task, or broke the protocol.
         """
         return self._receive(self._limits.timeout_s)
 
@@ -162,59 +179,79 @@ class ChildProcess:
         while True:
             if (overrun := self._budget.overrun()) is not None:
                 self.kill()
-                raise ChildLost("timeout", overrun)
+                raise ChildLost(overrun.error_class, overrun.message)
             try:
-                if self._connection.poll(_POLL_S):
-                    message: FromChild = self._connection.recv()
-                    self._budget.settled += isinstance(message, ClipMade | RangeEmpty | RangeFailed)
+                message: FromChild | None = self._channel.receive(_POLL_S)
+                if message is not None:
+                    self._check(message)
                     return message
+            except BrokenProtocol as broken:
+                raise self.broke(broken) from broken
             except (EOFError, OSError) as error:
                 raise self._died() from error
+            if self._feeder.refused is not None:
+                raise self.broke(BrokenProtocol(self._feeder.refused))
             if self._closed.is_set():
                 raise ChildLost("internal", "the decoder pool was closed")
             now_s = time.monotonic()
             with self._lock:
-                if self._held >= self._slots:  # it waits for us: no fault of its own
+                if len(self._held) >= self._slots:  # it waits for us: no fault of its own
                     since_s = now_s
                     self._budget.pause(now_s - checked_s)
-                since_s = max(since_s, self._freed_s)
+                since_s = max(since_s, self._progressed_s)
             checked_s = now_s
             if now_s - since_s > timeout_s:
                 self.kill()
                 raise ChildLost("timeout", f"no progress for {timeout_s:g} s; killed")
 
-    def hold(self) -> None:
+    def broke(self, broken: BrokenProtocol) -> ChildLost:
+        """End a child that broke the protocol; return the loss to raise."""
+        self.kill()
+        return ChildLost("crashed", f"the decoder broke the protocol: {broken}; killed")
+
+    def _check(self, message: FromChild) -> None:
+        """Check what concerns the child itself: its slots, and how often it speaks."""
+        if isinstance(message, Alive):
+            self._beats += 1
+            seconds = time.monotonic() - self._began_s
+            if self._beats > _SPARE_BEATS + _BEATS_PER_S * seconds:
+                raise BrokenProtocol(f"{self._beats} signs of life in {seconds:.1f} s")
+            return
+        if isinstance(message, ClipMade):
+            with self._lock:
+                if message.slot >= self._slots or message.slot in self._held:
+                    raise BrokenProtocol(f"slot {message.slot}, which is not the child's")
+        self._budget.settled += isinstance(message, ClipMade | RangeEmpty | RangeFailed)
+
+    def _on_progress(self) -> None:
+        self._progressed_s = time.monotonic()
+
+    def hold(self, slot: int) -> None:
         """Count a slot as held by the parent."""
         with self._lock:
-            self._held += 1
+            self._held.add(slot)
 
     def free(self, slot: int) -> None:
         """Give a slot back to the child, if it still lives."""
         with self._lock:
-            self._held -= 1
-            self._freed_s = time.monotonic()
-            with suppress(OSError, ValueError):
-                self._connection.send(FreeSlot(slot))
+            self._held.discard(slot)
+            self._on_progress()
+            try:
+                self._channel.send(FreeSlot(slot))
+            except BlockingIOError:  # it does not read: the next receive finds it dead
+                self._process.kill()
+            except (OSError, ValueError):
+                pass  # it is gone
 
     def _died(self) -> ChildLost:
+        if self._feeder.refused is not None:
+            return self.broke(BrokenProtocol(self._feeder.refused))
         try:
             code = self._process.wait(_REAP_S)
         except subprocess.TimeoutExpired:
             self.kill()
             return ChildLost("crashed", "the decoder closed its socket and went on")
-        tail = self._stderr_tail()
-        tail = f"; it wrote: {tail}" if tail else ""
-        if code < 0:
-            return ChildLost("crashed", f"the decoder died with {_signal_name(-code)}{tail}")
-        return ChildLost("crashed", f"the decoder left with code {code}{tail}")
-
-    def _stderr_tail(self) -> str:
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
-        lines = self._stderr.read().decode(errors="replace").strip("\0").splitlines()
-        # faulthandler's list of loaded modules says nothing about the video
-        told = [line.strip() for line in lines if not line.startswith("Extension modules")]
-        return " | ".join(line for line in told if line)[-_MESSAGE_CHARS:]
+        return ChildLost("crashed", explain_exit(code, self._stderr))
 
     def kill(self) -> None:
         """End the process now. Safe to call twice and from any thread."""
@@ -227,13 +264,6 @@ class ChildProcess:
         """Kill the process and release everything; only the receiving thread may call it."""
         self.kill()
         with self._lock:
-            self._connection.close()
+            self._channel.close()
+        self._feeder.end()
         self._stderr.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    return f"{name} (out of memory?)" if name == "SIGKILL" else name

@@ -6,6 +6,7 @@ left behind whoever dies.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import tempfile
@@ -27,11 +28,14 @@ def clip_shape(clip: ClipSpec, frame: FrameSpec) -> Shape:
 def create_fd(slots: int, shape: Shape) -> int:
     """Make an anonymous file for `slots` clips; return its inheritable descriptor."""
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("vfeat-clips", 0)
+        fd = os.memfd_create("vfeat-clips", os.MFD_ALLOW_SEALING)
     else:
         with tempfile.TemporaryFile(prefix="vfeat-clips-") as file:
             fd = os.dup(file.fileno())
     os.ftruncate(fd, slots * _slot_bytes(shape))
+    if hasattr(os, "memfd_create"):
+        # A child that cut it short would end its parent at the next access.
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return fd
 
 

@@ -1,4 +1,4 @@
-"""What a decoder child and its parent tell each other over their socket."""
+"""The messages between a decoder child and its parent; `wire` gives them their bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from vfeat.errors import ErrorClass
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.outcome import RangeError, Split
+from vfeat.media.sandbox.enter import Measure
+from vfeat.outcome import RangeError
 from vfeat.video_facts import Probe
 
 
@@ -16,12 +17,14 @@ class ChildConfig:
 
     Attributes:
         slots: clips that fit the shared memory at once.
+        bounded: the child enters the sandbox and has the bytes of its videos from its parent.
     """
 
     clip: ClipSpec
     frame: FrameSpec
     limits: DecodeLimits
     slots: int
+    bounded: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,13 @@ class FreeSlot:
 
 @dataclass(frozen=True)
 class Hello:
-    """Child to parent: started, limits set, ready."""
+    """Child to parent: started, in its sandbox, ready.
+
+    Attributes:
+        measures: of the sandbox, each with the reason why it does not hold on this machine.
+    """
+
+    measures: tuple[Measure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,28 +52,9 @@ class Alive:
 
 @dataclass(frozen=True)
 class GridLaid:
-    """Child to parent: the video is open, and these clips of it are the task's.
-
-    Attributes:
-        last_clip: last clip of the task.
-        split: what is left of the video, if it is longer than a unit.
-    """
+    """Child to parent: the video is open. Which of its clips are the task's follows from both."""
 
     probe: Probe
-    last_clip: int
-    split: Split | None
-
-
-@dataclass(frozen=True)
-class VideoChanged:
-    """Child to parent: the object is no longer the one to be read; its clips do not count."""
-
-
-@dataclass(frozen=True)
-class NoRoom:
-    """Child to parent: the machine, and not the video, ended the task."""
-
-    message: str
 
 
 @dataclass(frozen=True)
@@ -128,8 +118,6 @@ FromChild = (
     Hello
     | Alive
     | GridLaid
-    | VideoChanged
-    | NoRoom
     | ClipMade
     | RangeEmpty
     | RangeFailed
@@ -137,3 +125,7 @@ FromChild = (
     | ProbeDone
     | ProbeFailed
 )
+
+
+class BrokenProtocol(Exception):
+    """A message that the child must not send: malformed, out of its turn or out of its task."""

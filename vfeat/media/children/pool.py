@@ -29,12 +29,15 @@ class DecodePool:
         limits: DecodeLimits,
         workers: int,
         slots_per_child: int = 4,
+        *,
+        bounded: bool = True,
     ) -> None:
         """Start the threads; each starts its child when its first task comes.
 
         Args:
             workers: children; one per core that decodes.
             slots_per_child: clips that a child may be ahead of the consumer.
+            bounded: children are a boundary. False only for a measurement of what that costs.
 
         Raises:
             JobError, EnvironmentMissing: the recipe's decoder is not to be had.
@@ -43,7 +46,7 @@ class DecodePool:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed = threading.Event()
-        config = ChildConfig(clip, frame, limits, slots_per_child)
+        config = ChildConfig(clip, frame, limits, slots_per_child, bounded)
         self._workers = [
             Worker(config, self._tasks, self._events, self._closed) for _ in range(workers)
         ]

@@ -10,21 +10,23 @@ import queue
 import threading
 import traceback
 from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
 
+from vfeat.media.children.believed import check_probe, check_window
 from vfeat.media.children.child_process import ChildLost, ChildProcess
 from vfeat.media.children.messages import (
     Alive,
+    BrokenProtocol,
     ChildConfig,
     ClipMade,
     DecodeDone,
     FromChild,
     GridLaid,
-    NoRoom,
     ProbeDone,
     ProbeFailed,
     RangeEmpty,
     RangeFailed,
-    VideoChanged,
 )
 from vfeat.media.children.task import (
     ClipReady,
@@ -36,6 +38,7 @@ from vfeat.media.children.task import (
     TaskFailed,
 )
 from vfeat.media.children.unit_progress import UnitProgress
+from vfeat.outcome import RangeError
 
 _ATTEMPTS = 2
 
@@ -91,7 +94,7 @@ class Worker(threading.Thread):
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 child = self._give(task)
-                answer = self._next(child)
+                answer = self._probed(child)
             except ChildLost as loss:
                 self._drop_child()
                 if self._closed.is_set():
@@ -103,7 +106,6 @@ class Worker(threading.Thread):
             if isinstance(answer, ProbeDone):
                 self._events.put(Probed(task.task_id, answer.probe))
             else:
-                assert isinstance(answer, ProbeFailed), answer
                 self._drop_child(answer.spent)
                 self._events.put(
                     TaskFailed(task.task_id, answer.error_class, answer.message, attempt)
@@ -117,8 +119,7 @@ class Worker(threading.Thread):
                 break
             try:
                 child = self._give(progress.rest())
-                while not self._advance(child, progress, attempt):
-                    pass
+                self._follow(child, progress, attempt)
                 break
             except ChildLost as loss:
                 self._drop_child()
@@ -154,22 +155,50 @@ class Worker(threading.Thread):
             pass
         return message
 
+    def _probed(self, child: ChildProcess) -> ProbeDone | ProbeFailed:
+        """Return the answer to a probe task, once it is believed."""
+        answer = self._next(child)
+        try:
+            if isinstance(answer, ProbeDone):
+                check_probe(answer.probe, self._config.clip, self._config.limits)
+                return answer
+            if isinstance(answer, ProbeFailed):
+                return _with_reason(answer, child)
+            raise BrokenProtocol(f"{type(answer).__name__} in answer to a probe task")
+        except BrokenProtocol as broken:
+            raise child.broke(broken) from broken
+
+    def _follow(self, child: ChildProcess, progress: UnitProgress, attempt: int) -> None:
+        """Process the messages of a decode task until it is done."""
+        try:
+            while not self._advance(child, progress, attempt):
+                pass
+        except BrokenProtocol as broken:
+            raise child.broke(broken) from broken
+        finally:
+            served = child.served
+            progress.changed |= served.changed
+            progress.no_room = served.no_room or progress.no_room
+
     def _advance(self, child: ChildProcess, progress: UnitProgress, attempt: int) -> bool:
         """Process one message; return True when the task is done."""
         message = self._next(child)
+        clip = self._config.clip
         if isinstance(message, DecodeDone):
-            progress.done = message
+            if self._config.bounded and not child.served.checked:
+                raise BrokenProtocol("a task is done, and its video was not compared once more")
+            progress.finish(message)
             return True
         if isinstance(message, GridLaid):
+            check_probe(message.probe, clip, self._config.limits)
             progress.lay(message)
             return False
-        if isinstance(message, VideoChanged):
-            progress.changed = True
-            return False
-        if isinstance(message, NoRoom):
-            progress.no_room = message.message
-            return False
-        assert isinstance(message, ClipMade | RangeEmpty | RangeFailed), message
+        if isinstance(message, RangeFailed):
+            message = RangeFailed(_with_reason(message.error, child))
+        if not isinstance(message, ClipMade | RangeEmpty | RangeFailed):
+            raise BrokenProtocol(f"{type(message).__name__} in answer to a decode task")
+        if isinstance(message, ClipMade) and (line := progress.task.timeline) is not None:
+            check_window(message, clip, line)
         progress.settle(message, attempt)
         if isinstance(message, ClipMade):
             self._events.put(_clip_ready(child, progress.task.task_id, message))
@@ -183,8 +212,19 @@ class Worker(threading.Thread):
             child.close()
 
 
+Failed = TypeVar("Failed", RangeError, ProbeFailed)
+
+
+def _with_reason(failed: Failed, child: ChildProcess) -> Failed:
+    """Return a failure to read with the reason, which the child has not: the parent has read."""
+    failure = child.served.failure
+    if failed.error_class != "storage" or failure is None:
+        return failed
+    return replace(failed, error_class=failure.error_class, message=failure.message)
+
+
 def _clip_ready(child: ChildProcess, task_id: int, made: ClipMade) -> ClipReady:
-    child.hold()
+    child.hold(made.slot)
     once = threading.Lock()
 
     def release() -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
+from vfeat.errors import ErrorClass
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.task import Task
+from vfeat.media.sandbox.limits import limit_cpu, memory_in_use
 from vfeat.storage.uris import is_local
 
 # Time-outs that opening and entering a video may take, before its first clip.
@@ -19,11 +22,21 @@ _ENTRY_TIMEOUTS = 5
 # Slower than any disk or store that one would read videos from, bytes per second.
 _LOCAL_RATE = 1 << 20
 _REMOTE_RATE = 1 << 16
-_CPU_CHECK_S = 1.0
+_CHECK_S = 1.0
+# The kernel ends a child this much later, should its parent be too busy to do it.
+_GRACE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Overrun:
+    """Reason to end a child, with the class of its unit's error."""
+
+    error_class: ErrorClass
+    message: str
 
 
 class UnitBudget:
-    """Seconds of one task in one child: so many by the clock, and so many of CPU time.
+    """Budget of one task in one child: seconds by the clock, seconds of CPU time, and memory.
 
     Attributes:
         settled: clips and ranges of clips that the child has settled.
@@ -39,32 +52,57 @@ class UnitBudget:
         self.settled = 0
         self._each_s = limits.timeout_s
         self._entry_s = _ENTRY_TIMEOUTS * limits.timeout_s
-        if task is not None and task.size_bytes:
+        if task is None:
+            self._entry_s = limits.start_timeout_s
+        elif task.size_bytes:
             rate = _LOCAL_RATE if is_local(task.uri) else _REMOTE_RATE
             self._entry_s += task.size_bytes / rate
+        self._memory_bytes = limits.memory_bytes
         self._pid = pid
         self._began_s = time.monotonic()
         self._cpu_began_s = cpu_s(pid)
-        self._cpu_checked_s = self._began_s
+        self._checked_s = self._began_s
+        self._limit_cpu()
 
     def pause(self, seconds: float) -> None:
         """Leave out a wait that is not the child's."""
         self._began_s += seconds
 
-    def overrun(self) -> str | None:
-        """Why the task must end, or None while it is within its budget."""
-        allowed_s = self._entry_s + self._each_s * self.settled
+    def overrun(self) -> Overrun | None:
+        """Return why the task must end, or None while it is within its budget."""
+        allowed_s = self._allowed_s
         now_s = time.monotonic()
         if now_s - self._began_s > allowed_s:
-            return f"{self.settled} settled in {allowed_s:.0f} s, more than a unit may take; killed"
-        if now_s - self._cpu_checked_s > _CPU_CHECK_S:
-            self._cpu_checked_s = now_s
-            if cpu_s(self._pid) - self._cpu_began_s > allowed_s:
-                return (
-                    f"{self.settled} settled in {allowed_s:.0f} s of CPU time, more than a unit "
-                    "may take; killed"
-                )
+            return self._too_long("")
+        if now_s - self._checked_s <= _CHECK_S:
+            return None
+        self._checked_s = now_s
+        if cpu_s(self._pid) - self._cpu_began_s > allowed_s:
+            return self._too_long(" of CPU time")
+        self._limit_cpu()
+        used = memory_in_use(self._pid)
+        if used > self._memory_bytes:
+            return Overrun(
+                "too_large",
+                f"the decoder uses {used >> 20:,} MiB of memory, more than a child may "
+                f"(limit: decode memory_bytes, {self._memory_bytes >> 20:,} MiB); killed",
+            )
         return None
+
+    @property
+    def _allowed_s(self) -> float:
+        return self._entry_s + self._each_s * self.settled
+
+    def _too_long(self, kind: str) -> Overrun:
+        return Overrun(
+            "timeout",
+            f"{self.settled} settled in {self._allowed_s:.0f} s{kind}, more than a unit may "
+            "take; killed",
+        )
+
+    def _limit_cpu(self) -> None:
+        with suppress(OSError, ValueError, OverflowError):
+            limit_cpu(self._pid, self._cpu_began_s + self._allowed_s + _GRACE_S)
 
 
 def cpu_s(pid: int) -> float:

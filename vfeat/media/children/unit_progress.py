@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from vfeat.errors import ErrorClass
-from vfeat.media.children.messages import ClipMade, DecodeDone, GridLaid, RangeEmpty, RangeFailed
+from vfeat.errors import ErrorClass, UnitError
+from vfeat.media.children.messages import (
+    BrokenProtocol,
+    ClipMade,
+    DecodeDone,
+    GridLaid,
+    RangeEmpty,
+    RangeFailed,
+)
+from vfeat.media.children.own_part import own_part
 from vfeat.media.children.task import DecodeTask, TaskDone
 from vfeat.outcome import Outcome, RangeError, Split
 from vfeat.video_facts import Probe
@@ -47,25 +55,67 @@ class UnitProgress:
         return replace(self.task, first_clip=self.next_clip)
 
     def lay(self, message: GridLaid) -> None:
-        """Record the grid that the child has laid."""
+        """Record the grid that the child has laid.
+
+        Raises:
+            BrokenProtocol: there is one already, or it is not that of the plan.
+        """
+        if self.task.timeline is not None or self.next_clip != self.task.first_clip:
+            raise BrokenProtocol("a second grid of one video")
+        try:
+            last, self.split = own_part(self.task, message.probe)
+        except UnitError as error:
+            raise BrokenProtocol("a grid of fewer clips than were planned") from error
+        if last < self.next_clip:
+            raise BrokenProtocol("a grid that ends before the task begins")
         self.probe = message.probe
-        line, last = message.probe.timeline, message.last_clip
-        self.task = replace(self.task, timeline=line, last_clip=last)
-        self.split = message.split
+        self.task = replace(self.task, timeline=message.probe.timeline, last_clip=last)
 
     def settle(self, message: ClipMade | RangeEmpty | RangeFailed, attempt: int) -> None:
-        """Record one message of the child. Children report clips in order."""
+        """Record one message of the child.
+
+        Raises:
+            BrokenProtocol: its clips are not those that come next in the task.
+        """
+        if isinstance(message, ClipMade):
+            first = last = message.clip_index
+        elif isinstance(message, RangeEmpty):
+            first, last = message.first_clip, message.last_clip
+        else:
+            first, last = message.error.first_clip, message.error.last_clip
+        self._check(message, first, last)
         if isinstance(message, ClipMade):
             self.clips += 1
             self.partial |= message.partial
-            self.next_clip = message.clip_index + 1
-            return
-        if isinstance(message, RangeEmpty):
-            self.empty.append((message.first_clip, message.last_clip))
-            self.next_clip = message.last_clip + 1
+        elif isinstance(message, RangeEmpty):
+            self.empty.append((first, last))
         else:
             self.errors.append(replace(message.error, attempts=attempt))
-            self.next_clip = message.error.last_clip + 1
+        self.next_clip = last + 1
+
+    def _check(self, message: ClipMade | RangeEmpty | RangeFailed, first: int, last: int) -> None:
+        end = self.task.last_clip
+        if self.task.timeline is None:
+            # Of a video that cannot be opened, the first clip stands for all.
+            end = self.task.first_clip if end is None else end
+            if not isinstance(message, RangeFailed):
+                raise BrokenProtocol("clips of a video whose grid was not laid")
+        assert end is not None
+        if first != self.next_clip or not first <= last <= end:
+            raise BrokenProtocol(
+                f"clips {first} to {last} where {self.next_clip} to {end} were expected"
+            )
+
+    def finish(self, message: DecodeDone) -> None:
+        """Record that the child has done the task.
+
+        Raises:
+            BrokenProtocol: clips are left.
+        """
+        unopened = self.task.last_clip is None and self.next_clip > self.task.first_clip
+        if not (self.is_settled or unopened):
+            raise BrokenProtocol(f"a task is done, and its clips from {self.next_clip} on are not")
+        self.done = message
 
     def fail_rest(self, error_class: ErrorClass, message: str, attempts: int) -> None:
         """Record an error for the rest of the range."""

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,8 @@ class DecodeRequest:
 
 
 DecoderFactory = Callable[[DecodeRequest], Decoder]
+_Factory = TypeVar("_Factory", bound=DecoderFactory)
+_MARK = "vfeat_reads_paths"
 
 _BUILT_IN = {
     "pyav": ("av", "vfeat.media.decoders.pyav:PyavDecoder", "av"),
@@ -117,6 +119,21 @@ _BUILT_IN = {
         "vfeat[torchcodec]",
     ),
 }
+
+
+def opens_paths(factory: _Factory) -> _Factory:
+    """Mark a factory whose library takes no file objects; a decorator.
+
+    Its child may read every file of this user, and its `source.path` is a path. Other decoders read
+    `source.open()`, and no other file.
+    """
+    setattr(factory, _MARK, True)
+    return factory
+
+
+def reads_paths(factory: object) -> bool:
+    """Return whether a factory is marked by `opens_paths`."""
+    return bool(getattr(factory, _MARK, False))
 
 
 def check_decoder(name: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import cast
 
-from vfeat.media.decoders.base import RGB, Decoder, DecodeRequest
+from vfeat.media.decoders.base import RGB, Decoder, DecodeRequest, opens_paths
 from vfeat.media.decoders.indexed import Reader, open_indexed
 
 _CODECS = frozenset({"h264", "mpeg4", "vp8", "vp9"})
 _PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 
 
+@opens_paths
 def open_decord(request: DecodeRequest) -> Decoder:
     """Open the decoder named `decord`."""
     return open_indexed(request, "decord", _open, _CODECS, _PIXEL_FORMATS)
