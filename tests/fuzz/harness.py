@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from tests.fuzz.cases import GRIDS, Case
-from tests.fuzz.laws import SIZE, Trial
+from tests.fuzz.laws import SIZE, ClipSeen, Trial, see
 from tests.media.running import settle, stacked
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.pool import DecodePool
@@ -52,11 +53,11 @@ class _Running:
     task: Task
     trial: Trial
     began_s: float
-    settled: int = 0
+    clips: list[ClipSeen] = field(default_factory=list)
 
     def allowed_s(self) -> float:
         """Seconds that the limits allow: five time-outs to enter, one for each clip; two tries."""
-        budget_s = (5 + self.settled) * LIMITS.timeout_s + len(self.trial.case.data) / (1 << 20)
+        budget_s = (5 + len(self.clips)) * LIMITS.timeout_s + len(self.trial.case.data) / (1 << 20)
         return _ATTEMPTS * (budget_s + LIMITS.start_timeout_s) + _SLACK_S
 
 
@@ -78,6 +79,7 @@ class Harness:
         made_here = stacked(settle(neighbour, spec, frame=FrameSpec(size=SIZE)))
         self._whole = made_here.swapaxes(1, 2)  # clips, crops, frames, height, width, colours
         self._folder = folder
+        self._queue: deque[tuple[Task, Trial]] = deque()
         self._running: dict[int, _Running] = {}
         self._pixels: list[npt.NDArray[np.uint8]] = []
         self._task_id = 0
@@ -91,42 +93,35 @@ class Harness:
         """
         todo = list(reversed(_with_neighbours(cases)))
         with DecodePool(self._spec, FrameSpec(size=SIZE), LIMITS, CHILDREN) as pool:
-            while (todo or self._running) and not self.faults:
+            while (todo or self._queue or self._running) and not self.faults:
                 try:
-                    while todo and len(self._running) < CHILDREN:
-                        self._start(pool, todo.pop())
+                    while len(self._running) < CHILDREN and (self._queue or todo):
+                        if not self._queue:
+                            self._begin(todo.pop())
+                        self._submit(pool, *self._queue.popleft())
                     ended = list(self._step(pool))
                 except Exception:  # the law: the parent raises nothing
                     self.faults.append(traceback.format_exc())
                     return
                 yield from (trial for trial in ended if trial.case.grid != _NEIGHBOUR)
 
-    def _start(self, pool: DecodePool, case: Case) -> None:
+    def _begin(self, case: Case) -> None:
+        """Write a case's file and queue its first task."""
         trial = Trial(case)
         if case.grid == _NEIGHBOUR:
-            self._submit(pool, self._decode(str(self._neighbour)), trial)
+            self._queue.append((_decode(str(self._neighbour)), trial))
             return
         path = self._folder / case.name
         path.write_bytes(case.data)
         if case.way == "probed":
-            self._submit(pool, ProbeTask(0, str(path)), trial)
+            self._queue.append((ProbeTask(0, str(path)), trial))
         else:
             units = _UNIT_CLIPS if case.way == "split" else None
-            self._submit(pool, self._decode(str(path), unit_clips=units), trial)
-
-    def _decode(
-        self,
-        uri: str,
-        line: Timeline | None = None,
-        first: int = 0,
-        last: int | None = None,
-        unit_clips: int | None = None,
-    ) -> DecodeTask:
-        return DecodeTask(0, "video", uri, None, line, first, last, unit_clips)
+            self._queue.append((_decode(str(path), unit_clips=units), trial))
 
     def _submit(self, pool: DecodePool, task: Task, trial: Trial) -> None:
         self._task_id += 1
-        task = _numbered(task, self._task_id)
+        task = replace(task, task_id=self._task_id)
         self._running[self._task_id] = _Running(task, trial, time.monotonic())
         pool.submit(task)
 
@@ -142,33 +137,33 @@ class Harness:
             return
         trial = running.trial
         if isinstance(event, ClipReady):
-            running.settled += 1
             if trial.case.grid == _NEIGHBOUR:
                 self._pixels.append(event.frames.copy())
-            trial.see(event)
+            running.clips.append(see(event))
             return
         del self._running[event.task_id]
         trial.seconds += time.monotonic() - running.began_s
         if isinstance(event, TaskDone):
-            self._end(pool, event, running)
+            self._end(event, running)
         elif isinstance(event, TaskFailed):
             trial.fail(event, running.task.uri)
         elif isinstance(event, Probed):
             found = event.probe
-            task = self._decode(running.task.uri, found.timeline, 0, found.n_clips - 1)
-            self._submit(pool, task, trial)
-        if not any(other.trial is trial for other in self._running.values()):
+            task = _decode(running.task.uri, found.timeline, 0, found.n_clips - 1)
+            self._queue.append((task, trial))
+        left = [*(one.trial for one in self._running.values()), *(of for _, of in self._queue)]
+        if not any(other is trial for other in left):
             (self._folder / trial.case.name).unlink(missing_ok=True)
             yield trial
 
-    def _end(self, pool: DecodePool, done: TaskDone, running: _Running) -> None:
+    def _end(self, done: TaskDone, running: _Running) -> None:
         trial, uri = running.trial, running.task.uri
         if trial.case.grid == _NEIGHBOUR:
             self._check_neighbour(done)
             return
-        trial.end(done, self._spec, uri)
+        trial.end(done, running.clips, self._spec, uri)
         if done.outcome.split is not None:
-            self._follow(pool, done.outcome, trial, uri)
+            self._follow(done.outcome, trial, uri)
 
     def _check_neighbour(self, done: TaskDone) -> None:
         pixels, self._pixels = self._pixels, []
@@ -177,7 +172,7 @@ class Harness:
         elif not all((a == b).all() for a, b in zip(pixels, self._whole, strict=True)):
             self.faults.append("the neighbour's pictures are others than without damaged videos")
 
-    def _follow(self, pool: DecodePool, outcome: Outcome, trial: Trial, uri: str) -> None:
+    def _follow(self, outcome: Outcome, trial: Trial, uri: str) -> None:
         """Queue the first units of what is left of a video, as a follow-up plan does."""
         split, found = outcome.split, outcome.probe
         assert split is not None
@@ -186,7 +181,7 @@ class Harness:
             return
         ranges = found.ranges(outcome.last_clip + 1, split.last_clip, split.unit_clips)
         for _, (first, last) in zip(range(_MOST_UNITS), ranges, strict=False):
-            self._submit(pool, self._decode(uri, found.timeline, first, last), trial)
+            self._queue.append((_decode(uri, found.timeline, first, last), trial))
 
     def _watch(self, pool: DecodePool) -> None:
         """Measure the children's memory, and look for tasks beyond their budgets."""
@@ -220,13 +215,14 @@ def _with_neighbours(cases: Sequence[Case]) -> list[Case]:
     return [*mixed, healthy]
 
 
-def _numbered(task: Task, task_id: int) -> Task:
-    if isinstance(task, ProbeTask):
-        return ProbeTask(task_id, task.uri, task.size_bytes)
-    return DecodeTask(task_id, *(getattr(task, name) for name in _FIELDS))
-
-
-_FIELDS = tuple(DecodeTask.__dataclass_fields__)[1:]
+def _decode(
+    uri: str,
+    line: Timeline | None = None,
+    first: int = 0,
+    last: int | None = None,
+    unit_clips: int | None = None,
+) -> DecodeTask:
+    return DecodeTask(0, "video", uri, None, line, first, last, unit_clips)
 
 
 def _peak_bytes(pid: int) -> int:

@@ -26,12 +26,20 @@ class ClipSeen:
     dtype: str
 
 
+def see(clip: ClipReady) -> ClipSeen:
+    """Read a clip, and give its memory back."""
+    frames = clip.frames
+    seen = ClipSeen(clip.clip_index, clip.start_s, clip.end_s, frames.shape, str(frames.dtype))
+    frames.max()  # all of it is readable
+    clip.release()
+    return seen
+
+
 @dataclass
 class Trial:
     """What became of one case.
 
     Attributes:
-        clips: of the running task.
         outcomes: of the tasks that are over.
         error_classes: of all its error ranges and failed probes.
         rows: clips made.
@@ -40,29 +48,18 @@ class Trial:
     """
 
     case: Case
-    clips: list[ClipSeen] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     error_classes: list[str] = field(default_factory=list)
     rows: int = 0
     seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
 
-    def see(self, clip: ClipReady) -> None:
-        """Record a clip and give its memory back."""
-        frames = clip.frames
-        self.clips.append(
-            ClipSeen(clip.clip_index, clip.start_s, clip.end_s, frames.shape, str(frames.dtype))
-        )
-        frames.max()  # all of it is readable
-        clip.release()
-
-    def end(self, done: TaskDone, spec: ClipSpec, uri: str) -> None:
-        """Check a task that is over."""
-        self.broken += outcome_faults(done, self.clips, spec, uri)
+    def end(self, done: TaskDone, clips: Sequence[ClipSeen], spec: ClipSpec, uri: str) -> None:
+        """Check a task that is over, and the clips that it gave."""
+        self.broken += outcome_faults(done, clips, spec, uri)
         self.outcomes.append(done.outcome)
         self.error_classes += [error.error_class for error in done.outcome.errors]
-        self.rows += len(self.clips)
-        self.clips = []
+        self.rows += len(clips)
 
     def fail(self, failed: TaskFailed, uri: str) -> None:
         """Check a probe that failed."""
