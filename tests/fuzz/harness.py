@@ -54,6 +54,7 @@ class _Running:
     trial: Trial
     began_s: float
     clips: list[ClipSeen] = field(default_factory=list)
+    pixels: list[npt.NDArray[np.uint8]] = field(default_factory=list)  # of a neighbour
 
     def allowed_s(self) -> float:
         """Seconds that the limits allow: five time-outs to enter, one for each clip; two tries."""
@@ -81,7 +82,6 @@ class Harness:
         self._folder = folder
         self._queue: deque[tuple[Task, Trial]] = deque()
         self._running: dict[int, _Running] = {}
-        self._pixels: list[npt.NDArray[np.uint8]] = []
         self._task_id = 0
         self.largest_bytes = 0
         self.faults: list[str] = []
@@ -138,7 +138,7 @@ class Harness:
         trial = running.trial
         if isinstance(event, ClipReady):
             if trial.case.grid == _NEIGHBOUR:
-                self._pixels.append(event.frames.copy())
+                running.pixels.append(event.frames.copy())
             running.clips.append(see(event))
             return
         del self._running[event.task_id]
@@ -159,14 +159,13 @@ class Harness:
     def _end(self, done: TaskDone, running: _Running) -> None:
         trial, uri = running.trial, running.task.uri
         if trial.case.grid == _NEIGHBOUR:
-            self._check_neighbour(done)
+            self._check_neighbour(done, running.pixels)
             return
         trial.end(done, running.clips, self._spec, uri)
         if done.outcome.split is not None:
             self._follow(done.outcome, trial, uri)
 
-    def _check_neighbour(self, done: TaskDone) -> None:
-        pixels, self._pixels = self._pixels, []
+    def _check_neighbour(self, done: TaskDone, pixels: list[npt.NDArray[np.uint8]]) -> None:
         if done.outcome.errors or len(pixels) != len(self._whole):
             self.faults.append(f"the neighbour has {len(pixels)} clips: {done.outcome}")
         elif not all((a == b).all() for a, b in zip(pixels, self._whole, strict=True)):
