@@ -7,6 +7,8 @@ is kept as a file, and `--replay FILE` runs it again.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ from tests.fuzz.harness import Harness, run_cases
 from tests.fuzz.laws import Trial
 from tests.fuzz.mutate import MUTATORS
 from tests.fuzz.sources import all_sources
+from tests.fuzz.strategies import EXAMPLES
 from tests.media.truth import OWN
 
 NEIGHBOUR = OWN / "cfr25_faststart.mp4"
@@ -95,6 +98,15 @@ def _batches(args: argparse.Namespace, folder: Path) -> Iterator[list[Case]]:
         number = end
 
 
+def _other_inputs(examples: int) -> int:
+    """Run the property tests of lists, jobs, weights, labels and datasets in their long form."""
+    test = Path(__file__).parent / "test_inputs.py"
+    told = {**os.environ, EXAMPLES: str(examples)}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--timeout", "0", str(test)], env=told
+    ).returncode
+
+
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
@@ -106,7 +118,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first video")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("--replay", type=Path, nargs="+", help="files of findings")
+    parser.add_argument("--inputs", type=int, help="examples of each other input instead")
     args = parser.parse_args()
+    if args.inputs:
+        return _other_inputs(args.inputs)
     if args.kind and (unknown := set(args.kind.split(",")) - set(MUTATORS)):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
     tally = Tally(args.keep)

@@ -10,6 +10,9 @@ import yaml
 from vfeat.errors import JobError
 from vfeat.job.spec import Job, parse_job
 
+# Dates that are none and numbers of a thousand digits are plain ValueErrors.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 
 def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None) -> Job:
     """Read a YAML job file. Relative sources and `out` count from the current folder.
@@ -30,7 +33,7 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
         raise JobError(f"job file {path}: {error.strerror or error}") from None
     try:
         fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise JobError(f"job file {path} is not YAML:", *str(error).splitlines()) from None
     if not isinstance(fields, dict):
         raise JobError(
@@ -41,11 +44,19 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
     for override in overrides:
         key, value = _split(override)
         fields[key] = value
-    return parse_job(fields)
+    try:
+        return parse_job(fields)
+    except JobError as error:
+        raise JobError(f"job file {path}:", *(f"  {line}" for line in error.lines)) from None
 
 
 def _split(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise JobError(f"--set {override!r}: expected key=value")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except _NOT_YAML as error:
+        raise JobError(
+            f"--set {override!r}: the value is not YAML:", *str(error).splitlines()
+        ) from None

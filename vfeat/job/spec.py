@@ -6,6 +6,7 @@ a key of a job file. pydantic stays at this edge; what crosses processes is in `
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -277,6 +278,12 @@ def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
     return job
 
 
+# Aliases of YAML may stand for a value of any size.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
+_SHORT.maxlevel = 4
+
+
 def parse_job(fields: dict[str, Any]) -> Job:
     """Validate a mapping into a job.
 
@@ -306,4 +313,4 @@ def _sentence(error: Any, model: type[BaseModel]) -> str:
         return f"{name}: unknown field; {hint}" if hint else f"{name}: unknown field"
     if error["type"] == "missing":
         return f"{name}: required"
-    return f"{name}: {message} (given: {error['input']!r})"
+    return f"{name}: {message} (given: {_SHORT.repr(error['input'])})"
