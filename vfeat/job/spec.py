@@ -281,7 +281,8 @@ def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
 # Aliases of YAML may stand for a value of any size.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
-_SHORT.maxlevel = 4
+_SHORT.maxlevel = 2
+_MOST_SENTENCES = 20
 
 
 def parse_job(fields: dict[str, Any]) -> Job:
@@ -300,7 +301,10 @@ def parse_job(fields: dict[str, Any]) -> Job:
         job: Job = model.model_validate(fields)  # type: ignore[assignment]
         return job
     except ValidationError as error:
-        raise JobError(*(_sentence(e, model) for e in error.errors())) from None
+        found = error.errors()
+        more = [f"and {len(found) - _MOST_SENTENCES} more"] if len(found) > _MOST_SENTENCES else []
+        sentences = [_sentence(one, model) for one in found[:_MOST_SENTENCES]]
+        raise JobError(*sentences, *more) from None
 
 
 def _sentence(error: Any, model: type[BaseModel]) -> str:

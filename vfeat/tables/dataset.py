@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from vfeat.errors import JobError
+from vfeat.errors import JobError, StorageError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
@@ -80,10 +80,21 @@ class FeatureDataset:
             yield table.replace_schema_metadata(None)
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """Read all rows into memory."""
+        """Read all rows into memory.
+
+        Raises:
+            JobError: nothing is committed yet.
+            StorageError: a file cannot be read, or has other columns than the first.
+        """
         tables = list(self.tables(columns))
         if not tables:
             raise JobError(f"{self.root.uri} holds no committed rows yet; see `vfeat status`")
+        for key, table in zip(self.files(), tables, strict=False):
+            if table.schema != tables[0].schema:
+                raise StorageError(
+                    f"{self.root.url(key)} has other columns than {self.root.url(self.files()[0])}"
+                    "; `vfeat verify` finds which of them is not as it was written"
+                )
         return pa.concat_tables(tables)
 
     def to_pandas(self, columns: list[str] | None = None) -> pandas.DataFrame:
