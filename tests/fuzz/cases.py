@@ -18,8 +18,9 @@ GRIDS = (
     ClipSpec(2, 0.25, 0.125),
     ClipSpec(2, 2.0, 2.0, "sparse", 3),
 )
-# How a video is asked for: in one task, in units of two clips, or after a probe of its own.
-WAYS = ("whole", "split", "probed")
+# How a video is asked for: in one task, in units of two clips, after a probe of its own, or in
+# one task twice.
+WAYS = ("whole", "split", "probed", "again")
 RUN = 40  # cases in a row that share a grid, and so a pool
 _NAME = re.compile(r"([a-z]+)-s(\d+)-n(\d+)-g(\d)-([a-z]+)-")
 

@@ -162,6 +162,8 @@ class Harness:
             self._check_neighbour(done, running.pixels)
             return
         trial.end(done, running.clips, self._spec, uri)
+        if trial.case.way == "again" and len(trial.outcomes) == 1:
+            self._queue.append((_decode(uri), trial))
         if done.outcome.split is not None:
             self._follow(done.outcome, trial, uri)
 

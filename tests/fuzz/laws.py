@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from tests.fuzz.cases import Case
 from vfeat.errors import ERROR_CLASSES
@@ -24,13 +27,16 @@ class ClipSeen:
     end_s: float
     shape: tuple[int, ...]
     dtype: str
+    digest: int
 
 
 def see(clip: ClipReady) -> ClipSeen:
     """Read a clip, and give its memory back."""
     frames = clip.frames
-    seen = ClipSeen(clip.clip_index, clip.start_s, clip.end_s, frames.shape, str(frames.dtype))
-    frames.max()  # all of it is readable
+    digest = zlib.crc32(np.ascontiguousarray(frames))
+    seen = ClipSeen(
+        clip.clip_index, clip.start_s, clip.end_s, frames.shape, str(frames.dtype), digest
+    )
     clip.release()
     return seen
 
@@ -45,6 +51,7 @@ class Trial:
         rows: clips made.
         seconds: in all tasks.
         broken: laws that do not hold, a sentence each.
+        first: clips of the last task that is over.
     """
 
     case: Case
@@ -53,10 +60,14 @@ class Trial:
     rows: int = 0
     seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
+    first: Sequence[ClipSeen] = ()
 
     def end(self, done: TaskDone, clips: Sequence[ClipSeen], spec: ClipSpec, uri: str) -> None:
         """Check a task that is over, and the clips that it gave."""
         self.broken += outcome_faults(done, clips, spec, uri)
+        if self.case.way == "again" and self.outcomes:
+            self.broken += difference(self.outcomes[0], self.first, done.outcome, clips)
+        self.first = clips
         self.outcomes.append(done.outcome)
         self.error_classes += [error.error_class for error in done.outcome.errors]
         self.rows += len(clips)
@@ -114,6 +125,22 @@ def outcome_faults(
         last = outcome.split.last_clip if outcome.split else outcome.last_clip
         if last != found.n_clips - 1:
             yield f"the grid has {found.n_clips} clips, and the task ends with {last}"
+
+
+def difference(
+    one: Outcome, clips: Sequence[ClipSeen], other: Outcome, others: Sequence[ClipSeen]
+) -> Iterator[str]:
+    """Find in what two decodes of one file differ: nothing of other videos may come through.
+
+    How far a decoder came that was killed or that crashed is a matter of time.
+    """
+    ended = {error.error_class for error in (*one.errors, *other.errors)}
+    if ended & {"timeout", "crashed"}:
+        return
+    if one != other:
+        yield f"two decodes, two outcomes: {one} and {other}"
+    elif differing := [a.clip_index for a, b in zip(clips, others, strict=True) if a != b]:
+        yield f"two decodes, and other pictures in the clips {differing[:20]}"
 
 
 def _settled_once(outcome: Outcome, came: list[int]) -> Iterator[str]:

@@ -6,10 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +15,7 @@ from hypothesis import strategies as st
 from tests.fuzz.__main__ import NEIGHBOUR
 from tests.fuzz.cases import GRIDS, RUN, Case, by_grid, make_case, read_case
 from tests.fuzz.harness import LIMITS, Harness, run_cases
-from tests.fuzz.laws import SIZE, ClipSeen, Trial, outcome_faults
+from tests.fuzz.laws import SIZE, ClipSeen, Trial, difference, outcome_faults
 from tests.fuzz.mutate import MUTATORS, boxes, ebml, flv, kinds_of, nal, riff, transport
 from tests.fuzz.mutate.draws import LARGEST_BYTES
 from tests.fuzz.sources import Source, drawn, small_files
@@ -134,6 +132,14 @@ def test_the_laws_can_be_broken(wrong: dict[str, object], clips: list[int], says
     done = TaskDone(1, outcome, False, 9, 0.1)
     spec = GRIDS[0]
     shape = (1, spec.num_frames, SIZE, SIZE, 3)
-    seen = [ClipSeen(n, float(Fraction(n)), n + 1.0, shape, str(np.dtype(np.uint8))) for n in clips]
+    seen = [ClipSeen(n, float(n), n + 1.0, shape, "uint8", 0) for n in clips]
     faults = list(outcome_faults(done, seen, spec, "x.mp4"))
     assert any(says in fault for fault in faults) if says else faults == []
+
+
+def test_two_decodes_must_not_differ() -> None:
+    one = Outcome("v", "x.mp4", 0, 0, 1)
+    clip = ClipSeen(0, 0.0, 1.0, (1,), "uint8", 7)
+    assert list(difference(one, [clip], one, [clip])) == []
+    assert "other pictures" in next(difference(one, [clip], one, [replace(clip, digest=8)]))
+    assert "two outcomes" in next(difference(one, [clip], replace(one, bad_packets=1), [clip]))
