@@ -29,6 +29,7 @@ from tests.fuzz.strategies import (
 )
 from vfeat.models import create_model
 
+SEEDS = Path(__file__).parent / "seeds"
 JOBS = Path(__file__).parents[2] / "jobs"
 LIST = b'uri,size,etag,scene\n"a ,b.mp4",12,x,3\nc.mp4,7,"q""z",4.5\nd.mp4,,,\n'
 LABELS = b"uri,scene,likes,tags,split\na.mp4,x,1.5,a;b,train\nb.mp4,y,2,c,val\n"
@@ -150,6 +151,17 @@ def enter_folder(
     shutil.copytree(whole, folder)
     (folder / name).write_bytes(content)
     enter(DOORS[door], folder)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in SEEDS.iterdir() if p.name.partition("-")[0] in DOORS),
+    ids=lambda p: p.name,
+)
+def test_what_was_found_once(path: Path) -> None:
+    """Files in whose reading something else than a VfeatError was raised; DOOR-NAME."""
+    assert path.stat().st_size < 20_000
+    assert enter(DOORS[path.name.partition("-")[0]], path) != "read"
 
 
 def test_no_traceback_at_the_command_line(tmp_path: Path) -> None:
