@@ -153,15 +153,30 @@ def enter_folder(
     enter(DOORS[door], folder)
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(p for p in SEEDS.iterdir() if p.name.partition("-")[0] in DOORS),
-    ids=lambda p: p.name,
-)
+FOUND = sorted(path for path in SEEDS.iterdir() if path.name.partition("-")[0] in DOORS)
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
 def test_what_was_found_once(path: Path) -> None:
     """Files in whose reading something else than a VfeatError was raised; DOOR-NAME."""
     assert path.stat().st_size < 20_000
     assert enter(DOORS[path.name.partition("-")[0]], path) != "read"
+
+
+def test_whole_files_are_read(checkpoint: bytes, tmp_path: Path) -> None:
+    for door, name, content in (
+        ("videos_of_list", "list.csv", b"uri\nc.mp4\n"),
+        ("labels", "labels.csv", LABELS),
+        ("class_names", "names.json", b'["a", "b"]'),
+        ("job", "job.yaml", b"sources: [a]\nout: x\n"),
+        ("model", "w.pth", checkpoint),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert enter(DOORS[door], tmp_path / name) == "read", door
+    model = inputs.model_folder(tmp_path / "model")
+    assert enter(DOORS["model"], model) == enter(DOORS["settings"], model) == "read"
+    assert enter(DOORS["head"], inputs.head_folder(tmp_path / "head")) == "read"
+    assert enter(DOORS["features"], inputs.features_dataset(tmp_path / "dataset")) == "read"
 
 
 def test_no_traceback_at_the_command_line(tmp_path: Path) -> None:

@@ -47,5 +47,5 @@ def read_recipe(root: Root) -> Recipe:
 def _damaged(root: Root, found: str) -> StorageError:
     return StorageError(
         f"{root.url(layout.DATASET)} is not as vfeat wrote it ({found}); restore it from a copy, "
-        "or extract into another --out"
+        "or use another --out"
     )
