@@ -27,6 +27,7 @@ _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _BATCH_ROWS = 16_384
 _BLOCK_BYTES = 1 << 20
 _COPY_BYTES = 8 << 20
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # the last for names of columns
 
 
 class CsvFile:
@@ -87,7 +88,7 @@ class ParquetFiles:
                     rows += data.metadata.num_rows
             self.schema: pa.Schema = _unified(schemas)
             self.is_empty = rows == 0
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise self._unreadable(error) from None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -97,7 +98,7 @@ class ParquetFiles:
                 with file.open() as opened, _parquet(opened) as data:
                     for batch in data.iter_batches(_BATCH_ROWS, use_threads=False):
                         yield self._completed(batch, partitions)
-        except (pa.ArrowException, OSError) as error:
+        except _DAMAGED as error:
             raise self._unreadable(error) from None
 
     def _completed(

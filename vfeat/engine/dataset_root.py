@@ -9,6 +9,7 @@ from vfeat.errors import JobError
 from vfeat.job.fingerprint import difference, fingerprint
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.about import read_about
 from vfeat.tables.kind import TableKind
 
 
@@ -23,10 +24,11 @@ def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
 
     Raises:
         JobError: the root holds something else; every differing field is named.
+        StorageError: its `dataset.json` is damaged.
     """
     if not root.exists(layout.DATASET):
         return False
-    found = json.loads(root.read_bytes(layout.DATASET))
+    found = read_about(root)
     if found["format"] != kind.format:
         raise JobError(f"{root.uri} holds {found['format']}, not {kind.format}; use another --out")
     if found["fingerprint"] == fingerprint(recipe.to_json()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import yaml
 from vfeat.errors import JobError
 from vfeat.job.several import JOBS, NamedJob, parse_several
 from vfeat.job.spec import Job, parse_job
+
+# Dates that are none and numbers of a thousand digits are plain ValueErrors.
+_NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def load_jobs(path: str, overrides: tuple[str, ...] = ()) -> tuple[NamedJob, ...]:
@@ -27,9 +32,10 @@ def load_jobs(path: str, overrides: tuple[str, ...] = ()) -> tuple[NamedJob, ...
     """
     fields = _read(path)
     pairs = [_split(override) for override in overrides]
-    if JOBS in fields:
-        return parse_several(fields, pairs)
-    job = parse_job(fields | dict(pairs))
+    with _named(path):
+        if JOBS in fields:
+            return parse_several(fields, pairs)
+        job = parse_job(fields | dict(pairs))
     return (NamedJob(job.kind, job),)
 
 
@@ -47,7 +53,9 @@ def load_job(path: str, overrides: tuple[str, ...] = (), kind: str | None = None
         raise JobError(f"job file {path} holds several jobs; run it with `vfeat run {path}`")
     if kind is not None:
         fields.setdefault("kind", kind)
-    return parse_job(fields | dict(map(_split, overrides)))
+    pairs = dict(map(_split, overrides))
+    with _named(path):
+        return parse_job(fields | pairs)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -59,7 +67,7 @@ def _read(path: str) -> dict[str, Any]:
         raise JobError(f"job file {path}: {error.strerror or error}") from None
     try:
         fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         raise JobError(f"job file {path} is not YAML:", *str(error).splitlines()) from None
     if not isinstance(fields, dict):
         raise JobError(
@@ -68,8 +76,22 @@ def _read(path: str) -> dict[str, Any]:
     return fields
 
 
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file in what its fields are refused with."""
+    try:
+        yield
+    except JobError as error:
+        raise JobError(f"job file {path}:", *(f"  {line}" for line in error.lines)) from None
+
+
 def _split(override: str) -> tuple[str, Any]:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise JobError(f"--set {override!r}: expected key=value")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except _NOT_YAML as error:
+        raise JobError(
+            f"--set {override!r}: the value is not YAML:", *str(error).splitlines()
+        ) from None

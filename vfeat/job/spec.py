@@ -6,6 +6,7 @@ a key of a job file. pydantic stays at this edge; what crosses processes is in `
 
 from __future__ import annotations
 
+import reprlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -281,6 +282,13 @@ def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
     return job
 
 
+# Aliases of YAML may stand for a value of any size.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
+_SHORT.maxlevel = 2
+_MOST_SENTENCES = 20
+
+
 def kind_name(fields: dict[str, Any]) -> str:
     """Return the kind of a job, as the table of jobs has it.
 
@@ -290,7 +298,7 @@ def kind_name(fields: dict[str, Any]) -> str:
     name = fields.get("kind", "extract")
     if not isinstance(name, str) or name not in KINDS:
         known = ", ".join(KINDS)
-        raise JobError(f"kind: {name!r} is not a job of vfeat; expected {known}")
+        raise JobError(f"kind: {_SHORT.repr(name)} is not a job of vfeat; expected {known}")
     return name
 
 
@@ -305,7 +313,10 @@ def parse_job(fields: dict[str, Any]) -> Job:
         job: Job = model.model_validate(fields)  # type: ignore[assignment]
         return job
     except ValidationError as error:
-        raise JobError(*(_sentence(e, model) for e in error.errors())) from None
+        found = error.errors()
+        more = [f"and {len(found) - _MOST_SENTENCES} more"] if len(found) > _MOST_SENTENCES else []
+        sentences = [_sentence(one, model) for one in found[:_MOST_SENTENCES]]
+        raise JobError(*sentences, *more) from None
 
 
 def _sentence(error: Any, model: type[BaseModel]) -> str:
@@ -318,4 +329,4 @@ def _sentence(error: Any, model: type[BaseModel]) -> str:
         return f"{name}: unknown field; {hint}" if hint else f"{name}: unknown field"
     if error["type"] == "missing":
         return f"{name}: required"
-    return f"{name}: {message} (given: {error['input']!r})"
+    return f"{name}: {message} (given: {_SHORT.repr(error['input'])})"

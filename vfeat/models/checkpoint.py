@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,12 +23,16 @@ from vfeat.models.videomamba import Trunk
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import (
     CONFIG_FILE,
+    MOST_WRAPPERS,
     PREFIXES,
     TENSORS_FILE,
     WRAPPERS,
     StoredWeights,
     read_weights,
 )
+
+_ZIP = b"PK\x03\x04"  # files of torch since 1.6
+_MOST_COPIES = 8  # names for one tensor, as tied weights have them
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     """
     stored = read_weights(uri)
     tensors = _safetensors(stored) if stored.is_safetensors else _unwrap(uri, _unpickle(stored))
+    _refuse_inflated(stored, sum(one.numel() * one.element_size() for one in tensors.values()))
     return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
@@ -87,12 +93,14 @@ def _safetensors(stored: StoredWeights) -> dict[str, Tensor]:
 
     try:
         return dict(load(stored.content))
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise JobError(f"Weights {stored.uri}: a damaged safetensors file: {error}") from error
 
 
 def _unpickle(stored: StoredWeights) -> object:
     """Unpickle tensors, plain data and a Namespace; refuse anything that would run code."""
+    if stored.content.startswith(_ZIP):
+        _refuse_inflated(stored, _unpacked_bytes(stored))
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # read, or refused
@@ -104,15 +112,37 @@ def _unpickle(stored: StoredWeights) -> object:
             f"Weights {stored.uri} refused: a checkpoint may hold tensors and plain data only, "
             f"and {what}. Nothing in it was run. Convert it to .safetensors where you trust it."
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except Exception as error:  # damaged bytes, unpickled, raise anything
         raise JobError(
             f"Weights {stored.uri}: not a PyTorch checkpoint ({type(error).__name__}: {error})"
         ) from error
 
 
+def _unpacked_bytes(stored: StoredWeights) -> int:
+    """Add up the sizes that a zip archive gives for its entries."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(stored.content)) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except Exception as error:  # damaged bytes raise anything
+        raise JobError(
+            f"Weights {stored.uri}: not a PyTorch checkpoint (a damaged archive: {error})"
+        ) from error
+
+
+def _refuse_inflated(stored: StoredWeights, found_bytes: int) -> None:
+    """Refuse a small file that asks for a large memory: torch writes tensors as they are."""
+    if found_bytes > _MOST_COPIES * len(stored.content) + (1 << 20):
+        raise JobError(
+            f"Weights {stored.uri} refused: a file of {len(stored.content):,} bytes that "
+            f"unpacks to {found_bytes:,}; a checkpoint holds its tensors as they are"
+        )
+
+
 def _unwrap(uri: str, loaded: object) -> dict[str, Tensor]:
     """Return the state dict inside the wrappers that training scripts put around it."""
-    while isinstance(loaded, Mapping):
+    for _ in range(MOST_WRAPPERS):
+        if not isinstance(loaded, Mapping):
+            break
         inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
         if inner is None:
             tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}

@@ -109,7 +109,7 @@ def _parse_json(source: str, text: str) -> list[str]:
     expected = '; expected a list of names, ["first", "second", ...]'
     try:
         names = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(f"Class names {source}: not JSON: {error}{expected}") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise JobError(f"Class names {source}: JSON of another form{expected}")

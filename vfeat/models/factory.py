@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Literal, TypeVar, overload
 
 import torch
 
+from vfeat.errors import JobError
 from vfeat.models.adapt import TRAINING_PARTS, fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
 from vfeat.models.distilled import Student, StudentConfig
@@ -59,8 +61,10 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
         resolved = resolve_config(name, config)
         return _seeded(lambda: VideoMamba(resolved))
     checkpoint = load_checkpoint(weights)
+    with _fitting(weights):
+        resolved = resolve_config(name, config, stored=checkpoint.config)
     with torch.device("meta"):  # no time spent on values that are replaced
-        model = VideoMamba(resolve_config(name, config, stored=checkpoint.config))
+        model = VideoMamba(resolved)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     model.load_state_dict(fit_state(weights, checkpoint.state, shapes), assign=True)
     return model
@@ -74,7 +78,8 @@ def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
         resolved = resolve_head(config)
         return _seeded(lambda: ViS4mer(resolved))
     checkpoint = load_checkpoint(weights, keep=("encoder.weight", "encoder.bias"))
-    resolved = resolve_head(config, checkpoint.config)
+    with _fitting(weights):
+        resolved = resolve_head(config, checkpoint.config)
     with torch.device("meta"):
         model = ViS4mer(resolved)
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
@@ -150,7 +155,9 @@ def _create_variant(
         resolved = resolve_config(name, config)
         return _seeded(lambda: make(resolved))
     checkpoint = load_checkpoint(weights)
-    model = make(resolve_config(name, config, stored=checkpoint.config))
+    with _fitting(weights):
+        resolved = resolve_config(name, config, stored=checkpoint.config)
+    model = make(resolved)
     # Training-only parts of another shape keep their fresh values; all else is fitted.
     own = model.state_dict()
     state = {key: tensor for key, tensor in own.items() if key.startswith(TRAINING_PARTS)}
@@ -160,6 +167,15 @@ def _create_variant(
     shapes = {key: tensor.shape for key, tensor in own.items()}
     model.load_state_dict(fit_state(weights, state, shapes))
     return model
+
+
+@contextmanager
+def _fitting(weights: str) -> Iterator[None]:
+    """Name the weights in the message about a configuration that may be theirs."""
+    try:
+        yield
+    except JobError as error:
+        raise JobError(f"Weights {weights}: {error.lines[0]}", *error.lines[1:]) from None
 
 
 def _seeded(make: Callable[[], Model]) -> Model:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from vfeat.models.weights import PREFIXES, WRAPPERS, open_tensors
+from vfeat.models.weights import MOST_WRAPPERS, PREFIXES, WRAPPERS, open_tensors
 
 HEAD = "head.weight"
 LARGEST_INDEX = 64 << 20  # bytes of names and shapes; 100,000 tensors take a tenth of it
@@ -48,7 +48,7 @@ def _safetensors(file: BinaryIO) -> dict[str, tuple[int, ...]]:
     try:
         header = json.loads(file.read(length))
         return {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # damaged: loading the weights reports it
 
 
@@ -63,7 +63,9 @@ def _zipped(file: BinaryIO) -> dict[str, tuple[int, ...]]:
                 loaded = _ShapeUnpickler(index).load()
     except Exception:  # a damaged file raises anything: loading the weights reports it
         return {}
-    while isinstance(loaded, Mapping):
+    for _ in range(MOST_WRAPPERS):
+        if not isinstance(loaded, Mapping):
+            break
         inner = next((loaded[w] for w in WRAPPERS if isinstance(loaded.get(w), Mapping)), None)
         if inner is None:
             return {str(k): v for k, v in loaded.items() if _is_shape(v)}

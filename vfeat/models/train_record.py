@@ -9,6 +9,8 @@ from vfeat.errors import JobError
 from vfeat.job.recipe import FLIP_DIMENSION, ClipSpec, FlipSpec, FrameSpec, Resize
 from vfeat.models.weights import TRAIN_FILE, parse_config, read_beside, stored_config
 
+_MOST = 1 << 31  # of frames, seconds or pixels; infinity and what is no number are beyond it
+
 
 def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
     """Return the settings that the weights were trained on; VideoMamba's where none are recorded.
@@ -34,7 +36,8 @@ def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
     size = frames.get("size", config.get("img_size", frame.size))
     resize = frames.get("resize", frame.resize)
     for name, value in (("num_frames", num_frames), ("clip_s", clip_s), ("size", size)):
-        if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 < value < _MOST:
             raise JobError(f"{where} or config.json beside it: {name} is {value!r}")
     if resize not in get_args(Resize):
         raise JobError(f"{where}: resize is {resize!r}, not one of {', '.join(get_args(Resize))}")

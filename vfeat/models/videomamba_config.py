@@ -18,6 +18,10 @@ VIDEO_CLASSES = 400  # Kinetics-400
 IMAGE_CLASSES = 1000  # ImageNet-1k
 MOTION = "videomamba_motion"
 MAY_BE_ZERO = ("num_classes", "temporal_every")
+# Far beyond any model, so that a damaged config.json asks for no more memory than there is.
+MOST = {"depth": 1000, "embed_dim": 1 << 14, "num_classes": 1 << 20}
+MOST_OTHERS = 1 << 16
+MOST_PATCHES = 1 << 20  # of a frame
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,13 @@ def _check_values(name: str, config: VideoMambaConfig) -> None:
             raise JobError(
                 f"Model {name}: {field.name} is a whole number of at least {least}, not {value!r}"
             )
+        if value > (most := MOST.get(field.name, MOST_OTHERS)):
+            raise JobError(f"Model {name}: {field.name} is at most {most:,}, not {value!r:.40}")
+    if config.grid**2 > MOST_PATCHES:
+        raise JobError(
+            f"Model {name}: img_size {config.img_size} makes {config.grid**2:,} patches of "
+            f"{config.patch_size} pixels; at most {MOST_PATCHES:,} are possible"
+        )
     if config.grid < 1:
         raise JobError(
             f"Model {name}: img_size {config.img_size} is smaller than one patch "

@@ -39,6 +39,9 @@ class Vis4merConfig:
 
 
 COUNTS = ("d_input", "l_max", "d_output", "d_model", "n_layers")
+# Far beyond any head, so that a damaged config.json asks for no more memory than there is.
+MOST = {"d_input": 1 << 16, "l_max": 1 << 22, "d_output": 1 << 20, "d_model": 1 << 16,
+        "n_layers": 16}  # fmt: skip
 NEEDED = ("d_input", "l_max", "d_output")
 
 
@@ -73,6 +76,8 @@ def _check_values(config: Vis4merConfig) -> None:
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise JobError(f"Model vis4mer: {name} is a whole number of at least 1, not {value!r}")
+        if value > MOST[name]:
+            raise JobError(f"Model vis4mer: {name} is at most {MOST[name]:,}, not {value!r:.40}")
     smallest = 2**config.n_layers
     # The official kernel of the last layer has 2 (l // 2) taps: l = 1 gives none.
     if config.d_model < smallest or (config.kernel == "nplr" and config.l_max < smallest):

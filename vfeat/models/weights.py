@@ -35,6 +35,7 @@ HUB = "hf://"
 READ_BYTES = 1 << 20
 # Wrappers that training scripts put around a state dict, and prefixes before its names.
 WRAPPERS = ("model", "module", "state_dict")
+MOST_WRAPPERS = 10  # one in another; a damaged file may hold itself
 PREFIXES = ("module.", "backbone.", "encoder.")
 
 
@@ -119,7 +120,7 @@ def parse_config(path: str, content: bytes) -> dict[str, Any]:
     """
     try:
         config = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise JobError(f"{path} holds a {type(config).__name__}, not an object of options")

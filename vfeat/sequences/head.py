@@ -189,7 +189,7 @@ def _read_json(uri: str, name: str) -> dict[str, Any]:
         raise JobError(f"{uri} is not a head: it has no {name}; `vfeat train head` writes one")
     try:
         fields = json.loads(root.read_bytes(name))
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise JobError(f"{root.url(name)} holds no object; expected what `vfeat train head` wrote")

@@ -7,7 +7,7 @@ token, depending on the level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes, row_spans
 from vfeat.tables.index_rows import pieces_of, ranges_of
-from vfeat.tables.parquet import ParquetReader, open_reader
+from vfeat.tables.parquet import ParquetReader, open_reader, reading
 from vfeat.tables.sorted_ids import SortedIds, ids_of
 
 __all__ = ["FeatureSequence", "SequenceReader", "SequenceRef", "SettledVideo"]
@@ -187,7 +187,7 @@ class SequenceReader:
         if self._held is None or self._held[:2] != (key, group):
             columns = ["clip_index", COLUMNS[self.level]]
             file = self._file(key)
-            with self._reading(key):
+            with reading(self._root, key):
                 self._held = (key, group, file.read_row_group(group, columns))
         return self._held[2]
 
@@ -200,22 +200,11 @@ class SequenceReader:
 
     def _file(self, key: str) -> ParquetReader:
         if self._open_key != key or self._open_file is None:
-            with self._reading(key):
+            with reading(self._root, key):
                 file = open_reader(self._root, key, checked=True)
                 self._spans = row_spans(load_outcomes(file.metadata.metadata[OUTCOMES_KEY]))
             self._open_key, self._open_file = key, file
         return self._open_file
-
-    @contextmanager
-    def _reading(self, key: str) -> Iterator[None]:
-        """Turn pyarrow's errors on damaged bytes into one sentence."""
-        try:
-            yield
-        except (OSError, ValueError, KeyError) as error:
-            raise StorageError(
-                f"{self._root.url(key)} cannot be read ({error}); delete the file and run the "
-                "vfeat extract command again to have it redone"
-            ) from None
 
     def _schema(self) -> pa.Schema:
         keys = self.dataset.files()

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from vfeat.errors import StorageError
+from vfeat.outcome import Outcome
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
-from vfeat.tables.footer import OUTCOMES_KEY
+from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes
 from vfeat.tables.kind import kind_of
 from vfeat.tables.parquet import ParquetReader, opened
 
@@ -52,6 +53,33 @@ def _outcomes(reader: ParquetReader) -> bytes:
     return bytes(reader.metadata.metadata[OUTCOMES_KEY])
 
 
+def parse_outcomes(
+    root: Root, shard: str, written: bytes, damaged: set[str] | None = None
+) -> list[Outcome] | None:
+    """Return the outcomes that a shard's file or a note holds as JSON.
+
+    Args:
+        damaged: takes the shard, instead of an error; None is returned then.
+
+    Raises:
+        StorageError: they are not as vfeat wrote them.
+    """
+    try:
+        return load_outcomes(written)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if damaged is None:
+            raise _unreadable(root, kind_of(root).key(shard), error) from None
+        damaged.add(shard)
+        return None
+
+
+def _unreadable(root: Root, key: str, error: Exception) -> StorageError:
+    return StorageError(
+        f"{root.url(key)} is not a readable file of this dataset ({error}); "
+        "`vfeat verify` tells what else is wrong; delete the file to have its shard redone"
+    )
+
+
 def _read(
     root: Root,
     shards: Iterable[str],
@@ -69,10 +97,7 @@ def _read(
             if damaged is not None:
                 damaged.add(shard)
                 return None
-            raise StorageError(
-                f"{root.url(key)} is not a readable file of this dataset ({error}); "
-                "`vfeat verify` tells what else is wrong; delete the file to have its shard redone"
-            ) from None
+            raise _unreadable(root, key, error) from None
         except MissingObject:
             return None  # deleted since the listing: not committed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from vfeat.errors import JobError
+from vfeat.errors import JobError, StorageError
 from vfeat.job.fingerprint import Recipe
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.about import read_recipe
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.index_rows import pieces_of
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.opened_root import dataset_root
-from vfeat.tables.parquet import read_table
+from vfeat.tables.parquet import read_table, reading
 
 if TYPE_CHECKING:
     import pandas
@@ -49,10 +49,10 @@ def open(uri: str) -> FeatureDataset:
 
     Raises:
         JobError: there is no dataset at `uri`.
+        StorageError: its `dataset.json` is damaged.
     """
     root = dataset_root(uri)
-    recipe = Recipe.from_json(json.loads(root.read_bytes(layout.DATASET))["recipe"])
-    return FeatureDataset(root, recipe)
+    return FeatureDataset(root, read_recipe(root))
 
 
 class FeatureDataset:
@@ -75,13 +75,26 @@ class FeatureDataset:
     def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield one table for each file, so that memory is bounded by a shard."""
         for key in self.files():
-            yield read_table(self.root, key, columns).replace_schema_metadata(None)
+            with reading(self.root, key):
+                table = read_table(self.root, key, columns)
+            yield table.replace_schema_metadata(None)
 
     def to_arrow(self, columns: list[str] | None = None) -> pa.Table:
-        """Read all rows into memory."""
+        """Read all rows into memory.
+
+        Raises:
+            JobError: nothing is committed yet.
+            StorageError: a file cannot be read, or has other columns than the first.
+        """
         tables = list(self.tables(columns))
         if not tables:
             raise JobError(f"{self.root.uri} holds no committed rows yet; see `vfeat status`")
+        for key, table in zip(self.files(), tables, strict=False):
+            if table.schema != tables[0].schema:
+                raise StorageError(
+                    f"{self.root.url(key)} has other columns than {self.root.url(self.files()[0])}"
+                    "; `vfeat verify` finds which of them is not as it was written"
+                )
         return pa.concat_tables(tables)
 
     def to_pandas(self, columns: list[str] | None = None) -> pandas.DataFrame:
@@ -96,10 +109,12 @@ class FeatureDataset:
         """
         files = _Files(self.root)
         for table in dataset_state(self.root).tables(["video_id", "uri", "pieces"]):
-            found = [(pieces_of(row), row) for row in table.to_pylist() if row["pieces"]]
-            for pieces, row in sorted(found, key=lambda pair: pair[0]):
-                rows = pa.concat_tables([files.rows(*piece) for piece in pieces])
-                yield _sequence(row["video_id"].hex(), row["uri"], rows)
+            videos = [(pieces_of(row), row) for row in table.to_pylist() if row["pieces"]]
+            for pieces, row in sorted(videos, key=lambda pair: pair[0]):
+                parts = [files.rows(*piece) for piece in pieces]
+                with reading(self.root, pieces[0][0]):
+                    found = _sequence(row["video_id"].hex(), row["uri"], pa.concat_tables(parts))
+                yield found
 
     def to_torch(self) -> torch.utils.data.IterableDataset[dict[str, Any]]:
         """Return a dataset of `embeddings` [clips, D] float32, `start_s`, `video_id`, `uri`."""
@@ -122,7 +137,8 @@ class _Files:
         if key not in self._tables:
             if len(self._tables) >= self.KEPT:
                 self._tables.pop(next(iter(self._tables)))
-            self._tables[key] = read_table(self._root, key, self.COLUMNS)
+            with reading(self._root, key):
+                self._tables[key] = read_table(self._root, key, self.COLUMNS)
         return self._tables[key].slice(first, count)
 
 

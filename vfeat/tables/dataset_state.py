@@ -23,9 +23,8 @@ from vfeat.outcome import Outcome
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, Group, read_catalogue
-from vfeat.tables.committed import read_outcomes
+from vfeat.tables.committed import parse_outcomes, read_outcomes
 from vfeat.tables.extras import common_type
-from vfeat.tables.footer import load_outcomes
 from vfeat.tables.group_fold import FoldedGroup, GroupFold, OutcomeSource
 from vfeat.tables.index_rows import fitted, rows_schema, rows_table, state_of
 from vfeat.tables.notes import NotedOutcomes
@@ -171,8 +170,11 @@ class DatasetState:
         rest = [shard for shard in shards if shard not in noted]
         read = dict(read_outcomes(self.catalogue.root, rest, damaged))
         for shard in shards:
-            if (outcomes := noted.get(shard) or read.get(shard)) is not None:
-                yield shard, load_outcomes(outcomes)
+            if (written := noted.get(shard) or read.get(shard)) is None:
+                continue
+            outcomes = parse_outcomes(self.catalogue.root, shard, written, damaged)
+            if outcomes is not None:
+                yield shard, outcomes
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,8 @@ def state_from_footers(catalogue: Catalogue, source: OutcomeSource | None = None
     """Return the state without a look at the index."""
 
     def footers(group: Group, shards: Sequence[str]) -> Iterator[tuple[str, list[Outcome]]]:
-        for shard, outcomes in read_outcomes(catalogue.root, shards):
-            yield shard, load_outcomes(outcomes)
+        for shard, written in read_outcomes(catalogue.root, shards):
+            yield shard, parse_outcomes(catalogue.root, shard, written) or []
 
     return DatasetState(replace(catalogue, segments=()), source=source or footers)
 

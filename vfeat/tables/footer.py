@@ -13,6 +13,10 @@ from vfeat.video_facts import parse_probe
 OUTCOMES_KEY = b"vfeat.outcomes"
 RECIPE_KEY = b"vfeat.recipe"
 UNITS_KEY = b"vfeat.units_of_measure"
+_KINDS = {
+    "video_id": str, "uri": str, "first_clip": int, "last_clip": int, "rows": int,
+    "bad_packets": int,
+}  # fmt: skip
 # Fields that few outcomes have, and that earlier versions did not write.
 _OPTIONAL = ("probe", "split", "changed")
 
@@ -45,6 +49,9 @@ def load_outcomes(data: bytes) -> list[Outcome]:
 
 
 def _outcome(fields: dict[str, Any]) -> Outcome:
+    for name, kind in _KINDS.items():
+        if type(fields[name]) is not kind:
+            raise ValueError(f"{name} of an outcome is {fields[name]!r:.100}")
     probe, split = fields.get("probe"), fields.get("split")
     return Outcome(
         **{

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from vfeat.errors import JobError
 from vfeat.job.kinds import KINDS, load
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.about import read_about
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ def kind_of(root: Root) -> TableKind:
 
     Raises:
         JobError: a stage wrote it that is not in the table of jobs.
+        StorageError: its `dataset.json` is damaged.
     """
     if not root.exists(layout.DATASET):
         return FEATURES
-    found = json.loads(root.read_bytes(layout.DATASET))["format"]
+    found = read_about(root)["format"]
     for job in KINDS.values():
         if job.dataset is not None:
             kind: TableKind = load(job.dataset)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vfeat.errors import StorageError
 from vfeat.storage.failures import explain
 from vfeat.storage.root import Root
 
@@ -77,6 +78,22 @@ def opened(root: Root, key: str, *, checked: bool = False) -> Iterator[ParquetRe
     """Open a file of a root for a while; errors are those of `open_reader`."""
     with _open(root, key) as file:
         yield ParquetReader(file, checked=checked)
+
+
+@contextmanager
+def reading(root: Root, key: str) -> Iterator[None]:
+    """Turn errors on the damaged bytes of a committed file into one sentence.
+
+    Raises:
+        StorageError: what is read here is not as it was written.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(
+            f"{root.url(key)} cannot be read ({' '.join(str(error).split())[:500]}); delete the "
+            "file and run the command that wrote it again to have it redone"
+        ) from None
 
 
 def read_table(root: Root, key: str, columns: Sequence[str] | None = None) -> pa.Table:

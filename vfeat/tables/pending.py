@@ -16,9 +16,8 @@ from vfeat.outcome import Outcome, subtract
 from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, read_catalogue
-from vfeat.tables.committed import READERS, read_outcomes
+from vfeat.tables.committed import READERS, parse_outcomes, read_outcomes
 from vfeat.tables.dataset_state import DatasetState
-from vfeat.tables.footer import load_outcomes
 from vfeat.tables.index_rows import open_error_rows
 from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.plans import read_plan, shard_count
@@ -65,7 +64,9 @@ def missing_follow_ups(catalogue: Catalogue) -> Iterator[str]:
         shards = {s for s in group.shards if layout.follow_up_name(s) not in known}
         found = _written(catalogue.root, notes, group.number, shards)
         for shard in layout.in_order(found):
-            if _SPLIT in found[shard] and any(o.split for o in load_outcomes(found[shard])):
+            if _SPLIT in found[shard] and any(
+                o.split for o in parse_outcomes(catalogue.root, shard, found[shard]) or ()
+            ):
                 yield shard
 
 
@@ -81,7 +82,7 @@ def outcomes_of(root: Root, shards: Collection[str]) -> Iterator[tuple[str, list
     for number, names in sorted(groups.items()):
         found = _written(root, notes, number, names)
         for shard in layout.in_order(found):
-            yield shard, load_outcomes(found[shard])
+            yield shard, parse_outcomes(root, shard, found[shard]) or []
 
 
 def _written(

@@ -12,7 +12,7 @@ from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.kind import kind_of
 from vfeat.tables.opened_root import dataset_root
-from vfeat.tables.parquet import opened
+from vfeat.tables.parquet import opened, reading
 
 _BATCH_ROWS = 1024
 
@@ -56,7 +56,8 @@ def _rows(root: Root) -> Iterator[ShownRow]:
     kind = kind_of(root)
     columns = ["uri", *kind.shown]
     for shard in layout.in_order(committed_shards(root)):
-        with opened(root, kind.key(shard)) as reader:
+        key = kind.key(shard)
+        with reading(root, key), opened(root, key) as reader:
             for batch in reader.batches(_BATCH_ROWS, columns):
                 for row in batch.to_pylist():
                     labels = row.pop("labels", ())

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+from vfeat.tables.about import read_about
 from vfeat.tables.active_runs import ActiveRun, active_runs
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.index_rows import COUNTED, counts_of, errors_table, status_of
 from vfeat.tables.kind import TableKind, kind_of
 from vfeat.tables.opened_root import dataset_root
-from vfeat.tables.parquet import read_table
+from vfeat.tables.parquet import read_table, reading
 from vfeat.tables.pending import planned_shards
 from vfeat.tables.snapshot import video_tables
 
@@ -48,7 +49,7 @@ def dataset_status(uri: str) -> DatasetStatus:
         JobError: there is no dataset.
     """
     root = dataset_root(uri)
-    about = json.loads(root.read_bytes(layout.DATASET))
+    about = read_about(root)
     state = dataset_state(root)
     statuses: Counter[str] = Counter()
     total: Counter[str] = Counter()
@@ -63,7 +64,7 @@ def dataset_status(uri: str) -> DatasetStatus:
     return DatasetStatus(
         out=root.uri,
         made_by=_made_by(about, kind_of(root)),
-        untrained=about["untrained"],
+        untrained=bool(about.get("untrained")),
         videos=dict(statuses),
         planned_clips=total["planned_clips"],
         rows=total["clips"],
@@ -113,7 +114,8 @@ def _spans(root: Root, videos: list[dict[str, Any]]) -> dict[str, tuple[float, f
     spans: dict[str, tuple[float, float]] = {}
     wanted = {piece["file"] for video in videos for piece in video["files"]}
     for key in sorted(wanted):
-        table = read_table(root, key, ["video_id", "start_s", "end_s"])
+        with reading(root, key):
+            table = read_table(root, key, ["video_id", "start_s", "end_s"])
         grouped = table.group_by("video_id").aggregate([("start_s", "min"), ("end_s", "max")])
         for row in grouped.to_pylist():
             before = spans.get(row["video_id"], (row["start_s_min"], row["end_s_max"]))

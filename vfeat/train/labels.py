@@ -39,8 +39,11 @@ def read_labels(uri: str, tasks: Sequence[tuple[str, HeadKind]]) -> list[TaskLab
         JobError: columns that are missing, or cells that cannot be read, with their lines.
     """
     reader = csv.DictReader(io.StringIO(read_text(uri)))
-    columns = list(reader.fieldnames or [])
-    rows = [row for row in reader if any((cell or "").strip() for cell in _cells(row))]
+    try:
+        columns = list(reader.fieldnames or [])
+        rows = [row for row in reader if any((cell or "").strip() for cell in _cells(row))]
+    except csv.Error as error:
+        raise JobError(f"{uri}, line {reader.line_num}: not a readable CSV: {error}") from None
     key = next((name for name in KEYS if name in columns), None)
     if key is None:
         raise JobError(f"{uri} has no column uri or video_id; it has: {', '.join(columns)}")
