@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[1]
 ROOT = REPOSITORY / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
-    {"errors"},
+    {"errors", "surroundings"},
     {"video_facts"},
     {"outcome"},
     {"job", "kernels", "labels"},

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Sequence
 
 from vfeat.engine.watch import Totals
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables.active_runs import ActiveRun, end_active, write_active
 
 EVERY_S = 20.0
@@ -24,11 +24,11 @@ class Presence:
         self._run = run
         self._started = started
         self._written_s = float("-inf")
-        self._before = (time.monotonic(), 0, 0.0, 0.0)  # clock, rows, waited, encoded
+        self._before = (here().now_s(), 0, 0.0, 0.0)  # clock, rows, waited, encoded
 
     def keep_up(self, totals: Totals, workers: Sequence[Progress]) -> None:
         """Write what is due; to be called often."""
-        now_s = time.monotonic()
+        now_s = here().now_s()
         if now_s - self._written_s < EVERY_S:
             return
         self._written_s = now_s
@@ -41,7 +41,7 @@ class Presence:
             write_active(
                 self._root,
                 ActiveRun(
-                    self._run, socket.gethostname(), os.getpid(), self._started, time.time(),
+                    self._run, socket.gethostname(), os.getpid(), self._started, here().wall_s(),
                     totals.noun, totals.shards, totals.shards_done, totals.planned_clips,
                     totals.clips, rate, len(workers),
                     _waits_for(len(workers), waited - waited_s, encoded - encoded_s),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from queue import Empty, SimpleQueue
 
@@ -39,6 +37,7 @@ from vfeat.plan.shards import pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
@@ -195,15 +194,15 @@ class ExtractRun(StageRun):
     def _portions(self, listing: Listing) -> Iterator[pa.Table]:
         """Yield the new videos in the size of a plan, sooner where workers wait for work."""
         held: list[pa.Table] = []
-        since_s = time.monotonic()
+        since_s = here().now_s()
         for batch in listing.fresh():
             held.append(batch.table)
             self.watch.listed(listing.videos)
             count = sum(map(len, held))
-            soon = self.queue.is_empty and time.monotonic() - since_s >= _FIRST_S
+            soon = self.queue.is_empty and here().now_s() - since_s >= _FIRST_S
             if count >= PLAN_VIDEOS or (count and soon):
                 yield pa.concat_tables(held, promote_options="default")
-                held, since_s = [], time.monotonic()
+                held, since_s = [], here().now_s()
         if held:
             yield pa.concat_tables(held, promote_options="default")
 
@@ -228,8 +227,8 @@ class ExtractRun(StageRun):
         asked = [(uri, etag) for uri, etag, is_gone in zip(
             failed.column("uri").to_pylist(), failed.column("etag").to_pylist(), gone, strict=True
         ) if is_gone is None]  # fmt: skip
-        with ThreadPoolExecutor(_STAT_THREADS) as pool:
-            found = dict(zip(asked, pool.map(_is_same, asked), strict=True))
+        answers = here().each(_STAT_THREADS, _is_same, asked)
+        found = dict(zip(asked, answers, strict=True))
         columns = (failed.column(name).to_pylist() for name in ("uri", "etag"))
         return pa.array(
             [

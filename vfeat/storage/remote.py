@@ -30,6 +30,17 @@ _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
 
+def adopt(uri: str, file_system: Any) -> None:
+    """Use a file system that the caller made for all addresses of a store, in this process.
+
+    Args:
+        uri: any address of the store; s3://, and there is but one store.
+        file_system: what fsspec would make; of S3 one with `call_s3`, as s3fs has.
+    """
+    with _lock:
+        _connections[_key_of(uri)] = file_system
+
+
 def connect(uri: str) -> tuple[Any, str]:
     """Return `(file system, path within it)` of a remote URI.
 
@@ -37,13 +48,8 @@ def connect(uri: str) -> tuple[Any, str]:
         EnvironmentMissing: no installed package reads addresses of this scheme.
         StorageError: the store cannot be reached, or the archive of a chain not be opened.
     """
-    protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
-    # a changed environment means other credentials or proxies, hence another connection
-    settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
-    # two hosts, users or archives are two stores
-    store = "s3" if protocol == "s3" else _store_of(uri)
-    key = (os.getpid(), store, settings)
-    if protocol == "s3":
+    key = _key_of(uri)
+    if is_s3(uri):
         with _lock:
             if key not in _connections:
                 _connections[key] = _open_s3()
@@ -59,6 +65,13 @@ def connect(uri: str) -> tuple[Any, str]:
         raise
     except Exception as error:  # fsspec's file systems raise what they like
         raise explain(error, uri) from error
+
+
+def _key_of(uri: str) -> tuple[object, ...]:
+    # a changed environment means other credentials or proxies, hence another connection
+    settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
+    # two hosts, users or archives are two stores
+    return os.getpid(), "s3" if is_s3(uri) else _store_of(uri), settings
 
 
 def _store_of(uri: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import tempfile
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from vfeat.storage.ranged import RemoteObject, S3Object, remote_object
 from vfeat.storage.resumed_body import ResumedBody, copy_through
 from vfeat.storage.retry import call_with_retries
+from vfeat.surroundings import here
 
 _FIRST_BYTES = 256 << 10
 _MOST_BYTES = 4 << 20
@@ -192,9 +192,9 @@ class RemoteFile(io.BufferedIOBase):
             del self._blocks[0]
         behind = (block.first for block in self._blocks if block.first > at)
         end = min(at + max(step, wanted), self._size, *behind)
-        started_s = time.monotonic()
+        started_s = here().now_s()
         data = self._fetch(at, end)
-        quick = time.monotonic() - started_s < _QUICK_S
+        quick = here().now_s() - started_s < _QUICK_S
         block = _Block(at, data, min(2 * step, _MOST_BYTES) if quick else step)
         self._blocks.append(block)
         return block

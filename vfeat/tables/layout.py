@@ -7,8 +7,9 @@ file is never taken for a commit.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
+
+from vfeat.surroundings import here
 
 DATASET = "dataset.json"
 VIDEOS = "videos.parquet"
@@ -85,7 +86,7 @@ def note_names(listing: dict[str, int]) -> list[str]:
 
 def marker_key(shard: str) -> str:
     """Return a new key of a marker: the file of this shard is being replaced."""
-    return f"{INDEX}/stale-{shard}-{uuid.uuid4().hex}"
+    return f"{INDEX}/stale-{shard}-{here().token()}"
 
 
 def marker_names(listing: dict[str, int]) -> dict[str, str]:
