@@ -15,6 +15,7 @@ from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video
 from vfeat.corpus.id_set import IdSet
 from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.executor import Executor
 from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview, RunSummary
@@ -54,7 +55,12 @@ _ROUNDS = 3  # a video that changes again and again is left to the next run
 class ExtractRun(StageRun):
     """One run of `vfeat extract`."""
 
-    def __init__(self, job: ExtractJob, watch: Watch) -> None:
+    def __init__(self, job: ExtractJob, watch: Watch, executor: Executor | None = None) -> None:
+        """Set up a run.
+
+        Args:
+            executor: where leases are worked on; None: where the job says.
+        """
         self.job = job
         self.model: ModelOutline = outline(job)
         self.recipe: Recipe = make_recipe(job, self.model)
@@ -63,7 +69,7 @@ class ExtractRun(StageRun):
             retries=job.retry_errors is not None,
         )  # fmt: skip
         root = Root(job.out, patience_s=job.storage_patience_seconds)
-        super().__init__(root, make_executor(job), settings, watch)
+        super().__init__(root, executor or make_executor(job), settings, watch)
         self._changed: SimpleQueue[tuple[Unit, str]] = SimpleQueue()
         self._rounds: Counter[str] = Counter()
         self._is_listed = threading.Event()

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -30,15 +30,23 @@ _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
 
-def adopt(uri: str, file_system: Any) -> None:
+@contextmanager
+def adopted(uri: str, file_system: Any) -> Iterator[None]:
     """Use a file system that the caller made for all addresses of a store, in this process.
 
     Args:
-        uri: any address of the store; s3://, and there is but one store.
+        uri: any address of the store; of S3 there is but one.
         file_system: what fsspec would make; of S3 one with `call_s3`, as s3fs has.
     """
-    with _lock:
-        _connections[_key_of(uri)] = file_system
+    key = _key_of(uri)
+    before = _connections.pop(key, None)
+    _connections[key] = file_system
+    try:
+        yield
+    finally:
+        del _connections[key]
+        if before is not None:
+            _connections[key] = before
 
 
 def connect(uri: str) -> tuple[Any, str]:
