@@ -123,8 +123,8 @@ class Worker:
         return call
 
     def _answer(self, call: Call) -> None:
-        if self.process.is_dead:
-            return  # ended with the worker
+        if self.process.is_dead or self.is_detached:
+            return  # it has ended, or nobody listens
         if self.is_hung:
             self.kernel.at(5.0, lambda: self._answer(call))
             return

@@ -218,12 +218,11 @@ class Kernel:
             return True
         return task.ready is not None and task.ready()
 
-    def drain(self) -> None:
-        """Let everything that is under way arrive."""
-        while self._later:
-            due_s, _, work = heapq.heappop(self._later)
-            self.now_s = max(self.now_s, due_s)
-            work()
+    def pass_time(self, seconds: float) -> None:
+        """Let the world go on for so long."""
+        end_s = self.now_s + seconds
+        self.at(seconds, lambda: None)
+        self.run(lambda: self.now_s >= end_s, seconds)
 
     def end(self) -> None:
         """End all tasks that are left."""

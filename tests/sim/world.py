@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import tempfile
 import traceback
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 from tests.sim import laws
 from tests.sim.cluster import Cluster, Fates
@@ -174,8 +176,7 @@ class World:
         kernel = self.kernel
         self.cluster.fates = Fates()
         self.store.weather = Weather(page_keys=self.store.weather.page_keys)
-        kernel.drain()
-        kernel.now_s += 400.0
+        kernel.pass_time(400.0)  # late writes arrive
         if not self.cluster.living:
             self.cluster.join()
         for _ in range(2):
@@ -331,7 +332,10 @@ def play(
 def simulated(seed: int, *, keep_trace: bool) -> Iterator[World]:
     """Make a world and put this process into it."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vfeat-sim-"))
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vfeat-sim-", dir=memory))
+        # nothing of it matters here, and all of it is looked through at each request
+        stack.enter_context(mock.patch.dict(os.environ, clear=True))
         before, tempfile.tempdir = tempfile.tempdir, folder
         stack.callback(setattr, tempfile, "tempdir", before)
         world = World(seed, Path(folder), keep_trace=keep_trace)

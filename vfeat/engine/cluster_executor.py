@@ -110,9 +110,9 @@ class ClusterExecutor:
                 self._machines.pause(TICK_S)  # the input is being listed, or every node is out
             if now_s() >= beat_at:
                 beat_at = now_s() + BEAT_S
-                self._crew.beat(0)
+                lost = self._crew.beat(0)
                 yield Beat(self._crew.counters())
-                for event in self._watch_over(ledger):
+                for event in self._watch_over(ledger, lost):
                     grow_at = now_s()
                     yield event
         self._crew.beat(2.0)
@@ -244,8 +244,12 @@ class ClusterExecutor:
             *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
         )
 
-    def _watch_over(self, ledger: Ledger) -> Iterator[Event]:
-        """Kill workers that give no sign of life; report those without a place."""
+    def _watch_over(
+        self, ledger: Ledger, lost: list[tuple[Member, WorkerFault | VfeatError]]
+    ) -> Iterator[Event]:
+        """Bury workers that were lost, kill silent ones, and report those without a place."""
+        for member, error in lost:
+            yield from self._bury(member, ledger, error)
         for member in self._crew:
             silent_s = self._machines.now_s() - member.last_sign_s
             if member.ready is None and silent_s > SILENCE_S:

@@ -88,17 +88,25 @@ class Crew:
         found |= {m.ready: m for m in self._members if m.ready is not None}
         return found
 
-    def beat(self, wait_s: float) -> None:
-        """Request the counters of all workers, and take those that have come."""
+    def beat(self, wait_s: float) -> list[tuple[Member, WorkerFault | VfeatError]]:
+        """Request the counters of all workers, and take those that have come.
+
+        Returns:
+            Workers that are lost and have no lease whose end would show it.
+        """
+        lost: list[tuple[Member, WorkerFault | VfeatError]] = []
         for member in self.ready:
             if member.beat is None:
                 member.beat = self._machines.progress(member.handle)
             if self._machines.wait([member.beat], wait_s):
                 try:
                     member.progress = self._machines.result(member.beat)
-                except (WorkerFault, VfeatError):
-                    continue  # its leases end in the same way, and are settled there
+                except (WorkerFault, VfeatError) as error:
+                    if not member.leases:
+                        lost.append((member, error))
+                    continue  # leases end in the same way, and are settled there
                 member.beat, member.last_sign_s = None, self._machines.now_s()
+        return lost
 
     def counters(self) -> tuple[Progress, ...]:
         """Return the latest counters of the living workers, and the sums of the lost ones."""
