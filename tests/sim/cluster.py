@@ -82,6 +82,7 @@ class Ledgered:
     ends: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     blames: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     hangs: int = 0
+    deaths: int = 0
 
 
 class Worker:
@@ -176,6 +177,7 @@ class Worker:
         if kernel.happens(fates.bad_start):
             kernel.fault("bad start", self.process.name)
             owner = kernel.chance.choice(["node", "lease"])
+            self.cluster.told[self.owner].deaths += owner == "lease"
             self.end(WorkerFault(owner, "simulated: its set-up failed", has_ended=True))
             return
         if self.setup.mark is not None:
@@ -214,7 +216,7 @@ class Worker:
                 ours = self._publish(lease, results)
             except VfeatError as error:
                 kernel.trace(self.process.name, "cannot publish", lease.shard)
-                call.end(error=error) if not self.is_detached else None
+                self._drop(call, error)
                 return
             report = ShardReport(lease.shard, outcomes, ours, 1.0)
         kernel.trace(self.process.name, "has done", lease.shard, lease.alone)
@@ -270,6 +272,7 @@ class Worker:
         if fate == "die":
             self._die()
         if fate == "raise":
+            self.cluster.told[self.owner].deaths += 1
             self._drop(call, WorkerFault("lease", "simulated: an error that is not vfeat's"))
             return True
         if fate == "oom":
@@ -293,6 +296,7 @@ class Worker:
             call.end(error=error)
 
     def _die(self) -> None:
+        self.cluster.told[self.owner].deaths += 1
         fault = WorkerFault("lease", "simulated: the process ended", has_ended=True)
         self.end(fault, after_s=self.kernel.chance.uniform(0.1, 2.0))
         raise Killed(self.process.name)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from tests.sim.cluster import Ledgered
 from tests.sim.corpus import Archive, Film
+from tests.sim.ending import Ending
 from tests.sim.store import Store
 from vfeat.storage.root import Root
 from vfeat.tables import layout
@@ -24,12 +25,14 @@ from vfeat.tables.verify import verify_dataset
 Key = tuple[str, int]
 
 
-def of_a_run(code: int | None, text: str, silences: int, told: Ledgered) -> Iterator[str]:
+def of_a_run(ending: Ending, told: Ledgered) -> Iterator[str]:
     """Yield what is wrong with the end of one command."""
-    if code == -1:
-        yield f"a run raised what is no VfeatError:\n{text}"
-    if silences > told.hangs:
-        yield f"{silences} workers were killed as silent, and {told.hangs} hung"
+    if ending.code == -1:
+        yield f"a run raised what is no VfeatError:\n{ending.text}"
+    if ending.silences > told.hangs:
+        yield f"{ending.silences} workers were killed as silent, and {told.hangs} hung"
+    if ending.deaths > told.deaths + told.hangs:
+        yield f"{ending.deaths} deaths were blamed on leases, and {told.deaths} were theirs"
     for held, starts in told.starts.items():
         # once, a second copy of a slow one, and again after each worker that ended with it
         if starts > 2 + 2 * told.ends[held]:
@@ -51,6 +54,7 @@ def broken(root: Root, store: Store, archive: Archive) -> list[str]:
     found = list(unfinished(root))
     if found:
         return found
+    found += _once(store)
     found += _rows(store, archive)
     found += _read(root, archive)
     found += _tables(root, archive)
@@ -61,6 +65,14 @@ def broken(root: Root, store: Store, archive: Archive) -> list[str]:
         found.append(f"verify: {last.pending_shards} shards are pending")
     found += _index(root)
     return found
+
+
+def _once(store: Store) -> Iterator[str]:
+    """Plans and committed files are written once, where the store can refuse the second one."""
+    if store.was_conditional:
+        for key, times in store.created.items():
+            if times > 1 and key.startswith(("out/data/features/", "out/data/plans/")):
+                yield f"{key} was written {times} times"
 
 
 def _rows(store: Store, archive: Archive) -> Iterator[str]:

@@ -75,6 +75,7 @@ class Store:
     def __init__(self, kernel: Kernel, weather: Weather) -> None:
         self.kernel = kernel
         self.weather = weather
+        self.was_conditional = weather.is_conditional
         self.objects: dict[str, Stored] = {}
         self.created: dict[str, int] = {}  # how often the content of a key was set
         self._ghosts: dict[str, tuple[int, float]] = {}  # deleted, and still listed

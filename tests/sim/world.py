@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from unittest import mock
 from tests.sim import laws
 from tests.sim.cluster import Cluster, Fates
 from tests.sim.corpus import Archive, films_of
+from tests.sim.ending import Ending
 from tests.sim.kernel import Endless, Kernel, Killed, Process, Simulated
 from tests.sim.machines import SimulatedMachines
 from tests.sim.store import Store, Weather
@@ -43,21 +45,6 @@ MOODS = {"unreadable": 0.2, "killer": 0.15, "broken": 0.2}
 
 
 @dataclass
-class Ending:
-    """How a command ended.
-
-    Attributes:
-        code: its exit code; None where it was killed.
-        silences: workers that it took for dead.
-    """
-
-    driver: str
-    code: int | None
-    text: str
-    silences: int
-
-
-@dataclass
 class Report:
     """What came of a seed.
 
@@ -79,11 +66,13 @@ class Notes(Watch):
 
     def __init__(self, kernel: Kernel, driver: str) -> None:
         self._kernel, self._driver = kernel, driver
-        self.silences = 0
+        self.silences = self.deaths = 0
 
     def note(self, text: str) -> None:
         self.silences += "no sign of life" in text
-        self._kernel.trace(self._driver, "notes:", text)
+        self.deaths += " died: " in text
+        said = re.sub(r" \(process \d+ on [^)]*\)", "", text)  # the only thing from this machine
+        self._kernel.trace(self._driver, "notes:", said)
 
 
 class World:
@@ -114,7 +103,7 @@ class World:
     def _share(self, most: float) -> float:
         """Draw how often something happens in this world; half of all things never do."""
         chance = self.kernel.chance
-        return most * chance.random() ** 2 if chance.random() < 0.5 else 0.0
+        return most * chance.random() ** chance.choice([1, 3]) if chance.random() < 0.5 else 0.0
 
     def _weather(self) -> Weather:
         chance = self.kernel.chance
@@ -296,7 +285,7 @@ class World:
             process.is_dead = True
             self.cluster.release(process.name)
             kernel.trace(process.name, "ends", code, text.splitlines()[-1])
-            endings.append(Ending(process.name, code, text, notes.silences))
+            endings.append(Ending(process.name, code, text, notes.silences, notes.deaths))
 
     def _interrupt(self, run: ExtractRun) -> None:
         if run.ledger is not None:
@@ -305,12 +294,10 @@ class World:
 
     def _judge_ending(self, ending: Ending) -> None:
         told = self.cluster.told[ending.driver]
-        self.findings += laws.of_a_run(ending.code, ending.text, ending.silences, told)
+        self.findings += laws.of_a_run(ending, told)
 
 
-def play(
-    seed: int, *, keep_trace: bool = False, plant: Callable[[], object] | None = None
-) -> Report:
+def play() -> Report:
     """Play a seed to its end."""
     with simulated(seed, keep_trace=keep_trace) as world:
         try:
