@@ -19,7 +19,7 @@ from vfeat.extract import run as extract_run
 from vfeat.extract.planning import Planner
 from vfeat.extract.run import ExtractRun
 from vfeat.storage.root import Root
-from vfeat.tables import committed, layout
+from vfeat.tables import layout
 from vfeat.tables.dataset_state import DatasetState
 
 Patches = Iterator[Any]
@@ -169,9 +169,3 @@ def lost_idlers_are_deaths() -> Patches:
         return []
 
     yield mock.patch.object(Crew, "beat", unheard)
-
-
-@_plant
-def a_lost_answer_is_a_lost_race() -> Patches:
-    """A shard whose commit was answered by nobody is done again under its old name."""
-    yield mock.patch.object(committed, "committed_shards", lambda root: set())

@@ -1,4 +1,4 @@
-"""One simulation: a world drawn from a seed, the commands that a user repeats, and the judgement."""
+"""One simulation: a world drawn from a seed, commands that a user repeats, and the judgement."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ class World:
         self.findings += laws.of_a_run(ending, told)
 
 
-def play() -> Report:
+def play(seed: int, *, keep_trace: bool = False) -> Report:
     """Play a seed to its end."""
     with simulated(seed, keep_trace=keep_trace) as world:
         try:
