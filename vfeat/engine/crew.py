@@ -21,7 +21,7 @@ class Member:
     Attributes:
         node: name of the node that it was asked for.
         ready: the call that sets it up; None when that is done.
-        last_sign_s: when it was asked for, or when its last counters came.
+        last_sign_s: when it was asked for, or its counters were, or when the last ones came.
         mark: a file that it writes under a local root, and the driver must see.
         is_reported: a notice on its missing place was given.
         leases: calls in progress.
@@ -98,6 +98,8 @@ class Crew:
         for member in self.ready:
             if member.beat is None:
                 member.beat = self._machines.progress(member.handle)
+                # a driver that waited for its store asks late, and silence begins with a question
+                member.last_sign_s = self._machines.now_s()
             if self._machines.wait([member.beat], wait_s):
                 try:
                     member.progress = self._machines.result(member.beat)
