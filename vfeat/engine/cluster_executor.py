@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from vfeat.engine.crew import Crew, Member
+from vfeat.engine.crew import Crew, Lost, Member
 from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.machines import Call, Machines, Node, Setup
@@ -110,7 +110,8 @@ class ClusterExecutor:
                 self._machines.pause(TICK_S)  # the input is being listed, or every node is out
             if now_s() >= beat_at:
                 beat_at = now_s() + BEAT_S
-                lost = self._crew.beat(0)
+                # before anything is yielded: whoever handles an event may wait for the store
+                lost = self._crew.beat(0) + self._crew.silent(SILENCE_S)
                 yield Beat(self._crew.counters())
                 for event in self._watch_over(ledger, lost):
                     grow_at = now_s()
@@ -244,18 +245,14 @@ class ClusterExecutor:
             *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
         )
 
-    def _watch_over(
-        self, ledger: Ledger, lost: list[tuple[Member, WorkerFault | VfeatError]]
-    ) -> Iterator[Event]:
-        """Bury workers that were lost, kill silent ones, and report those without a place."""
+    def _watch_over(self, ledger: Ledger, lost: list[Lost]) -> Iterator[Event]:
+        """Bury workers that are lost or silent; report those without a place."""
         for member, error in lost:
-            yield from self._bury(member, ledger, error)
+            if member in self._crew:
+                yield from self._bury(member, ledger, error)
         for member in self._crew:
             silent_s = self._machines.now_s() - member.last_sign_s
-            if member.ready is None and silent_s > SILENCE_S:
-                reason = f"no sign of life for {SILENCE_S:.0f} s; killed"
-                yield from self._bury(member, ledger, WorkerFault("lease", reason))
-            elif member.ready is not None and not member.is_reported and silent_s > PLACEMENT_S:
+            if member.ready is not None and not member.is_reported and silent_s > PLACEMENT_S:
                 member.is_reported = True
                 free = self._machines.free_resources()
                 yield Notice(f"{member.name} has not started for {PLACEMENT_S:.0f} s: {free}")

@@ -40,6 +40,9 @@ class Member:
     progress: Progress | None = None
 
 
+Lost = tuple[Member, WorkerFault | VfeatError]  # a worker, and what ended it
+
+
 class Crew:
     """The living workers, in the order of their start."""
 
@@ -88,13 +91,13 @@ class Crew:
         found |= {m.ready: m for m in self._members if m.ready is not None}
         return found
 
-    def beat(self, wait_s: float) -> list[tuple[Member, WorkerFault | VfeatError]]:
+    def beat(self, wait_s: float) -> list[Lost]:
         """Request the counters of all workers, and take those that have come.
 
         Returns:
             Workers that are lost and have no lease whose end would show it.
         """
-        lost: list[tuple[Member, WorkerFault | VfeatError]] = []
+        lost: list[Lost] = []
         for member in self.ready:
             if member.beat is None:
                 member.beat = self._machines.progress(member.handle)
@@ -109,6 +112,16 @@ class Crew:
                     continue  # leases end in the same way, and are settled there
                 member.beat, member.last_sign_s = None, self._machines.now_s()
         return lost
+
+    def silent(self, seconds: float) -> list[Lost]:
+        """Return the workers that have not answered for so long."""
+        now_s = self._machines.now_s()
+        fault = WorkerFault("lease", f"no sign of life for {seconds:.0f} s; killed")
+        return [
+            (member, fault)
+            for member in self.ready
+            if member.beat is not None and now_s - member.last_sign_s > seconds
+        ]
 
     def counters(self) -> tuple[Progress, ...]:
         """Return the latest counters of the living workers, and the sums of the lost ones."""
