@@ -198,7 +198,9 @@ class Worker:
         fatal = chance.randrange(len(units)) if fate not in ("", "die after") else -1
         results = []
         for place, unit in enumerate(units):
-            kernel.sleep(chance.uniform(0.2, 3.0) * (40 if fate == "slow" else 1))
+            kernel.sleep(
+                chance.uniform(0.2, 3.0) * self.cluster.pace * (40 if fate == "slow" else 1)
+            )
             if place == fatal and self._strike(fate, call):
                 return
             film = self.cluster.archive.at(unit.uri)
@@ -318,7 +320,9 @@ def row_of(unit: Unit, clip: int) -> ClipRow:
 class Cluster:
     """Nodes that come and go, and the workers of all drivers on them."""
 
-    def __init__(self, kernel: Kernel, archive: Archive, fates: Fates) -> None:
+    def __init__(self, kernel: Kernel, archive: Archive, fates: Fates, pace: float) -> None:
+        """Make an empty one, whose workers take `pace` times as long for a unit as the quickest."""
+        self.pace = pace
         self.kernel, self.archive, self.fates = kernel, archive, fates
         self.machines: dict[str, Machine] = {}
         self.workers: list[Worker] = []

@@ -169,3 +169,19 @@ def lost_idlers_are_deaths() -> Patches:
         return []
 
     yield mock.patch.object(Crew, "beat", unheard)
+
+
+@_plant
+def a_driver_that_waits_takes_workers_for_dead() -> Patches:
+    """Silence is counted from the last answer, also where nobody asked."""
+    beat = Crew.beat
+
+    def impatient(self: Crew, wait_s: float) -> list[Any]:
+        before = {member.name: member.last_sign_s for member in self.ready if member.beat is None}
+        found = beat(self, wait_s)
+        for member in self.ready:
+            if member.beat is not None and member.name in before:
+                member.last_sign_s = before[member.name]
+        return found
+
+    yield mock.patch.object(Crew, "beat", impatient)

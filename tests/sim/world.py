@@ -90,7 +90,8 @@ class World:
         fates = {name: self._share(most) for name, most in SHARES.items()}
         if not self.store.weather.is_conditional:
             fates["zombie"] = 0.0  # two writers of one key need a store that refuses one of them
-        self.cluster = Cluster(kernel, self.archive, Fates(**fates))
+        pace = kernel.chance.choice([1.0, 1.0, 5.0, 15.0])
+        self.cluster = Cluster(kernel, self.archive, Fates(**fates), pace)
         self.names = (f"f{number}" for number in itertools.count())
         self.drivers = (f"d{number}" for number in itertools.count(1))
         self.is_healed = False
@@ -232,7 +233,7 @@ class World:
             driver = next(self.drivers)
             kill_at = None
             if not is_calm and kernel.happens(0.5):
-                kill_at = int(math.exp(chance.uniform(math.log(5), math.log(3000))))
+                kill_at = int(math.exp(chance.uniform(math.log(5), math.log(800))))
             process = Process(driver, kill_at)
             wait_s = chance.uniform(0, 30) if number else 0.0
 
