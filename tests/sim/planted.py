@@ -42,7 +42,16 @@ def planted(name: str | None) -> Iterator[None]:
 
 @_plant
 def finished_shards_go_on() -> Patches:
-    """A worker that hangs with a shard that another one has finished is waited for, and more."""
+    """A slow shard that another worker has finished is waited for, and given out again."""
+    slow = Ledger._slow
+
+    def forgetful(self: Ledger, worker: str, now_s: float) -> Any:
+        finished, self._finished = self._finished, set()
+        found = slow(self, worker, now_s)
+        self._finished = finished
+        return found
+
+    yield mock.patch.object(Ledger, "_slow", forgetful)
     yield mock.patch.object(Ledger, "idlers", lambda self: set())
     yield mock.patch.object(Ledger, "in_flight", property(lambda self: len(self._held)))
 
