@@ -33,6 +33,7 @@ class Fates:
     """How often leases and workers come to harm; shares of leases, and of starts.
 
     Attributes:
+        sudden: of the workers, those that die at some time, whether they have work or not.
         zombie: of the workers that are ended, those that go on for a while.
         lazy_s: how long a loss of a node stays unnoticed, at most.
     """
@@ -46,6 +47,7 @@ class Fates:
     slow: float = 0.0
     late_answer: float = 0.0
     bad_start: float = 0.0
+    sudden: float = 0.0
     slow_start: float = 0.0
     zombie: float = 0.0
     cluster: float = 0.0
@@ -75,8 +77,15 @@ class Machine:
 
 
 @dataclass
-class Ledgered:
-    """What a run of a driver has had done, for the judge."""
+class Account:
+    """What a run of a driver had done by its workers, and what became of these.
+
+    Attributes:
+        starts: of a shard, or of a unit that runs alone.
+        ends: of workers that had it in hand.
+        blames: how often a fault was injected for which it is suspected.
+        deaths, hangs: injected ones.
+    """
 
     starts: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     ends: Counter[tuple[str, int | None]] = field(default_factory=Counter)
@@ -96,7 +105,7 @@ class Worker:
         self.queue: list[tuple[Lease, Call]] = []
         self.calls: list[Call] = [self.ready]
         self.held: list[tuple[str, int | None]] = []
-        self.is_detached = False  # nobody listens to it
+        self.is_detached = False  # its driver takes no answers of it
         self.is_hung = False
         self.ended: Exception | None = None
         self.counters = Progress(pid=1)
@@ -125,7 +134,7 @@ class Worker:
 
     def _answer(self, call: Call) -> None:
         if self.process.is_dead or self.is_detached:
-            return  # it has ended, or nobody listens
+            return  # it has ended, or its driver has
         if self.is_hung:
             self.kernel.at(5.0, lambda: self._answer(call))
             return
@@ -155,7 +164,7 @@ class Worker:
             self.kernel.at(after_s, lambda call=call: call.end(error=error))
 
     def detach(self) -> None:
-        """Be ended by the driver, or go on unheard."""
+        """End, or go on without a driver."""
         told = self.cluster.told[self.owner]
         for held in self.held:
             told.ends[held] += 1
@@ -183,6 +192,8 @@ class Worker:
         if self.setup.mark is not None:
             self.setup.root.replace_bytes(self.setup.mark, b"")
         self._deliver(self.ready, 1, 0.0)
+        if kernel.happens(fates.sudden):
+            kernel.at(kernel.chance.uniform(1, 150), self._die_suddenly)
         spec = self.setup.spec
         self.root = Root(spec.settings.root, patience_s=spec.settings.patience_s)
         while not (self.is_detached and not self.queue):
@@ -248,7 +259,7 @@ class Worker:
         return reconcile(outcome, list(map(row_of, *_clips(unit, outcome))))
 
     def _fate(self, lease: Lease) -> str:
-        """Draw what happens to a lease; the innocent are not blamed until they are convicted."""
+        """Draw what happens to a lease; not as often as it takes to convict an innocent unit."""
         fates = self.cluster.fates
         told = self.cluster.told[self.owner]
         shares = {
@@ -297,6 +308,17 @@ class Worker:
             self.calls.remove(call)
             call.end(error=error)
 
+    def _die_suddenly(self) -> None:
+        told = self.cluster.told[self.owner]
+        suspects = [held for held in self.held if held[1] is not None]
+        if self.process.is_dead or any(told.blames[held] >= MOST_BLAMES for held in suspects):
+            return
+        told.blames.update(suspects)
+        told.deaths += 1
+        self.kernel.fault("sudden death", self.process.name)
+        fault = WorkerFault("lease", "simulated: the process ended", has_ended=True)
+        self.end(fault, after_s=self.kernel.chance.uniform(0.1, 2.0))
+
     def _die(self) -> None:
         self.cluster.told[self.owner].deaths += 1
         fault = WorkerFault("lease", "simulated: the process ended", has_ended=True)
@@ -326,7 +348,7 @@ class Cluster:
         self.kernel, self.archive, self.fates = kernel, archive, fates
         self.machines: dict[str, Machine] = {}
         self.workers: list[Worker] = []
-        self.told: dict[str, Ledgered] = {}
+        self.told: dict[str, Account] = {}
         self.numbers = itertools.count(1)
         self._named = itertools.count(1)
 
@@ -344,7 +366,7 @@ class Cluster:
             return
         self.kernel.fault("node lost", name)
         machine.is_alive = False
-        is_cut_off = self.kernel.happens(self.fates.zombie)  # it goes on, and is not heard
+        is_cut_off = self.kernel.happens(self.fates.zombie)  # it goes on, without a connection
         for worker in self.workers:
             if worker.machine is machine and not is_cut_off:
                 worker.process.is_dead = True

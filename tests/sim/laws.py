@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.sim.cluster import Ledgered
+from tests.sim.cluster import Account
 from tests.sim.corpus import Archive, Film
 from tests.sim.ending import Ending
 from tests.sim.store import Store
@@ -25,7 +25,7 @@ from vfeat.tables.verify import verify_dataset
 Key = tuple[str, int]
 
 
-def of_a_run(ending: Ending, told: Ledgered) -> Iterator[str]:
+def of_a_run(ending: Ending, told: Account) -> Iterator[str]:
     """Yield what is wrong with the end of one command."""
     if ending.code == -1:
         yield f"a run raised what is no VfeatError:\n{ending.text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tests.sim.cluster import Call, Cluster, Ledgered, Worker
+from tests.sim.cluster import Call, Cluster, Account, Worker
 from vfeat.engine.machines import Node, Setup
 from vfeat.engine.worker_fault import WorkerFault
 from vfeat.plan.unit import Lease
@@ -20,7 +20,7 @@ class SimulatedMachines:
         self._cluster = cluster
         self._kernel = cluster.kernel
         self._owner = owner
-        cluster.told[owner] = Ledgered()
+        cluster.told[owner] = Account()
 
     def connect(self) -> None:
         self._kernel.step()

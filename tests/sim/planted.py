@@ -1,6 +1,6 @@
 """Bugs of the kinds that were found in this engine, each as a patch of the real classes.
 
-They show that the laws have teeth: the simulation must find every one of them.
+The simulation must find every one of them: so its laws can fail.
 """
 
 from __future__ import annotations
@@ -173,11 +173,11 @@ def lost_idlers_are_deaths() -> Patches:
     """An idle worker that is lost with its node is noticed by its silence alone."""
     beat = Crew.beat
 
-    def unheard(self: Crew, wait_s: float) -> list[Any]:
+    def unnoticed(self: Crew, wait_s: float) -> list[Any]:
         beat(self, wait_s)
         return []
 
-    yield mock.patch.object(Crew, "beat", unheard)
+    yield mock.patch.object(Crew, "beat", unnoticed)
 
 
 @_plant

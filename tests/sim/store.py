@@ -205,7 +205,7 @@ class Store:
         kernel, weather = self.kernel, self.weather
         task = kernel.task
         if task is None:
-            return work()  # the judge reads at leisure
+            return work()  # outside of all tasks there are no faults
         kernel.step()
         kernel.trace(task.process.name, task.name, verb, key)
         here_s = kernel.chance.uniform(0.2, 1.8) * weather.latency_s
@@ -247,6 +247,6 @@ class Store:
             try:
                 work()
             except OSError:
-                return  # refused, and nobody is there to hear it
+                return  # refused; its client has ended
 
         self.kernel.at(self.kernel.chance.uniform(0.1, 30.0), arrive)

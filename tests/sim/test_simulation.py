@@ -47,4 +47,3 @@ def test_a_seed_replays_whatever_the_process() -> None:
 
     here = str([play(seed).digest for seed in (1, 4, 6)])
     assert digests("1").strip() == digests("2").strip() == here
-

@@ -37,8 +37,8 @@ CALM_S = 3600.0  # of a run without faults
 TRIES = 4  # of a command while faults go on
 SHARES = {
     "die": 0.2, "die_after": 0.15, "raise_": 0.1, "oom": 0.1, "full": 0.1, "hang": 0.1,
-    "slow": 0.1, "late_answer": 0.2, "bad_start": 0.2, "slow_start": 0.2, "zombie": 0.8,
-    "cluster": 0.001,
+    "slow": 0.1, "late_answer": 0.2, "bad_start": 0.2, "sudden": 0.5, "slow_start": 0.2,
+    "zombie": 0.8, "cluster": 0.001,
 }  # fmt: skip
 STORMS = {"refused": 0.1, "lost": 0.1, "late": 0.1, "denied": 0.002}
 MOODS = {"unreadable": 0.2, "killer": 0.15, "broken": 0.2}
