@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tests.sim.cluster import Call, Cluster, Account, Worker
+from tests.sim.cluster import Account, Call, Cluster, Worker
 from vfeat.engine.machines import Node, Setup
 from vfeat.engine.worker_fault import WorkerFault
 from vfeat.plan.unit import Lease
