@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import random
 import re
 import tempfile
 import traceback
@@ -37,7 +38,7 @@ CALM_S = 3600.0  # of a run without faults
 TRIES = 4  # of a command while faults go on
 SHARES = {
     "die": 0.2, "die_after": 0.15, "raise_": 0.1, "oom": 0.1, "full": 0.1, "hang": 0.1,
-    "slow": 0.1, "late_answer": 0.2, "bad_start": 0.2, "sudden": 0.5, "slow_start": 0.2,
+    "slow": 0.1, "late_answer": 0.2, "bad_start": 0.2, "slow_start": 0.2,
     "zombie": 0.8, "cluster": 0.001,
 }  # fmt: skip
 STORMS = {"refused": 0.1, "lost": 0.1, "late": 0.1, "denied": 0.002}
@@ -90,6 +91,8 @@ class World:
         fates = {name: self._share(most) for name, most in SHARES.items()}
         if not self.store.weather.is_conditional:
             fates["zombie"] = 0.0  # two writers of one key need a store that refuses one of them
+        if seed % 4 == 2:
+            fates["sudden"] = 0.5 * random.Random(seed).random()
         pace = kernel.chance.choice([1.0, 1.0, 5.0, 15.0])
         self.cluster = Cluster(kernel, self.archive, Fates(**fates), pace)
         self.names = (f"f{number}" for number in itertools.count())
