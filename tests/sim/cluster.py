@@ -129,7 +129,12 @@ class Worker:
     def beat(self) -> Call:
         call = Call()
         self.calls.append(call)
-        self.kernel.at(0.05, lambda: self._answer(call))
+        if self.ended is not None:
+            self.fail(self.ended, 0.05)
+        elif not self.machine.is_listed:
+            self.fail(self.cluster.loss(self.machine), 0.05)
+        else:
+            self.kernel.at(0.05, lambda: self._answer(call))
         return call
 
     def _answer(self, call: Call) -> None:

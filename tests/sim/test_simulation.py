@@ -20,7 +20,7 @@ BLOCKS = 8
 FINDS = {
     "finished_shards_go_on": 7,
     "lost_nodes_are_blamed_on_leases": 0,
-    "deaths_are_never_forgotten": 3,
+    "deaths_are_never_forgotten": 20,
     "a_second_commit_replaces_the_first": 0,
     "returned_leases_are_lost": 0,
     "splits_are_not_repaired": 7,

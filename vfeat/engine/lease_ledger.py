@@ -52,8 +52,10 @@ class Ledger:
     Attributes:
         stopping: no more leases are given out; those in flight are finished.
         nodes: names of the nodes that have workers, for suspects to be tried on several.
-        deaths: workers that died of themselves since the last lease was finished. Once any lease
-            was, those of one suspect count once: its second shows nothing new about the machines.
+        deaths: workers that died of themselves since the last lease was finished. Where machines
+            are proven, those of one suspect count once: they show nothing new about the machines.
+        is_proven: workers can work, since one has finished something; or what they are given is
+            known to fail.
     """
 
     def __init__(self, leases: LeaseQueue) -> None:
@@ -66,7 +68,7 @@ class Ledger:
         self._splits: dict[str, _Split] = {}
         self._finished: set[str] = set()
         self._longest_s = 0.0
-        self._is_proven = False  # workers can work: one has finished something
+        self.is_proven = False
         self.stopping = False
         self.nodes: Collection[str] = ()
         self.deaths = 0
@@ -130,7 +132,7 @@ class Ledger:
     ) -> _Split | None:
         """Record a finished lease; return a split shard when this was its last missing unit."""
         self.deaths = 0
-        self._is_proven = True
+        self.is_proven = True
         for held in list(self._held):
             if held.worker == worker and held.lease is lease:
                 self._longest_s = max(self._longest_s, now_s - held.since_s)
@@ -155,7 +157,7 @@ class Ledger:
     def died(self, worker: str) -> _Split | None:
         """Record a worker that died of itself: its oldest lease is blamed, the others go back."""
         mine = self._release(worker)
-        if not (self._is_proven and mine and self._has_killed(mine[0].lease)):
+        if not (self.is_proven and mine and self._has_killed(mine[0].lease)):
             self.deaths += 1
         for held in mine[1:]:
             self._put_back(held.lease)

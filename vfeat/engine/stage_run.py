@@ -271,6 +271,7 @@ class StageRun(ABC):
             return
         self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
+        self.ledger.is_proven = self.settings.retries  # what failed before may fail again
         self.watch.phase("starting")
         breaker = self._breaker()
         self.working = True
