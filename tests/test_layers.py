@@ -13,7 +13,7 @@ ROOT = REPOSITORY / "vfeat"
 # Lowest first. A module may import from lower rows, and from its own package.
 ROWS = [
     {"addresses"},
-    {"errors"},
+    {"errors", "surroundings"},
     {"video_facts"},
     {"outcome"},
     {"job", "kernels", "labels"},

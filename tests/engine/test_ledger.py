@@ -191,6 +191,22 @@ def test_a_lost_node_blames_nobody_however_often() -> None:
     assert not ledger.idle
 
 
+def test_a_suspect_counts_once_among_the_deaths_of_machines_that_have_worked() -> None:
+    ledger = Ledger(queued([lease(0), lease(1, 2)]))
+    first = ledger.take("a", 0.0)
+    assert first is not None
+    ledger.done(first, "a", 1.0)
+    for _ in range(SHARD_KILLS):
+        assert ledger.take("a", 2.0) is not None
+        ledger.died("a")
+    assert ledger.deaths == 1
+    ended = None
+    while ledger.take("a", 3.0) is not None:
+        ended = ledger.died("a") or ended
+        assert ledger.deaths <= 3  # the shard and its two units
+    assert ended is not None and ended.complete
+
+
 def test_deaths_are_counted_until_something_is_finished() -> None:
     ledger = Ledger(queued([lease(0, 4)]))
     split_of(ledger)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Sequence
 
 from vfeat.errors import VfeatError
 from vfeat.outcome import Outcome
 from vfeat.storage.root import Root
+from vfeat.surroundings import Running, here
 from vfeat.tables.notes import OutcomeNotes
 from vfeat.tables.snapshot import extend_index
 
@@ -26,8 +25,8 @@ class Bookkeeping:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._notes = OutcomeNotes(root)
-        self._noted_s = self._extended_s = time.monotonic()
-        self._extending: threading.Thread | None = None
+        self._noted_s = self._extended_s = here().now_s()
+        self._extending: Running | None = None
 
     def add(self, shard: str, outcomes: Sequence[Outcome]) -> None:
         """Take the outcomes of a shard as this run has committed it, whole."""
@@ -35,17 +34,14 @@ class Bookkeeping:
 
     def keep_up(self) -> None:
         """Write what is due; to be called often."""
-        now_s = time.monotonic()
+        now_s = here().now_s()
         if len(self._notes) >= NOTE_SHARDS or now_s - self._noted_s > NOTE_EVERY_S:
             self._noted_s = now_s
             self._write_notes()
         is_free = self._extending is None or not self._extending.is_alive()
         if is_free and now_s - self._extended_s > EXTEND_EVERY_S:
             self._extended_s = now_s
-            self._extending = threading.Thread(
-                target=self._extend, name="vfeat-index", daemon=True
-            )  # fmt: skip
-            self._extending.start()
+            self._extending = here().start("vfeat-index", self._extend)
 
     def close(self) -> None:
         """Write the rest, and wait for what is being written."""

@@ -8,14 +8,13 @@ takes its place.
 from __future__ import annotations
 
 import os
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from vfeat.engine.crew import Crew, Member
+from vfeat.engine.crew import Crew, Lost, Member
 from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.machines import Call, Machines, Node, Setup
@@ -32,6 +31,7 @@ from vfeat.errors import (
     VfeatError,
 )
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 
 TICK_S = 0.5
@@ -120,9 +120,10 @@ class ClusterExecutor:
                 self._machines.pause(TICK_S)  # the input is being listed, or every node is out
             if now_s() >= beat_at:
                 beat_at = now_s() + BEAT_S
-                self._crew.beat(0)
+                # before anything is yielded: whoever handles an event may wait for the store
+                lost = self._crew.beat(0) + self._crew.silent(SILENCE_S)
                 yield Beat(self._crew.counters())
-                for event in self._watch_over(ledger):
+                for event in self._watch_over(ledger, lost):
                     grow_at = now_s()
                     yield event
         self._crew.beat(2.0)
@@ -143,7 +144,7 @@ class ClusterExecutor:
             if not self._health.can_work(node, self._machines.now_s()):
                 continue
             cpus = max(1, int(nodes[node].cpus or 1) // places[node])
-            mark = f"{layout.RUNS}/.seen-{uuid.uuid4().hex}" if is_local else None
+            mark = f"{layout.RUNS}/.seen-{here().token()}" if is_local else None
             setup = Setup(spec, cpus, gpus, root, mark, sample=self._preflight.sample)
             handle, ready = self._machines.start(node, setup)
             self._crew.add(node, handle, ready, mark)
@@ -291,14 +292,14 @@ class ClusterExecutor:
             *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
         )
 
-    def _watch_over(self, ledger: Ledger) -> Iterator[Event]:
-        """Kill workers that give no sign of life; report those without a place."""
+    def _watch_over(self, ledger: Ledger, lost: list[Lost]) -> Iterator[Event]:
+        """Bury workers that are lost or silent; report those without a place."""
+        for member, error in lost:
+            if member in self._crew:
+                yield from self._bury(member, ledger, error)
         for member in self._crew:
             silent_s = self._machines.now_s() - member.last_sign_s
-            if member.ready is None and silent_s > SILENCE_S:
-                reason = f"no sign of life for {SILENCE_S:.0f} s; killed"
-                yield from self._bury(member, ledger, WorkerFault("lease", reason))
-            elif member.ready is not None and not member.is_reported and silent_s > PLACEMENT_S:
+            if member.ready is not None and not member.is_reported and silent_s > PLACEMENT_S:
                 member.is_reported = True
                 free = self._machines.free_resources()
                 yield Notice(f"{member.name} has not started for {PLACEMENT_S:.0f} s: {free}")

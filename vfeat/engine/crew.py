@@ -21,7 +21,7 @@ class Member:
     Attributes:
         node: name of the node that it was asked for.
         ready: the call that sets it up; None when that is done.
-        last_sign_s: when it was asked for, or when its last counters came.
+        last_sign_s: when it was asked for, or its counters were, or when the last ones came.
         mark: a file that it writes under a local root, and the driver must see.
         is_reported: a notice on its missing place was given.
         leases: calls in progress.
@@ -38,6 +38,9 @@ class Member:
     leases: dict[Call, Lease] = field(default_factory=dict)
     beat: Call | None = None
     progress: Progress | None = None
+
+
+Lost = tuple[Member, WorkerFault | VfeatError]  # a worker, and what ended it
 
 
 class Crew:
@@ -88,17 +91,37 @@ class Crew:
         found |= {m.ready: m for m in self._members if m.ready is not None}
         return found
 
-    def beat(self, wait_s: float) -> None:
-        """Request the counters of all workers, and take those that have come."""
+    def beat(self, wait_s: float) -> list[Lost]:
+        """Request the counters of all workers, and take those that have come.
+
+        Returns:
+            Workers that are lost and have no lease whose end would show it.
+        """
+        lost: list[Lost] = []
         for member in self.ready:
             if member.beat is None:
                 member.beat = self._machines.progress(member.handle)
+                # a driver that waited for its store asks late, and silence begins with a question
+                member.last_sign_s = self._machines.now_s()
             if self._machines.wait([member.beat], wait_s):
                 try:
                     member.progress = self._machines.result(member.beat)
-                except (WorkerFault, VfeatError):
-                    continue  # its leases end in the same way, and are settled there
+                except (WorkerFault, VfeatError) as error:
+                    if not member.leases:
+                        lost.append((member, error))
+                    continue  # leases end in the same way, and are settled there
                 member.beat, member.last_sign_s = None, self._machines.now_s()
+        return lost
+
+    def silent(self, seconds: float) -> list[Lost]:
+        """Return the workers that have not answered for so long."""
+        now_s = self._machines.now_s()
+        fault = WorkerFault("lease", f"no sign of life for {seconds:.0f} s; killed")
+        return [
+            (member, fault)
+            for member in self.ready
+            if member.beat is not None and now_s - member.last_sign_s > seconds
+        ]
 
     def counters(self) -> tuple[Progress, ...]:
         """Return the latest counters of the living workers, and the sums of the lost ones."""

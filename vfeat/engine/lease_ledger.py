@@ -53,7 +53,10 @@ class Ledger:
         stopping: no more leases are given out; those in flight are finished.
         nodes: names of the nodes that have workers or will have them soon; what is to be tried on
             another node is tried on these.
-        deaths: workers that died of themselves since the last lease was finished.
+        deaths: workers that died of themselves since the last lease was finished. Where machines
+            are proven, those of one suspect count once: they show nothing new about the machines.
+        is_proven: workers can work, since one has finished something; or what they are given is
+            known to fail.
     """
 
     def __init__(self, leases: LeaseQueue) -> None:
@@ -66,6 +69,7 @@ class Ledger:
         self._splits: dict[str, _Split] = {}
         self._finished: set[str] = set()
         self._longest_s = 0.0
+        self.is_proven = False
         self.stopping = False
         self.nodes: Collection[str] = ()
         self.deaths = 0
@@ -148,6 +152,7 @@ class Ledger:
     ) -> _Split | None:
         """Record a finished lease; return a split shard when this was its last missing unit."""
         self.deaths = 0
+        self.is_proven = True
         for held in list(self._held):
             if held.worker == worker and held.lease is lease:
                 self._longest_s = max(self._longest_s, now_s - held.since_s)
@@ -171,11 +176,17 @@ class Ledger:
 
     def died(self, worker: str) -> _Split | None:
         """Record a worker that died of itself: its oldest lease is blamed, the others go back."""
-        self.deaths += 1
         mine = self._release(worker)
+        if not (self.is_proven and mine and self._has_killed(mine[0].lease)):
+            self.deaths += 1
         for held in mine[1:]:
             self._put_back(held.lease)
         return self._blame(mine[0]) if mine else None
+
+    def _has_killed(self, lease: Lease) -> bool:
+        if lease.alone is None:
+            return lease.shard in self._kills
+        return _unit_of(lease) in self._killed_on
 
     def _release(self, worker: str) -> list[_Held]:
         mine = sorted((h for h in self._held if h.worker == worker), key=lambda h: h.since_s)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator
 
 from vfeat.plan.unit import Lease
+from vfeat.surroundings import here
 
 
 class LeaseQueue:
@@ -17,7 +17,7 @@ class LeaseQueue:
 
     def __init__(self) -> None:
         self._groups: deque[Iterator[Lease]] = deque()
-        self._changed = threading.Condition()
+        self._changed = here().changed()
         self._ended = False
 
     def add(self, leases: Iterator[Lease]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from vfeat.engine.watch import Totals
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 from vfeat.storage.root import Root
+from vfeat.surroundings import Running, here
 from vfeat.tables.active_runs import ActiveRun, end_active, write_active
 
 LOOK_S = 2.0  # a run with nothing to do has ended by then, and writes nothing
@@ -51,22 +50,23 @@ class Presence:
         self._run = run
         self._started = started
         self._look = look
-        self._before = (time.monotonic(), 0, _Spent())
+        self._before = (here().now_s(), 0, _Spent())
         self._shown: tuple[object, ...] = ()
-        self._writing = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_up, name="vfeat-presence", daemon=True)
+        self._writing = here().lock()
+        self._changed = here().changed()
+        self._has_ended = False
+        self._thread: Running | None = None
 
     def begin(self) -> None:
         """Describe the run from now on, every so often."""
-        self._thread.start()
+        self._thread = here().start("vfeat-presence", self._keep_up)
 
     def write(self) -> None:
         """Describe the run as it is now."""
         with self._writing:
             sight = self._look()
             active = self._described(sight)
-            self._before = (time.monotonic(), _clips(sight), _Spent.of(sight.workers))
+            self._before = (here().now_s(), _clips(sight), _Spent.of(sight.workers))
             self._shown = _changes(sight)
             try:
                 write_active(self._root, active)
@@ -75,23 +75,27 @@ class Presence:
 
     def end(self) -> None:
         """Remove the description."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self._has_ended = True
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(5)
         try:
             end_active(self._root, self._run)
         except VfeatError:
             return  # it is taken for dead soon
 
     def _keep_up(self) -> None:
-        while not self._ended.wait(LOOK_S):
+        while not self._has_ended_meanwhile():
             if self._is_due():
                 self.write()
 
+    def _has_ended_meanwhile(self) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._has_ended, LOOK_S)
+
     def _is_due(self) -> bool:
-        return (
-            time.monotonic() - self._before[0] >= EVERY_S or _changes(self._look()) != self._shown
-        )
+        return here().now_s() - self._before[0] >= EVERY_S or _changes(self._look()) != self._shown
 
     def _described(self, sight: Sight) -> ActiveRun:
         totals, clips = sight.totals, _clips(sight)
@@ -99,10 +103,10 @@ class Presence:
         gained = max(clips - before, 0)
         nodes = Counter(worker.host for worker in sight.workers if worker.pid)
         return ActiveRun(
-            self._run, socket.gethostname(), os.getpid(), self._started, time.time(),
+            self._run, socket.gethostname(), os.getpid(), self._started, here().wall_s(),
             totals.noun, totals.shards, totals.shards_done, totals.planned_clips,
             clips + totals.empty_clips + totals.error_clips,
-            gained / max(time.monotonic() - then_s, 1e-3), sum(nodes.values()),
+            gained / max(here().now_s() - then_s, 1e-3), sum(nodes.values()),
             _waits_for(sight, gained, _Spent.of(sight.workers).since(spent)),
             dict(nodes), sum(totals.errors.values()), sight.listed, sight.is_planned,
         )  # fmt: skip

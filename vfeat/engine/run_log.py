@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from datetime import UTC, datetime
 
 from vfeat.addresses import without_secrets
 from vfeat.errors import VfeatError
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 
 MOST_LINES = 50_000  # a storm of events must not fill a store
@@ -25,11 +25,11 @@ class RunLog:
         self._lines: list[str] = []
         self._lock = threading.Lock()
         self._written = 0
-        self._written_s = time.monotonic()
+        self._written_s = here().now_s()
 
     def add(self, event: str, **fields: object) -> None:
         """Add an event with its fields, in which addresses become public, and the time."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = datetime.fromtimestamp(here().wall_s(), UTC).isoformat(timespec="milliseconds")
         with self._lock:
             if len(self._lines) < MOST_LINES:
                 line = without_secrets({"time": now, "event": event, **fields})
@@ -37,12 +37,12 @@ class RunLog:
 
     def keep_up(self) -> None:
         """Write what is due; to be called often."""
-        if time.monotonic() - self._written_s > EVERY_S:
+        if here().now_s() - self._written_s > EVERY_S:
             self.flush()
 
     def flush(self) -> None:
         """Write all events so far; a store that is away costs no run anything here."""
-        self._written_s = time.monotonic()
+        self._written_s = here().now_s()
         with self._lock:
             lines = list(self._lines)
         if len(lines) == self._written:

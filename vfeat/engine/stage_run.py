@@ -7,9 +7,7 @@ killed at any line, the same command finishes the work.
 
 from __future__ import annotations
 
-import secrets
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -33,6 +31,7 @@ from vfeat.outcome import Outcome
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import sweep_temporary_folder
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.active_runs import remove_dead
 from vfeat.tables.catalogue import Catalogue, read_catalogue
@@ -78,8 +77,8 @@ class StageRun(ABC):
     """
 
     def __init__(self, root: Root, executor: Executor, settings: RunSettings, watch: Watch) -> None:
-        now = datetime.now(UTC)
-        self.name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        now = datetime.fromtimestamp(here().wall_s(), UTC)
+        self.name = f"{now:%Y%m%dT%H%M%S}-{here().token()[:6]}"
         self.root = root
         self.executor = executor
         self.settings = settings
@@ -185,7 +184,7 @@ class StageRun(ABC):
 
     def run(self) -> RunSummary:
         """Carry the job out; write nothing when there is nothing to do."""
-        began = time.monotonic()
+        began = here().now_s()
         self._begin("listing")
         self.check()
         self._notice_others()
@@ -204,9 +203,7 @@ class StageRun(ABC):
             self._enqueue(pending.plan)
         self._resumed = frozenset(self._plans)
         self._books = Bookkeeping(self.root)
-        threading.Thread(
-            target=self._feed, args=(catalogue,), name="vfeat-planner", daemon=True
-        ).start()
+        here().start("vfeat-planner", lambda: self._feed(catalogue))
         self._work()
         is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
         idle = not self._plans and is_current(self.root, is_gone)
@@ -214,7 +211,7 @@ class StageRun(ABC):
         if not idle:
             self._begin("closing")
             videos = publish_snapshot(self.root, is_gone)
-        summary = self._summary(time.monotonic() - began, videos)
+        summary = self._summary(here().now_s() - began, videos)
         if not idle:
             write_run(self.root, summary)
             self._log.add("end", exit_code=summary.exit_code, rows=self.totals.rows)
@@ -245,7 +242,7 @@ class StageRun(ABC):
 
     def _notice_others(self) -> None:
         """Name the runs that go on in the same dataset."""
-        for other in remove_dead(self.root, time.time()):
+        for other in remove_dead(self.root, here().wall_s()):
             self.watch.note(
                 f"Another run, {other.run} (process {other.pid} on {other.host}), works on this "
                 f"dataset since {other.started}: some shards may be done twice, and are stored once"
@@ -347,6 +344,7 @@ class StageRun(ABC):
             return
         self.ledger = Ledger(self.queue)
         self.ledger.stopping = self.interrupted
+        self.ledger.is_proven = self.settings.retries  # what failed before may fail again
         self._begin("starting")
         self._presence.write()
         breaker = self._breaker()

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -100,6 +101,11 @@ def write_run(root: Root, summary: RunSummary) -> None:
 
 def environment() -> dict[str, str]:
     """Return versions and machine, as stored in `runs/`."""
+    return dict(_environment())
+
+
+@cache
+def _environment() -> dict[str, str]:
     found = {
         "vfeat": vfeat.__version__,
         "python": platform.python_version(),

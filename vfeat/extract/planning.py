@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -17,6 +16,7 @@ from vfeat.plan.follow_up import follow_up
 from vfeat.plan.shards import ShardLimits, pack, pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.plans import (
     PLAN_VIDEOS,
@@ -57,7 +57,7 @@ class Planner:
         self.limits = limits
         self.column_types = column_types
         self._plans = plans
-        self._lock = threading.Lock()  # planning thread and driver
+        self._lock = here().lock()  # planning thread and driver
 
     def plan(self, videos: pa.Table) -> str | None:
         """Publish a plan of whole videos; None when other drivers have planned them all.

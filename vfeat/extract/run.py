@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
 from queue import Empty, SimpleQueue
@@ -22,6 +20,7 @@ from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.ids import raw_ids
 from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
+from vfeat.engine.executor import Executor
 from vfeat.engine.placement import make_executor, uses_gpu
 from vfeat.engine.second_opinion import DOUBTFUL, Doubt, Key
 from vfeat.engine.stage_run import RunSettings, StageRun
@@ -45,6 +44,7 @@ from vfeat.plan.shards import pack_videos
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import find_object
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
@@ -61,7 +61,12 @@ _ROUNDS = 3  # a video that changes again and again is left to the next run
 class ExtractRun(StageRun):
     """One run of `vfeat extract`."""
 
-    def __init__(self, job: ExtractJob, watch: Watch) -> None:
+    def __init__(self, job: ExtractJob, watch: Watch, executor: Executor | None = None) -> None:
+        """Set up a run.
+
+        Args:
+            executor: where leases are worked on; None: where the job says.
+        """
         self.job = job
         self.model: ModelOutline = outline(job)
         self.recipe: Recipe = make_recipe(job, self.model)
@@ -70,7 +75,7 @@ class ExtractRun(StageRun):
             retries=job.retry_errors is not None,
         )  # fmt: skip
         root = Root(job.out, patience_s=job.storage_patience_seconds)
-        super().__init__(root, make_executor(job), settings, watch)
+        super().__init__(root, executor or make_executor(job), settings, watch)
         self._changed: SimpleQueue[tuple[Unit, str]] = SimpleQueue()
         self._rounds: Counter[str] = Counter()
         self._is_listed = threading.Event()
@@ -234,14 +239,14 @@ class ExtractRun(StageRun):
     def _portions(self, listing: Listing) -> Iterator[pa.Table]:
         """Yield the new videos in the size of a plan, sooner where workers wait for work."""
         held: list[pa.Table] = []
-        since_s = time.monotonic()
+        since_s = here().now_s()
         for batch in listing.fresh():
             held.append(batch.table)
             count = sum(map(len, held))
-            soon = self.queue.is_empty and time.monotonic() - since_s >= _FIRST_S
+            soon = self.queue.is_empty and here().now_s() - since_s >= _FIRST_S
             if count >= PLAN_VIDEOS or (count and soon):
                 yield pa.concat_tables(held, promote_options="default")
-                held, since_s = [], time.monotonic()
+                held, since_s = [], here().now_s()
         if held:
             yield pa.concat_tables(held, promote_options="default")
 
@@ -282,8 +287,8 @@ class ExtractRun(StageRun):
         asked = [(uri, etag) for uri, etag, is_gone in zip(
             failed.column("uri").to_pylist(), failed.column("etag").to_pylist(), gone, strict=True
         ) if is_gone is None]  # fmt: skip
-        with ThreadPoolExecutor(_STAT_THREADS) as pool:
-            found = dict(zip(asked, pool.map(_is_same, asked), strict=True))
+        answers = here().each(_STAT_THREADS, _is_same, asked)
+        found = dict(zip(asked, answers, strict=True))
         columns = (failed.column(name).to_pylist() for name in ("uri", "etag"))
         return pa.array(
             [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
@@ -16,6 +15,7 @@ from vfeat.storage.retry import call_with_retries
 from vfeat.storage.swept import SweepReport
 from vfeat.storage.unfinished_uploads import abort_stale_uploads
 from vfeat.storage.uris import is_s3, split_s3
+from vfeat.surroundings import here
 
 PART_BYTES = 32 << 20  # larger objects go up in parts of this size; twice this fits one PUT
 _PARTS_AT_ONCE = 4
@@ -76,7 +76,7 @@ class ObjectRoot:
 
     def _ask_for_conditions(self) -> bool:
         """Create an object twice."""
-        key = f".conditions-{uuid.uuid4().hex}"
+        key = f".conditions-{here().token()}"
         fs, path = connect(self.url(key))
         upload = bytes_upload(b"")
 
@@ -110,7 +110,7 @@ class ObjectRoot:
         Returns:
             False when another object is there already.
         """
-        writer = writer or uuid.uuid4().hex
+        writer = writer or here().token()
         extra: dict[str, object] = {"mode": "create"}
         if is_s3(self.uri):
             extra["Metadata"] = {_WRITER: writer}

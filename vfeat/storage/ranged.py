@@ -106,7 +106,9 @@ class S3Object(RemoteObject):
             answer = fs.call_s3("get_object", **asked)
         except Exception as error:
             return self._refused(error, wanted, first)
-        body = _LoopBody(fs.loop, answer["Body"].read, answer["Body"].close)
+        body: Body = answer["Body"]
+        if fs.async_impl:
+            body = _LoopBody(fs.loop, answer["Body"].read, answer["Body"].close)
         try:
             self._check(answer)
         except BaseException:

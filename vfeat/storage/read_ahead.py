@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import time
 from dataclasses import dataclass
 from typing import Any
+
+from vfeat.surroundings import here
 
 FIRST_BYTES = 256 << 10
 MOST_BYTES = 4 << 20
@@ -123,9 +124,9 @@ class ReadAhead(io.BufferedIOBase):
             del self._blocks[0]
         behind = (block.first for block in self._blocks if block.first > at)
         end = min(at + max(step, wanted), self._size, *behind)
-        started_s = time.monotonic()
+        started_s = here().now_s()
         data = self.fetch(at, end)
-        quick = time.monotonic() - started_s < _QUICK_S
+        quick = here().now_s() - started_s < _QUICK_S
         block = Block(at, data, min(2 * step, MOST_BYTES) if quick else step)
         self._blocks.append(block)
         return block

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,25 @@ _connections: dict[tuple[object, ...], Any] = {}
 _lock = threading.Lock()
 
 
+@contextmanager
+def adopted(uri: str, file_system: Any) -> Iterator[None]:
+    """Use a file system that the caller made for all addresses of a store, in this process.
+
+    Args:
+        uri: any address of the store; of S3 there is but one.
+        file_system: what fsspec would make; of S3 one with `call_s3`, as s3fs has.
+    """
+    key = _key_of(uri)
+    before = _connections.pop(key, None)
+    _connections[key] = file_system
+    try:
+        yield
+    finally:
+        del _connections[key]
+        if before is not None:
+            _connections[key] = before
+
+
 def connect(uri: str) -> tuple[Any, str]:
     """Return `(file system, path within it)` of a remote URI.
 
@@ -56,13 +75,8 @@ def connect(uri: str) -> tuple[Any, str]:
             f"{uri}: keys in an S3 address are not used; set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, and leave out what stands before the @"
         )
-    protocol = "s3" if is_s3(uri) else uri.partition("://")[0]
-    # a changed environment means other credentials or proxies, hence another connection
-    settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
-    # two hosts, users or archives are two stores
-    store = "s3" if protocol == "s3" else _store_of(uri)
-    key = (os.getpid(), store, settings)
-    if protocol == "s3":
+    key = _key_of(uri)
+    if is_s3(uri):
         with _lock:
             if key not in _connections:
                 _connections[key] = _open_s3()
@@ -78,6 +92,13 @@ def connect(uri: str) -> tuple[Any, str]:
         raise
     except Exception as error:  # fsspec's file systems raise what they like
         raise explain(error, uri) from error
+
+
+def _key_of(uri: str) -> tuple[object, ...]:
+    # a changed environment means other credentials or proxies, hence another connection
+    settings = tuple(sorted(item for item in os.environ.items() if _SETTING.match(item[0])))
+    # two hosts, users or archives are two stores
+    return os.getpid(), "s3" if is_s3(uri) else _store_of(uri), settings
 
 
 def _store_of(uri: str) -> str:

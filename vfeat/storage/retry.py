@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from vfeat.storage.failures import explain, is_bucket_missing, is_expected, is_transient
+from vfeat.surroundings import here
 
 T = TypeVar("T")
 
@@ -48,12 +47,12 @@ def call_with_retries(
         except Exception as error:
             if not is_expected(error):
                 raise
-            now_s = time.monotonic()
+            now_s = here().now_s()
             if deadline_s is None:
                 deadline_s = now_s + patience_s
             passes = is_transient(error) or (bucket in _answered and is_bucket_missing(error))
             if not passes or now_s >= deadline_s:
                 raise explain(error, uri, needed_bytes) from error
         # jitter: a thousand workers met the same outage at the same moment
-        time.sleep(min(pause_s, deadline_s - now_s) * random.uniform(0.5, 1.0))
+        here().sleep(min(pause_s, deadline_s - now_s) * here().uniform(0.5, 1.0))
         pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

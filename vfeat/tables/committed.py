@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from vfeat.errors import StorageError
 from vfeat.outcome import Outcome
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.features import Footer, read_footer
 from vfeat.tables.footer import OUTCOMES_KEY, load_outcomes
@@ -101,5 +101,4 @@ def _read(
         except MissingObject:
             return None  # deleted since the listing: not committed
 
-    with ThreadPoolExecutor(READERS) as pool:
-        yield from filter(None, pool.map(read, layout.in_order(shards)))
+    yield from filter(None, here().each(READERS, read, layout.in_order(shards)))

@@ -10,10 +10,9 @@ puts its own file in place again where one of theirs stands.
 from __future__ import annotations
 
 import posixpath
-import time
-import uuid
 
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 
 WAIT_S = 120.0  # for the end of another writer, which may be dead
@@ -30,7 +29,7 @@ def create_late(root: Root, key: str, path: str, *, has_errors: bool) -> bool:
             return root.create_file(key, path)
         finally:
             root.delete(announcement)
-    writer = uuid.uuid4().hex
+    writer = here().token()
     if not root.create_file(key, path, writer):
         return False
     was_announced = _wait_for_others(root, shard)
@@ -50,14 +49,14 @@ def replace_file(root: Root, key: str, path: str) -> None:
 
 def _wait_for_others(root: Root, shard: str) -> bool:
     """Wait until no attempt with errors is announced; return whether there was one."""
-    until_s = time.monotonic() + WAIT_S
+    until_s = here().now_s() + WAIT_S
     was_announced = False
     while names := layout.announcements_of(shard, root.list(layout.INDEX)):
         was_announced = True
-        if time.monotonic() > until_s:
+        if here().now_s() > until_s:
             root.delete_many(f"{layout.INDEX}/{name}" for name in names)
             break
-        time.sleep(POLL_S)
+        here().sleep(POLL_S)
     return was_announced
 
 

@@ -7,8 +7,9 @@ file is never taken for a commit.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
+
+from vfeat.surroundings import here
 
 DATASET = "dataset.json"
 VIDEOS = "videos.parquet"
@@ -86,7 +87,7 @@ def note_names(listing: dict[str, int]) -> list[str]:
 
 def marker_key(shard: str) -> str:
     """Return a new key of a marker: the file of this shard is being replaced."""
-    return f"{INDEX}/stale-{shard}-{uuid.uuid4().hex}"
+    return f"{INDEX}/stale-{shard}-{here().token()}"
 
 
 def marker_names(listing: dict[str, int]) -> dict[str, str]:
@@ -96,7 +97,7 @@ def marker_names(listing: dict[str, int]) -> dict[str, str]:
 
 def announcement_key(shard: str) -> str:
     """Return a new key of an announcement: an attempt with errors writes this shard."""
-    return f"{INDEX}/late-{shard}-{uuid.uuid4().hex}"
+    return f"{INDEX}/late-{shard}-{here().token()}"
 
 
 def announcements_of(shard: str, listing: dict[str, int]) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from vfeat.outcome import Outcome
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.committed import committed_shards
 from vfeat.tables.footer import dump_outcomes
@@ -72,7 +72,7 @@ class OutcomeNotes:
         buffer = io.BytesIO()
         pq.write_table(table, buffer, compression="zstd")
         try:
-            self._root.create_bytes(_key(f"n-{uuid.uuid4().hex}.parquet"), buffer.getvalue())
+            self._root.create_bytes(_key(f"n-{here().token()}.parquet"), buffer.getvalue())
         except BaseException:
             with self._lock:
                 self._waiting = waiting | self._waiting

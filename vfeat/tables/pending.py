@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from vfeat.corpus.ids import ID, Ids, raw_ids
 from vfeat.outcome import Outcome, subtract
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import READERS, parse_outcomes, read_outcomes
@@ -175,5 +175,5 @@ def pending_plans(catalogue: Catalogue) -> Iterator[PendingPlan]:
 
 
 def _counts(root: Root, plans: Sequence[str]) -> Iterator[tuple[str, int]]:
-    with ThreadPoolExecutor(READERS) as pool:
-        yield from zip(plans, pool.map(lambda plan: shard_count(root, plan), plans), strict=True)
+    counts = here().each(READERS, lambda plan: shard_count(root, plan), plans)
+    yield from zip(plans, counts, strict=True)

@@ -8,7 +8,6 @@ whose predecessors are there decides which are. What it replaces it leaves out.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from vfeat.corpus.ids import ID, Ids
 from vfeat.errors import StorageError
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.index_rows import ROWS
 from vfeat.tables.parquet import ParquetReader, open_reader
@@ -120,7 +120,7 @@ class SegmentWriter:
     """Writer of a segment into a local file: rows as they come, overriding ones at the end."""
 
     def __init__(self, path: str, schema: pa.Schema) -> None:
-        self.identity = uuid.uuid4().hex
+        self.identity = here().token()
         self.rows = 0
         self._schema = schema
         self._overriding: list[pa.Table] = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from vfeat.corpus.ids import hex_ids
 from vfeat.storage.failures import MissingObject
 from vfeat.storage.root import Root
 from vfeat.storage.temporary import TemporaryFolder
+from vfeat.surroundings import here
 from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, Group, read_catalogue, state_token
 from vfeat.tables.dataset_state import DatasetState, dataset_state, state_from_footers
@@ -194,7 +194,7 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
         segment, videos, errors = (os.path.join(folder, name) for name in names)
         cover = _Cover(state, segment)
         with _Snapshot(state, videos, errors) as snapshot:
-            for table in _ahead(state.stored(state.schema.names)):
+            for table in here().ahead(state.stored(state.schema.names)):
                 told = _gone(table, is_gone)
                 differs = pc.not_equal(told, table.column("gone"))
                 table = _with_gone(table, told)
@@ -213,15 +213,6 @@ def _publish(state: DatasetState, is_gone: IsGone) -> Counter[str] | None:
         for key, path in ((layout.VIDEOS, videos), (layout.ERRORS, errors)):
             state.catalogue.root.replace_file(key, path)
     return snapshot.counts
-
-
-def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield tables, and read the next one meanwhile."""
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, tables, None)
-        while (table := following.result()) is not None:
-            following = pool.submit(next, tables, None)
-            yield table
 
 
 class _Snapshot:
