@@ -22,10 +22,11 @@ from vfeat.extract.run import run_job
 from vfeat.tables.status import open_errors
 
 FAULTY = ("--decoder", "tests.engine.faults:faulty")
-CLIPS = 6  # of the video below
-# The command with less patience than a user's.
+CLIPS = 6  # of the video that is copied
+LONG = 24  # videos of a run that is disturbed
+# The command with less patience with feeders than a user's.
 HASTY = (
-    "import vfeat.engine.cluster_executor as executor; executor.SILENCE_S = 5.0; "
+    "import vfeat.engine.feeders as feeders; feeders.SILENCE_S = 6.0; "
     "from vfeat.cli import main; main()"
 )
 
@@ -80,7 +81,7 @@ def test_nodes_without_a_gpu_decode_for_the_one_with_it_and_blame_is_exact(
     crashing = [f"crash{i}.mp4" for i in range(4)]
     folder = corpus(own_clips, tmp_path / "corpus", *crashing, *(f"slow{i}.mp4" for i in range(10)))
     alone, out = tmp_path / "alone", tmp_path / "out"
-    run_job(tiny_job(alone, folder, decoder=FAULTY[1]))
+    run_job(tiny_job(alone, folder, decoder=FAULTY[1], decode_workers=4))
     result = run(*command(folder, out, nodes))
     assert result.returncode == 3, result.stderr
     told = summary(result)
@@ -88,7 +89,7 @@ def test_nodes_without_a_gpu_decode_for_the_one_with_it_and_blame_is_exact(
     assert told["fed_clips"] > 0
     verified(out)
     ours, theirs = embeddings(out), embeddings(alone)
-    assert ours.keys() == theirs.keys() and len(ours) == 10 * CLIPS
+    assert ours.keys() == theirs.keys() and len(ours) == 6 * CLIPS
     for key, vector in theirs.items():
         assert ours[key] == pytest.approx(vector, rel=1e-3, abs=1e-4)
     assert errors(out) == errors(alone)
@@ -97,7 +98,7 @@ def test_nodes_without_a_gpu_decode_for_the_one_with_it_and_blame_is_exact(
 @pytest.fixture
 def long_run(nodes: Nodes, own_clips: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run in which two feeders have begun to decode."""
-    names = [f"slow{i:02d}.mp4" for i in range(40)]
+    names = [f"slow{i:02d}.mp4" for i in range(LONG)]
     folder = corpus(own_clips, tmp_path / "corpus", *names)
     words = command(folder, tmp_path / "out", nodes, "--shard-minutes", "0.05")
     driver = subprocess.Popen(
@@ -120,7 +121,7 @@ def assert_complete(driver: subprocess.Popen[str], out: Path) -> str:
     _, said = driver.communicate(timeout=240)
     assert driver.returncode == 0, said
     assert verified(out).pending_shards == 0
-    names = [f"slow{i:02d}.mp4" for i in range(40)]
+    names = [f"slow{i:02d}.mp4" for i in range(LONG)]
     assert keys(out) == sorted((name, clip) for name in names for clip in range(CLIPS))
     assert errors(out) == []
     return said
@@ -133,9 +134,9 @@ def test_a_feeder_that_is_killed_and_one_that_is_stopped_cost_a_retry_and_no_bla
     killed.send_signal(signal.SIGKILL)
     stopped.send_signal(signal.SIGSTOP)
     said = assert_complete(long_run, tmp_path / "out")
-    assert said.count("what it had in hand goes to others") == 2, said
-    assert "no sign of life for 5 s" in said
-    assert "died" not in said.replace("actor died", "")
+    assert said.count("what it had in hand goes to others") >= 2, said
+    assert "no sign of life for 6 s" in said
+    assert "worker-" not in said, said
 
 
 def test_feeders_outlive_their_worker_and_work_for_the_next_one(
@@ -151,4 +152,4 @@ def test_feeders_outlive_their_worker_and_work_for_the_next_one(
     )  # fmt: skip
     assert nodes.actors("_Actor") != [worker]
     said = assert_complete(long_run, tmp_path / "out")
-    assert said.count("died") == 1 and "in hand" not in said, said
+    assert "worker-1 died" in said and "worker-2" not in said, said

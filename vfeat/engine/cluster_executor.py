@@ -73,7 +73,7 @@ class ClusterExecutor:
         self._keep_logs = False
         self._crew = Crew(machines)
         self._health = NodeHealth()
-        self._feeders = Feeders(machines, settings.credits, SILENCE_S)
+        self._feeders = Feeders(machines, settings.credits)
         self._connecting = threading.Lock()  # the driver and its planning thread
 
     def _connect(self) -> None:

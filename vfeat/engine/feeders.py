@@ -17,6 +17,7 @@ from vfeat.engine.worker_fault import WorkerFault
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 
+SILENCE_S = 60.0  # a feeder that gives no sign of life for so long is killed
 UNHEARD_S = 10.0  # a worker that does not name a feeder for so long has lost it
 
 
@@ -65,8 +66,8 @@ def feeder_nodes(
 class Feeders:
     """The living feeders of a run."""
 
-    def __init__(self, machines: Machines, credits: Credits, silence_s: float) -> None:
-        self._machines, self._credits, self._silence_s = machines, credits, silence_s
+    def __init__(self, machines: Machines, credits: Credits) -> None:
+        self._machines, self._credits = machines, credits
         self._feeders: list[_Feeder] = []
         self._health = NodeHealth()
         self._named = self._sessions = 0
@@ -135,8 +136,8 @@ class Feeders:
             feeder.ready = feeder.beat = None
         if feeder.ready is not None:
             return  # it waits for its place, as long as it takes: the run goes on without it
-        if now_s - feeder.last_sign_s > self._silence_s:
-            reason = f"no sign of life for {self._silence_s:.0f} s; killed"
+        if now_s - feeder.last_sign_s > SILENCE_S:
+            reason = f"no sign of life for {SILENCE_S:.0f} s; killed"
             raise WorkerFault("node", reason)
         if feeder.beat is None:
             feeder.beat = self._machines.progress(feeder.handle)
