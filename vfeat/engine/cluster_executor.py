@@ -92,7 +92,8 @@ class ClusterExecutor:
 
     def capacity(self) -> Capacity:
         if not self._is_connected and self._is_local:
-            workers, has_gpu = self.workers(), _local_gpus(self.settings) > 0
+            workers = self.workers()
+            has_gpu = self.settings.device != "cpu" and os.path.exists("/dev/nvidia0")
             return Capacity(workers, max(1, usable_cores() // workers), has_gpu)
         self._connect()
         nodes = self._machines.nodes()

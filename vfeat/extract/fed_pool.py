@@ -1,8 +1,8 @@
 """Feeders of a worker: tasks that wait in its pool's queue are decoded on other nodes.
 
 The events of such a task return to the pool's own events, so that whoever takes them does not know
-where a clip was decoded. Feeders take what no child has begun, and no more than they can soon
-begin: the children here are busy first, a feeder that joins late finds work, and one that is lost
+where a clip was decoded. Children here and feeders take from the same queue, each when it has room,
+and feeders no more than they can soon begin: one that joins late finds work, and one that is lost
 holds little. A lost task goes back to the queue and is decoded again as a whole.
 """
 
