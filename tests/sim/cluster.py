@@ -196,7 +196,7 @@ class Worker:
             return
         if self.setup.mark is not None:
             self.setup.root.replace_bytes(self.setup.mark, b"")
-        self._deliver(self.ready, 1, 0.0)
+        self._deliver(self.ready, facts(self.machine.name), 0.0)
         if kernel.happens(fates.sudden):
             kernel.at(kernel.chance.uniform(1, 150), self._die_suddenly)
         spec = self.setup.spec

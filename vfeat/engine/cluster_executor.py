@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
+from vfeat.engine.cores import usable_cores
 from vfeat.engine.crew import Crew, Lost, Member
-from vfeat.engine.executor import Assembled, Beat, Event, Finished, Notice, WorkerSpec
+from vfeat.engine.executor import Assembled, Beat, Capacity, Event, Finished, Notice, WorkerSpec
+from vfeat.engine.feeders import Feeders, feeder_nodes
+from vfeat.engine.feeding import Credits, FedSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
 from vfeat.engine.machines import Call, Machines, Node, Setup
 from vfeat.engine.node_health import NodeHealth
@@ -40,6 +43,8 @@ GROW_S = 10.0
 SILENCE_S = 60.0  # a worker that gives no sign of life for so long is killed
 PLACEMENT_S = 60.0  # workers without a place after so long are reported
 LEASES = 2  # one in flight, one prefetched
+MOST_LEASES = 8  # of a worker with feeders
+UNITS_PER_CORE = 2  # in the hands of a worker, for the cores of its feeders
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
 
 
@@ -49,11 +54,14 @@ class ClusterSettings:
 
     Attributes:
         workers: None means one per GPU, or one per CPU node when there is none.
+        decode_on: nodes that get feeders; see `feeder_nodes`.
     """
 
     workers: int | None = None
     gpus_per_worker: float = 1.0
     device: str = "auto"
+    decode_on: str = "auto"
+    credits: Credits = field(default_factory=Credits)
 
 
 class ClusterExecutor:
@@ -74,11 +82,14 @@ class ClusterExecutor:
         self._health = NodeHealth()
         self._preflight = Preflight()
         self._placed: frozenset[str] = frozenset()  # nodes that workers belong on
+        self._feeders = Feeders(machines, settings.credits)
+        self._connecting = here().lock()  # the driver and its planning thread
 
     def _connect(self) -> None:
-        if not self._is_connected:
-            self._machines.connect()
-            self._is_connected = True
+        with self._connecting:
+            if not self._is_connected:
+                self._machines.connect()
+                self._is_connected = True
 
     def workers(self) -> int:
         if self.settings.workers:
@@ -88,8 +99,26 @@ class ClusterExecutor:
         self._connect()
         return max(1, len(self._places(self._machines.nodes())))
 
+    def capacity(self) -> Capacity:
+        if not self._is_connected and self._is_local:
+            workers = self.workers()
+            has_gpu = self.settings.device != "cpu" and os.path.exists("/dev/nvidia0")
+            return Capacity(workers, max(1, usable_cores() // workers), has_gpu)
+        self._connect()
+        nodes = self._machines.nodes()
+        places, has_gpu = Counter(self._places(nodes)), self._use_gpu(nodes)
+        cores = min((_share(nodes[name], n) for name, n in places.items()), default=1)
+        feeders = feeder_nodes(nodes, places, self.settings.decode_on, has_gpu=has_gpu)
+        return Capacity(
+            max(1, places.total()), cores, has_gpu,
+            len(feeders), sum(int(nodes[name].cpus) for name in feeders),
+        )  # fmt: skip
+
     def _places(self, nodes: Mapping[str, Node]) -> list[str]:
         """Return the node of each worker that the cluster can hold at present."""
+        # Where a worker is, it stays: nodes come in any order.
+        held = {member.node for member in self._crew}
+        nodes = dict(sorted(nodes.items(), key=lambda item: item[0] not in held))
         if self._use_gpu(nodes):
             share = self.settings.gpus_per_worker
             places = [name for name, has in nodes.items() for _ in range(int(has.gpus / share))]
@@ -122,12 +151,14 @@ class ClusterExecutor:
                 beat_at = now_s() + BEAT_S
                 # before anything is yielded: whoever handles an event may wait for the store
                 lost = self._crew.beat(0) + self._crew.silent(SILENCE_S)
-                yield Beat(self._crew.counters())
+                notices = list(self._feeders.tend(self._crew.ready))
+                yield from map(Notice, notices)
+                yield Beat(self._crew.counters(), self._feeders.counters())
                 for event in self._watch_over(ledger, lost):
                     grow_at = now_s()
                     yield event
         self._crew.beat(2.0)
-        yield Beat(self._crew.counters())
+        yield Beat(self._crew.counters(), self._feeders.counters())
 
     def _grow(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> None:
         """Start workers up to what the cluster holds at present; nodes come and go."""
@@ -143,11 +174,19 @@ class ClusterExecutor:
         for node in missing.elements():
             if not self._health.can_work(node, self._machines.now_s()):
                 continue
-            cpus = max(1, int(nodes[node].cpus or 1) // places[node])
+            self._feeders.make_room(node)
+            cpus = _share(nodes[node], places[node])
+            memory = int(nodes[node].memory_bytes) // places[node]
+            memory = min(spec.memory_bytes(cpus), memory) if isinstance(spec, FedSpec) else 0
             mark = f"{layout.RUNS}/.seen-{here().token()}" if is_local else None
-            setup = Setup(spec, cpus, gpus, root, mark, sample=self._preflight.sample)
+            setup = Setup(spec, cpus, gpus, root, mark, self._preflight.sample, memory)
             handle, ready = self._machines.start(node, setup)
             self._crew.add(node, handle, ready, mark)
+        if isinstance(spec, FedSpec):
+            held = places.keys() | {member.node for member in self._crew}
+            decode_on, has_gpu = self.settings.decode_on, self._use_gpu(nodes)
+            wanted = feeder_nodes(nodes, held, decode_on, has_gpu=has_gpu)
+            self._feeders.grow(spec.feeder(), nodes, wanted)
 
     def _useful_nodes(self) -> frozenset[str]:
         """Return the nodes that have workers or will have them soon."""
@@ -158,10 +197,17 @@ class ClusterExecutor:
         )
 
     def _hand_out(self, ledger: Ledger) -> None:
-        """Give every worker one lease before any gets a second one to prefetch."""
-        for depth in range(LEASES):
+        """Give every worker one lease before any gets a second one to prefetch.
+
+        A worker with feeders gets more, as long as its units do not keep their cores busy.
+        """
+        for depth in range(MOST_LEASES):
             for member in self._crew.ready:
                 if len(member.leases) > depth:
+                    continue
+                units = sum(len(lease.units) for lease in member.leases.values())
+                wanted = UNITS_PER_CORE * self._feeders.cores_of(member)
+                if depth >= LEASES and units >= wanted:
                     continue
                 lease = ledger.take(member.name, self._machines.now_s(), member.node)
                 if lease is not None:
@@ -323,6 +369,11 @@ def _first_line(error: Exception) -> str:
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
     return tuple(results[place] for place in sorted(results))
+
+
+def _share(node: Node, workers: int) -> int:
+    """Return the cores of each of a node's workers."""
+    return max(1, int(node.cpus or 1) // workers)
 
 
 def _local_gpus(settings: ClusterSettings) -> int:

@@ -11,7 +11,7 @@ from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 from vfeat.plan.unit import Lease
 
-_SUMS = ("clips", "units", "encode_s", "wait_s", "decode_s", "write_s")
+_SUMS = ("clips", "units", "encode_s", "wait_s", "decode_s", "write_s", "fed_clips")
 
 
 @dataclass(eq=False)

@@ -36,9 +36,10 @@ class Assembled:
 
 @dataclass(frozen=True)
 class Beat:
-    """Counters of the live workers."""
+    """Counters of the live workers, and of the feeders beside them."""
 
     workers: tuple[Progress, ...]
+    feeders: tuple[Progress, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,33 @@ class WorkerSpec(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What a plan can count on.
+
+    Attributes:
+        cores: of one worker, on its own machine.
+        has_gpu: the workers have GPUs.
+        feeders, feeder_cores: processes that prepare work on other machines, and their cores,
+            all together.
+    """
+
+    workers: int
+    cores: int
+    has_gpu: bool
+    feeders: int = 0
+    feeder_cores: int = 0
+
+
 class Executor(Protocol):
     """A place where leases are worked on. Executors use no table, stages use no executor."""
 
     def workers(self) -> int:
         """Return how many workers a plan can count on."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """Return what a plan can count on, from the machines of the workers."""
         ...
 
     def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from vfeat.engine.cores import usable_cores
-from vfeat.engine.executor import Beat, Event, Finished, Worker, WorkerSpec
+from vfeat.engine.executor import Beat, Capacity, Event, Finished, Worker, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.worker_protocol import Progress
@@ -18,11 +18,15 @@ TICK_S = 0.05
 class InlineExecutor:
     """Executor with one worker in this process, one lease at a time, without Ray."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_gpu: bool = False) -> None:
+        self._has_gpu = has_gpu
         self._worker: Worker | None = None
 
     def workers(self) -> int:
         return 1
+
+    def capacity(self) -> Capacity:
+        return Capacity(1, usable_cores(), self._has_gpu)
 
     def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
         worker = self._worker = spec.build(usable_cores())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vfeat.engine.executor import WorkerSpec
+from vfeat.engine.feeding import Attachment, FeederSpec
 from vfeat.plan.unit import Lease
 from vfeat.storage.root import Root
 
@@ -25,13 +26,14 @@ class Node:
     Attributes:
         name: its id, unique.
         address: for people.
-        cpus, gpus: what it offers to all jobs together.
+        cpus, gpus, memory_bytes: what it offers to all jobs together.
     """
 
     name: str
     address: str
     cpus: float
     gpus: float
+    memory_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Setup:
         gpus: share of a device, or number of devices.
         mark: key of a file that it writes under the root; None where none is needed.
         sample: address of a source that it must reach; None: none is looked at.
+        memory_bytes: what to book for it; 0 for nothing.
     """
 
     spec: WorkerSpec
@@ -51,6 +54,23 @@ class Setup:
     root: Root
     mark: str | None = None
     sample: str | None = None
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class FeederSetup:
+    """What a feeder is given at its start.
+
+    Attributes:
+        cpus: cores for its own threads and processes.
+        memory_bytes: what to book for it; 0 for nothing.
+        pulls: batches that its worker asks for at once.
+    """
+
+    spec: FeederSpec
+    cpus: int
+    memory_bytes: int
+    pulls: int
 
 
 class Machines(Protocol):
@@ -76,12 +96,20 @@ class Machines(Protocol):
         """
         ...
 
+    def start_feeder(self, node: str, setup: FeederSetup) -> tuple[Handle, Call]:
+        """Start a feeder on a node; return it, and the call that ends when it is set up."""
+        ...
+
+    def attach(self, worker: Handle, feeder: Handle, attachment: Attachment) -> Call:
+        """Let a worker take work from a feeder; the call ends when it has begun to."""
+        ...
+
     def run(self, worker: Handle, lease: Lease) -> Call:
         """Let a worker work on a lease; the call's result is a ShardReport."""
         ...
 
     def progress(self, worker: Handle) -> Call:
-        """Request a worker's counters; the call's result is a Progress."""
+        """Request the counters of a worker or feeder; the call's result is a Progress."""
         ...
 
     def wait(self, calls: Collection[Call], timeout_s: float) -> list[Call]:
@@ -102,7 +130,7 @@ class Machines(Protocol):
         ...
 
     def kill(self, worker: Handle) -> None:
-        """End a worker at once."""
+        """End a worker or feeder at once."""
         ...
 
     def free_resources(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import (
@@ -22,15 +22,17 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vfeat.engine.machines import Call, Handle, Node, Setup
+from vfeat.engine.feeding import Attachment, FedWorker
+from vfeat.engine.machines import Call, FeederSetup, Handle, Node, Setup
 from vfeat.engine.preflight import NodeFacts, check_versions, look_around, versions
 from vfeat.engine.ray_connection import Connection
+from vfeat.engine.ray_feeders import RayFeed, start_feeder
 from vfeat.engine.worker_fault import Owner, WorkerFault, device_lost
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import VfeatError
 from vfeat.plan.unit import Lease
 
-CALLS = 4  # of one worker at once: two leases, its counters, and one to spare
+CALLS = 12  # of one worker at once: up to eight leases, counters, feeders, and some to spare
 _NODES_FAULTS = (
     OutOfMemoryError, OutOfDiskError, ObjectLostError, ActorUnavailableError, RuntimeEnvSetupError,
 )  # fmt: skip
@@ -55,6 +57,9 @@ class _Actor:
     def run(self, lease: Lease) -> ShardReport:
         with _devices():
             return self.worker.run(lease)
+
+    def attach(self, feeder: Any, attachment: Attachment) -> None:
+        cast(FedWorker, self.worker).attach(RayFeed(feeder, attachment))
 
     def progress(self) -> Progress:
         return self.worker.progress()
@@ -103,6 +108,7 @@ class RayMachines:
                 node["NodeManagerAddress"],
                 node["Resources"].get("CPU", 0),
                 node["Resources"].get("GPU", 0),
+                node["Resources"].get("memory", 0),
             )
             for node in ray.nodes()
             if node["Alive"]
@@ -133,10 +139,17 @@ class RayMachines:
             max_concurrency=CALLS,
             num_cpus=setup.cpus,  # decoder children included, also beside a GPU
             num_gpus=setup.gpus,
+            memory=setup.memory_bytes or None,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
         handle = actor.remote()
         return handle, handle.setup.remote(versions(), ray.cloudpickle.dumps(setup))
+
+    def start_feeder(self, node: str, setup: FeederSetup) -> tuple[Handle, Call]:
+        return start_feeder(node, setup)
+
+    def attach(self, worker: Handle, feeder: Handle, attachment: Attachment) -> Call:
+        return worker.attach.remote(feeder, attachment)
 
     def run(self, worker: Handle, lease: Lease) -> Call:
         return worker.run.remote(lease)
@@ -167,6 +180,7 @@ class RayMachines:
     def free_resources(self) -> str:
         free = {name: count for name, count in ray.available_resources().items() if count}
         counts = ", ".join(f"{free.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+        counts += f", {free.get('memory', 0) / (1 << 30):.1f} GB of memory"
         return f"free in the whole cluster: {counts}; is another job using it?"
 
     def now_s(self) -> float:

@@ -101,6 +101,7 @@ class StageRun(ABC):
         self._planning_error: BaseException | None = None
         self._failure: Exception | None = None
         self._workers: tuple[Progress, ...] = ()
+        self._feeders: tuple[Progress, ...] = ()
         self._warned = 0
         self._held: deque[str] = deque()  # plans whose leases cannot be handed out yet
         self._is_planned = False
@@ -369,7 +370,7 @@ class StageRun(ABC):
 
     def _handle(self, event: object, breaker: Breaker | None) -> None:
         if isinstance(event, Beat):
-            self._workers = event.workers
+            self._workers, self._feeders = event.workers, event.feeders
             self.totals.clips = max(self.totals.rows, sum(w.clips for w in event.workers))
         elif isinstance(event, Assembled):
             ours = self.publish(event.lease.shard, list(event.results))
@@ -527,6 +528,9 @@ class StageRun(ABC):
             executor=self.settings.executor,
             environment=environment(),
             nodes=self.executor.nodes(),
+            fed_clips=sum(worker.fed_clips for worker in self._workers),
+            feeders=len(self._feeders),
+            fed_wait_s=sum(feeder.wait_s for feeder in self._feeders),
         )
 
     def _errors(self) -> dict[ErrorClass, int]:

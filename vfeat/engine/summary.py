@@ -56,9 +56,12 @@ class RunSummary:
         plans: those that had something left to do when the run began.
         videos: all videos of the dataset by status; empty when nothing was to do.
         errors: failed clip ranges by class, in these plans.
-        encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children.
+        encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children, those
+            of feeders included.
         environment: of the driver.
         nodes: those that had workers; empty for work in the driver's process.
+        fed_clips: clips that feeders prepared; feeders: how many there were at the end;
+            fed_wait_s: seconds in which their clips waited for a worker, summed over feeders.
     """
 
     run: str
@@ -79,6 +82,9 @@ class RunSummary:
     executor: str
     environment: dict[str, str]
     nodes: tuple[NodeFacts, ...] = ()
+    fed_clips: int = 0
+    feeders: int = 0
+    fed_wait_s: float = 0.0
 
     @property
     def exit_code(self) -> int:

@@ -36,10 +36,14 @@ class ShardReport:
 
 @dataclass
 class Progress:
-    """Counters of a worker since its start; seconds are wall time.
+    """Counters of a worker or feeder since its start; seconds are wall time.
 
     Attributes:
+        clips: of a worker: encoded; of a feeder: prepared.
+        wait_s: of a worker: for clips; of a feeder: with clips that nobody takes.
         store_waits: units that wait at present for a store that is away.
+        fed_clips: of a worker: those that came from feeders.
+        feeds: of a worker: sessions of the feeders that it takes work from.
     """
 
     pid: int = field(default_factory=os.getpid)
@@ -53,3 +57,5 @@ class Progress:
     child_pids: tuple[int, ...] = ()
     child_rss_bytes: int = 0
     store_waits: int = 0
+    fed_clips: int = 0
+    feeds: tuple[int, ...] = ()

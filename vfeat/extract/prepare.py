@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from itertools import islice
 
+from vfeat.engine.executor import Capacity
 from vfeat.extract.class_labels import with_labels
 from vfeat.extract.model_outline import ModelOutline, model_digest
+from vfeat.extract.spec import decoder_children
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.media.decoders.base import check_decoder
@@ -36,18 +38,30 @@ def make_recipe(job: ExtractJob, described: ModelOutline) -> Recipe:
     return Recipe(model, digest, clip, frame, job.output_spec, labels=labels, flips=described.flips)
 
 
-def estimate(
-    job: ExtractJob, model: ModelOutline, root: Root, *, gpu: bool, workers: int, decoders: int
-) -> Estimate:
-    """Make the estimate from what an earlier run measured here, else from built-in figures."""
+def estimate(job: ExtractJob, model: ModelOutline, root: Root, machines: Capacity) -> Estimate:
+    """Make the estimate from what an earlier run measured here, else from built-in figures.
+
+    Args:
+        machines: where the job is to run.
+    """
     tokens = model.tokens * job.crops * (1 + len(model.flips))
-    work = ModelWork(tokens, model.shape.dim, model.depth, gpu)
+    work = ModelWork(tokens, model.shape.dim, model.depth, machines.has_gpu, machines.cores)
     runs = (
         measured(json.loads(root.read_bytes(f"{layout.RUNS}/{name}")))
         for name in islice(reversed(layout.run_names(root.list(layout.RUNS))), _RUNS)
     )
     run = next(filter(None, runs), None)
-    return make_estimate(model.clip, work, run, workers=workers, decoders=decoders)
+    return make_estimate(
+        model.clip, work, run, workers=machines.workers, decoders=_decoders(job, machines)
+    )
+
+
+def _decoders(job: ExtractJob, machines: Capacity) -> int:
+    """Return the decoder children that work for one actor, on its own machine and on others."""
+    own = decoder_children(job.decode_workers, machines.cores, gpu=machines.has_gpu)
+    wanted = job.decode_workers
+    others = wanted * machines.feeders if wanted else machines.feeder_cores
+    return own + others // machines.workers
 
 
 def shard_limits(job: ExtractJob, shape: RowShape) -> ShardLimits:

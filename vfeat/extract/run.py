@@ -18,10 +18,9 @@ from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video, VideoBatch
 from vfeat.corpus.address_book import AddressBook
 from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.ids import raw_ids
-from vfeat.engine.cores import usable_cores
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.executor import Executor
-from vfeat.engine.placement import make_executor, uses_gpu
+from vfeat.engine.placement import make_executor
 from vfeat.engine.second_opinion import DOUBTFUL, Doubt, Key
 from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview, RunSummary
@@ -35,7 +34,7 @@ from vfeat.extract.open_shard import publish_shard
 from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
 from vfeat.extract.preview import SAMPLE, Sample, look
-from vfeat.extract.spec import ExtractSpec, WorkerSettings, decoder_children
+from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.outcome import Outcome
@@ -75,7 +74,7 @@ class ExtractRun(StageRun):
             retries=job.retry_errors is not None,
         )  # fmt: skip
         root = Root(job.out, patience_s=job.storage_patience_seconds)
-        super().__init__(root, executor or make_executor(job), settings, watch)
+        super().__init__(root, executor or make_executor(job, job.decode_on), settings, watch)
         self._changed: SimpleQueue[tuple[Unit, str]] = SimpleQueue()
         self._rounds: Counter[str] = Counter()
         self._is_listed = threading.Event()
@@ -228,13 +227,7 @@ class ExtractRun(StageRun):
 
     @cached_property
     def _estimate(self) -> Estimate:
-        return estimate(
-            self.job, self.model, self.root,
-            gpu=uses_gpu(self.job), workers=self.executor.workers(),
-            decoders=decoder_children(
-                self.job.decode_workers, usable_cores(), gpu=uses_gpu(self.job)
-            ),
-        )  # fmt: skip
+        return estimate(self.job, self.model, self.root, self.executor.capacity())
 
     def _portions(self, listing: Listing) -> Iterator[pa.Table]:
         """Yield the new videos in the size of a plan, sooner where workers wait for work."""

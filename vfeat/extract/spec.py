@@ -6,12 +6,21 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vfeat.extract.decode_feeder import DecodeFeeder
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
+from vfeat.media.children.pool import DecodePool
 
 if TYPE_CHECKING:
     from vfeat.engine.executor import Worker
+    from vfeat.engine.feeding import Feeder
+
+# Expected, to be booked with the cluster: a child with its picture buffers and slots at 1080p, a
+# pool's own process, and a worker with torch and the model.
+_CHILD_BYTES = 320 << 20
+_FEEDER_BYTES = 256 << 20
+_WORKER_BYTES = 1536 << 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,24 @@ class WorkerSettings:
     decode_workers: int | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     patience_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class DecodeFeederSpec:
+    """Description of a decoder pool on a node without an encoder; pickles."""
+
+    recipe: Recipe
+    limits: DecodeLimits
+    children: int | None
+
+    def build(self, cores: int) -> Feeder:
+        """Make the pool: one child a core, or as many as an extract worker was given."""
+        pool = DecodePool(self.recipe.clip, self.recipe.frame, self.limits, self.children or cores)
+        return DecodeFeeder(pool)
+
+    def memory_bytes(self, cores: int) -> int:
+        """Return what the pool is expected to need."""
+        return _FEEDER_BYTES + (self.children or cores) * _CHILD_BYTES
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,16 @@ class ExtractSpec:
             self.recipe, self.settings, cores
         )
         return worker
+
+    def feeder(self) -> DecodeFeederSpec:
+        """Return the description of a decoder pool that works for such workers."""
+        settings = self.settings
+        return DecodeFeederSpec(self.recipe, settings.limits, settings.decode_workers)
+
+    def memory_bytes(self, cores: int) -> int:
+        """Return what a worker is expected to need, as many children as beside a GPU included."""
+        children = decoder_children(self.settings.decode_workers, cores, gpu=True)
+        return _WORKER_BYTES + children * _CHILD_BYTES
 
 
 def decoder_children(wanted: int | None, cores: int, *, gpu: bool) -> int:

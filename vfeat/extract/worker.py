@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vfeat.engine.feeding import Feed
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
+from vfeat.extract.fed_pool import FedPool
 from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings, decoder_children
@@ -54,9 +56,11 @@ class ExtractWorker:
         children = decoder_children(settings.decode_workers, cores, gpu=gpu)
         self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
         self.counters = Progress()
+        self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
         self._once_more = OnceMore()
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
+        self._taken: dict[int, int] = {}  # last clip of each task that came
         self._ids = itertools.count()
         self._lock = threading.Lock()
         self._batch: list[_Clip] = []
@@ -76,7 +80,12 @@ class ExtractWorker:
         self._closed.set()
         self._thread.join(timeout=30)  # a batch in the model is finished, not cut off
         self._store_wait.close()
+        self.fed_pool.close()
         self.pool.close()
+
+    def attach(self, feed: Feed) -> None:
+        """Let a feeder decode a part of the units; see `vfeat.engine.feeding.FedWorker`."""
+        self.fed_pool.attach(feed)
 
     def run(self, lease: Lease) -> ShardReport:
         """Process a whole lease and publish its file; blocks until the commit or the refusal."""
@@ -104,6 +113,7 @@ class ExtractWorker:
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         self.counters.store_waits = self._store_wait.held
+        self.counters.feeds = self.fed_pool.sessions
         return self.counters
 
     def _begin(self, lease: Lease) -> OpenShard:
@@ -129,6 +139,8 @@ class ExtractWorker:
         task_id = next(self._ids)
         with self._lock:
             self._tasks[task_id] = (shard, unit)
+        if shard.lease.alone is not None:  # a suspect kills the process that it is blamed for
+            self.fed_pool.keep(task_id)
         self.pool.submit(
             DecodeTask(
                 task_id,
@@ -167,6 +179,10 @@ class ExtractWorker:
 
     def _take(self, event: ClipReady) -> None:
         shard, unit = self._tasks[event.task_id]
+        if event.clip_index <= self._taken.get(event.task_id, -1):
+            event.release()  # it came before: a feeder was lost, and the unit is decoded again
+            return
+        self._taken[event.task_id] = event.clip_index
         frames = np.array(event.frames)  # the slot goes back to the child at once
         event.release()
         shard.unencoded += 1
@@ -175,6 +191,8 @@ class ExtractWorker:
     def _finish(self, event: TaskDone) -> None:
         with self._lock:
             shard, unit = self._tasks.pop(event.task_id)
+        self._taken.pop(event.task_id, None)
+        self.fed_pool.settled(event.task_id)
         self.counters.units += 1
         self.counters.decode_s += event.decode_s
         if event.no_room is not None:

@@ -29,6 +29,7 @@ from vfeat.job.train_head import TrainHeadJob
 
 Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
+DecodeOn = Literal["auto", "encode-nodes", "all"]
 Retried = ErrorClass | Literal["all"]
 
 
@@ -145,6 +146,11 @@ class ExtractJob(Placement):
 
     decode_workers: Annotated[int | None, WHERE.measured_in("processes")] = Field(
         None, ge=1, description="Decoder children per actor; default: by cores"
+    )
+    decode_on: Annotated[DecodeOn, WHERE] = Field(
+        "auto",
+        description="Where videos are decoded: encode-nodes, beside the actors; all, also on "
+        "every other node with cores; auto, all where actors have GPUs, else encode-nodes",
     )
     batch_size: Annotated[int | None, WHERE.measured_in("clips")] = Field(
         None, ge=1, description="Clips in a batch; default: by memory"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -122,18 +121,19 @@ class ModelWork:
     Attributes:
         tokens: of a clip, all crops and flips together.
         gpu: whether it will run on one.
+        cores: of a worker's machine.
     """
 
     tokens: int
     width: int
     depth: int
     gpu: bool
+    cores: int
 
     def clip_s(self) -> tuple[float, str]:
         """Scale the built-in figure of VideoMamba-Tiny; return seconds and their basis."""
         share = self.tokens * self.width * self.depth / _REFERENCE_WORK
         if self.gpu:
             return _GPU_S * share, "a built-in figure for one data-centre GPU (not measured here)"
-        cores = os.cpu_count() or 1
-        basis = f"a built-in figure for the model on {cores} CPU cores (not measured here)"
-        return _CPU_CORE_S * share / cores, basis
+        basis = f"a built-in figure for the model on {self.cores} CPU cores (not measured here)"
+        return _CPU_CORE_S * share / self.cores, basis

@@ -81,6 +81,26 @@ class DecodePool:
         except queue.Empty:
             return None
 
+    def withdraw(self, timeout_s: float) -> Task | None:
+        """Take back a task that no child has begun, to be decoded elsewhere.
+
+        Its events are due by `deliver`, unless it is submitted again.
+
+        Returns:
+            None after `timeout_s` seconds without such a task.
+        """
+        try:
+            task = self._tasks.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if task is None:  # the end of a child's thread
+            self._tasks.put(None)
+        return task
+
+    def deliver(self, event: Event) -> None:
+        """Queue an event of a task that was withdrawn."""
+        self._events.put(event)
+
     def stats(self) -> tuple[ChildStats, ...]:
         """Return memory and work of the children that live now."""
         children = (worker.child for worker in self._workers)
