@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.engine.pretended import facts
 from tests.sim.corpus import Archive
 from tests.sim.kernel import Kernel, Killed, Process
 from vfeat.engine.machines import Node, Setup
