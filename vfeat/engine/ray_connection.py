@@ -34,6 +34,11 @@ class Connection:
             raise
 
     @property
+    def is_own(self) -> bool:
+        """True for a cluster that was started here, with this machine as its only node."""
+        return self._sockets is not None
+
+    @property
     def logs(self) -> str:
         """Folder of Ray's logs."""
         return self._sockets.logs if self._sockets else "session_latest/logs of the cluster's nodes"

@@ -26,7 +26,7 @@ from vfeat.engine.machines import Call, Handle, Node, Setup
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.worker_fault import Owner, WorkerFault
 from vfeat.engine.worker_protocol import Progress, ShardReport
-from vfeat.errors import VfeatError
+from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.plan.unit import Lease
 
 CALLS = 4  # of one worker at once: two leases, its counters, and one to spare
@@ -71,7 +71,12 @@ class RayMachines:
             self._connection = Connection(self.address)
 
     def nodes(self) -> Mapping[str, Node]:
-        return {
+        """Return the living nodes by their names.
+
+        Raises:
+            EnvironmentMissing: the only node of a local cluster has ended; no other will come.
+        """
+        living = {
             node["NodeID"]: Node(
                 node["NodeID"],
                 node["NodeManagerAddress"],
@@ -81,6 +86,12 @@ class RayMachines:
             for node in ray.nodes()
             if node["Alive"]
         }
+        if not living and self._connection is not None and self._connection.is_own:
+            raise EnvironmentMissing(
+                f"Ray on this machine has ended; its logs are in {self.logs}. Run the same "
+                "command again: it goes on from what is committed"
+            )
+        return living
 
     def start(self, node: str, setup: Setup) -> tuple[Handle, Call]:
         actor = ray.remote(_Actor).options(
