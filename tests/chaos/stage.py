@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -34,13 +35,19 @@ class Stage:
     Args:
         folder: for everything.
         server: a running store, or None for rounds in folders only.
+        disk: a small file system, or None where there can be none.
+        slow: number of videos that take a second to open.
+        ray_folder: of all Ray files, with a short path.
     """
 
-    def __init__(self, folder: Path, server: S3Server | None, disk: Path | None, slow: int) -> None:
+    def __init__(
+        self, folder: Path, server: S3Server | None, disk: Path | None, slow: int, ray_folder: str
+    ) -> None:
         self._folder = folder
         self._server = server
         self._disk = disk
         self._slow = slow
+        self._ray_folder = ray_folder
         self._bucket = f"s3://chaos-{uuid.uuid4().hex[:8]}"
         self._corpora: dict[bool, Corpus] = {}
         if server is not None:
@@ -78,7 +85,9 @@ class Stage:
             remote = not remote
             kinds = possible(remote=remote, has_disk=self._disk is not None, only=only)
         drawn = [dice.choice(kinds) for _ in range(faults)]
-        extra = {"TMPDIR": str(self._disk), "RAY_TMPDIR": "/tmp"} if self._disk else {}
+        extra = {"RAY_TMPDIR": self._ray_folder}
+        if self._disk is not None:
+            extra["TMPDIR"] = str(self._disk)
         if remote:
             assert self._server is not None
             proxy = Proxy(self._server.ports["proxy"])
@@ -102,13 +111,14 @@ class Stage:
 @contextlib.contextmanager
 def open_stage(folder: Path, slow: int, *, with_store: bool = True) -> Iterator[Stage]:
     """Start the store, mount the disk, and take both away afterwards."""
-    with small_disk(folder / "disk") as disk:
+    short = tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp", ignore_cleanup_errors=True)
+    with small_disk(folder / "disk") as disk, short as ray_folder:
         server = S3Server(folder / "s3", swift_bin()) if with_store else None
         try:
             if server is not None:
                 server.configure()
                 server.start()
-            yield Stage(folder, server, disk, slow)
+            yield Stage(folder, server, disk, slow, ray_folder)
         finally:
             if server is not None:
                 server.kill()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 
 import ray
+from ray.exceptions import RayError
 
+from vfeat.engine.ray_address import check_address, is_here, why_refused
 from vfeat.engine.socket_folder import SocketFolder
 from vfeat.errors import EnvironmentMissing
-
-CONNECT_S = 5.0
 
 
 class Connection:
@@ -21,9 +20,12 @@ class Connection:
         """Attach to the cluster at `address`; None starts a local one.
 
         Raises:
-            EnvironmentMissing: nobody answers there, or Ray does not start.
+            JobError: it is an address that no driver can use.
+            EnvironmentMissing: no cluster answers there or it refuses us, or Ray does not start.
         """
-        _check_address(address)
+        check_address(address)
+        if is_here(address):
+            _use_own_token()
         # Only a cluster that starts here puts its sockets here.
         starts = address is None and not os.environ.get("RAY_ADDRESS")
         self._sockets = SocketFolder() if starts else None
@@ -67,20 +69,17 @@ def _connect(address: str | None, temp_dir: str | None) -> None:
             runtime_env={"env_vars": {**env, **passed}},
             **folder,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        where = address or "this machine"
-        raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
+    except (OSError, ValueError, RuntimeError, RayError) as error:
+        raise EnvironmentMissing(why_refused(error, address or "this machine")) from None
 
 
-def _check_address(address: str | None) -> None:
-    """Raise at once when no server answers; Ray itself would retry for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
+def _use_own_token() -> None:
+    """Use this user's token for a cluster whose head is on this machine.
+
+    `ray start --head` does so by itself as soon as there is a token, which every local run makes.
+    """
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
-            "correct --address, or leave it out to run on this machine"
-        ) from None
+        from ray._private.authentication import authentication_token_setup as tokens
+    except ImportError:  # a Ray without tokens
+        return
+    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -88,8 +88,8 @@ class RayMachines:
         }
         if not living and self._connection is not None and self._connection.is_own:
             raise EnvironmentMissing(
-                f"Ray on this machine has ended; its logs are in {self.logs}. Run the same "
-                "command again: it goes on from what is committed"
+                "Ray on this machine has ended: its raylet died or was killed. Run the same "
+                "command again; it goes on from what is committed"
             )
         return living
 
