@@ -80,7 +80,7 @@ class Host:
         """Start a command on this host, with these variables besides the network's."""
         return subprocess.Popen(
             ["ip", "netns", "exec", self.name, *command],
-            env=environment(**_HEALTH, **self._network.extra, **{_MARK: self._mark}, **env),
+            env=environment(**{**_HEALTH, **self._network.extra, _MARK: self._mark, **env}),
             text=True,
             start_new_session=True,
             **options,  # type: ignore[call-overload]

@@ -6,7 +6,6 @@ import logging
 import os
 
 import ray
-from ray.exceptions import RayError
 
 from vfeat.engine.ray_address import check_address, is_here, why_refused
 from vfeat.engine.socket_folder import SocketFolder
@@ -24,8 +23,8 @@ class Connection:
             EnvironmentMissing: no cluster answers there or it refuses us, or Ray does not start.
         """
         check_address(address)
-        if is_here(address):
-            _use_own_token()
+        if address is not None or "RAY_ADDRESS" in os.environ:
+            _check_token(address or os.environ["RAY_ADDRESS"])
         # Only a cluster that starts here puts its sockets here.
         starts = address is None and not os.environ.get("RAY_ADDRESS")
         self._sockets = SocketFolder() if starts else None
@@ -69,17 +68,30 @@ def _connect(address: str | None, temp_dir: str | None) -> None:
             runtime_env={"env_vars": {**env, **passed}},
             **folder,
         )
-    except (OSError, ValueError, RuntimeError, RayError) as error:
+    except Exception as error:  # a node that does not start in time is a plain Exception
         raise EnvironmentMissing(why_refused(error, address or "this machine")) from None
 
 
-def _use_own_token() -> None:
-    """Use this user's token for a cluster whose head is on this machine.
+def _check_token(address: str) -> None:
+    """Ask the cluster whether it lets this user in; Ray itself would ask for half a minute.
 
-    `ray start --head` does so by itself as soon as there is a token, which every local run makes.
+    A cluster whose head is on this machine is given this user's token. `ray start --head` requires
+    it as soon as there is one, which every local run makes.
+
+    Raises:
+        EnvironmentMissing: the token is missing or is not the cluster's.
     """
     try:
         from ray._private.authentication import authentication_token_setup as tokens
+        from ray._raylet import GcsClient
+        from ray.exceptions import AuthenticationError
     except ImportError:  # a Ray without tokens
         return
-    tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        if is_here(address):
+            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        tokens.ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+        if address != "auto":
+            GcsClient(address=address)
+    except (AuthenticationError, RuntimeError) as error:
+        raise EnvironmentMissing(why_refused(error, address)) from None
