@@ -21,6 +21,7 @@ from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
+from vfeat.engine.metrics import RunMetrics
 from vfeat.engine.presence import Presence
 from vfeat.engine.run_log import RunLog
 from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
@@ -88,6 +89,7 @@ class StageRun(ABC):
         self._started = now.isoformat(timespec="seconds")
         self._log = RunLog(root, self.name)
         self._presence = Presence(root, self.name, self._started)
+        self._metrics = RunMetrics(self.name)
         self.interrupted = False
         self.working = False  # shards are in the hands of workers
         self._plans: set[str] = set()
@@ -310,6 +312,9 @@ class StageRun(ABC):
         self._books.keep_up()
         self._log.keep_up()
         self._presence.keep_up(self.totals, self._workers)
+        if self.ledger is not None:
+            nodes, in_flight = self.ledger.nodes, self.ledger.in_flight
+            self._metrics.keep_up(self.totals, self._workers, nodes, in_flight)
         self.watch.advanced(self.totals, self._workers)
 
     def _finished(
