@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.rounds import KINDS, Result
-from tests.chaos.stage import open_stage
+from tests.chaos.stage import open_stage, running_store
 
 
 def main() -> int:
@@ -19,8 +19,8 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="decides corpora, faults and their order")
     parser.add_argument("--only", nargs="*", choices=sorted(KINDS), help="kinds of faults")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no round later")
-    parser.add_argument("--each", type=int, default=8, help="faults to try in a round")
-    parser.add_argument("--slow", type=int, default=16, help="videos that take a second to open")
+    parser.add_argument("--each", type=int, default=24, help="faults to try in a round")
+    parser.add_argument("--slow", type=int, default=40, help="videos that take a second to open")
     parser.add_argument("--folder", type=Path, help="for all files; kept where it is named")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as made:
@@ -32,7 +32,7 @@ def main() -> int:
 def _rounds(options: argparse.Namespace, folder: Path) -> list[Result]:
     results: list[Result] = []
     began_s = time.monotonic()
-    with open_stage(folder, options.slow) as stage:
+    with running_store(folder / "s3") as server, open_stage(folder, options.slow, server) as stage:
         while sum(len(result.struck) for result in results) < options.faults:
             if time.monotonic() - began_s > options.minutes * 60:
                 break

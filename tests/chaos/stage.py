@@ -34,14 +34,14 @@ class Stage:
 
     Args:
         folder: for everything.
-        server: a running store, or None for rounds in folders only.
+        server: a running store.
         disk: a small file system, or None where there can be none.
         slow: number of videos that take a second to open.
         ray_folder: of all Ray files, with a short path.
     """
 
     def __init__(
-        self, folder: Path, server: S3Server | None, disk: Path | None, slow: int, ray_folder: str
+        self, folder: Path, server: S3Server, disk: Path | None, slow: int, ray_folder: str
     ) -> None:
         self._folder = folder
         self._server = server
@@ -50,12 +50,11 @@ class Stage:
         self._ray_folder = ray_folder
         self._bucket = f"s3://chaos-{uuid.uuid4().hex[:8]}"
         self._corpora: dict[bool, Corpus] = {}
-        if server is not None:
-            os.environ.update(server.environment)
-            from vfeat.storage.remote import connect
+        os.environ.update(server.environment)
+        from vfeat.storage.remote import connect
 
-            fs, name = connect(self._bucket)
-            fs.call_s3("create_bucket", Bucket=name)
+        fs, name = connect(self._bucket)
+        fs.call_s3("create_bucket", Bucket=name)
 
     def corpus(self, planted: bool) -> Corpus:
         """Return the corpus with or without videos that fail; made and run once."""
@@ -64,8 +63,7 @@ class Stage:
             folder = self._folder / f"corpus{planted:d}"
             make_corpus(folder, self._slow, names)
             uri = f"{self._bucket}/corpus{planted:d}"
-            if self._server is not None:
-                upload(folder, uri)
+            upload(folder, uri)
             truth = undisturbed(folder, self._folder / f"truth{planted:d}", names)
             self._corpora[planted] = Corpus(folder, uri, truth)
         return self._corpora[planted]
@@ -77,19 +75,30 @@ class Stage:
             only: kinds of faults to draw from.
         """
         dice = random.Random(seed)
-        remote = self._server is not None and dice.random() < 0.5
-        corpus = self.corpus(dice.random() < 0.2)
-        log = self._folder / f"{seed}.log"
+        remote = dice.random() < 0.5
+        planted = dice.random() < 0.2
         kinds = possible(remote=remote, has_disk=self._disk is not None, only=only)
         if not kinds:
             remote = not remote
             kinds = possible(remote=remote, has_disk=self._disk is not None, only=only)
-        drawn = [dice.choice(kinds) for _ in range(faults)]
+        return self.act(
+            seed, [dice.choice(kinds) for _ in range(faults)], remote=remote, planted=planted
+        )
+
+    def act(self, seed: str, kinds: list[str], *, remote: bool, planted: bool) -> Result:
+        """Carry out a round with these faults.
+
+        Args:
+            remote: videos and output are in the store, not in folders.
+            planted: some videos fail in ways of their own.
+        """
+        dice = random.Random(seed)
+        corpus = self.corpus(planted)
+        log = self._folder / f"{seed}.log"
         extra = {"RAY_TMPDIR": self._ray_folder}
         if self._disk is not None:
             extra["TMPDIR"] = str(self._disk)
         if remote:
-            assert self._server is not None
             proxy = Proxy(self._server.ports["proxy"])
             extra["AWS_ENDPOINT_URL_S3"] = proxy.endpoint
             source, out = corpus.uri, f"{self._bucket}/{seed}"
@@ -99,7 +108,7 @@ class Stage:
         command = Command(source, out, extra, log)
         scene = Scene(command, proxy, None if remote else self._disk, dice)
         try:
-            return Round(scene, out, drawn, dice).run(corpus.truth)
+            return Round(scene, out, kinds, dice).run(corpus.truth)
         finally:
             command.kill()
             if proxy is not None:
@@ -109,16 +118,25 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(folder: Path, slow: int, *, with_store: bool = True) -> Iterator[Stage]:
-    """Start the store, mount the disk, and take both away afterwards."""
+def running_store(folder: Path) -> Iterator[S3Server]:
+    """Start a store, and end it afterwards."""
+    server = S3Server(folder, swift_bin())
+    try:
+        server.configure()
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def open_stage(folder: Path, slow: int, server: S3Server) -> Iterator[Stage]:
+    """Mount the disk, and take it away afterwards; the environment leads to the store."""
     short = tempfile.TemporaryDirectory(prefix="chaos-", dir="/tmp", ignore_cleanup_errors=True)
+    before = dict(os.environ)
     with small_disk(folder / "disk") as disk, short as ray_folder:
-        server = S3Server(folder / "s3", swift_bin()) if with_store else None
         try:
-            if server is not None:
-                server.configure()
-                server.start()
             yield Stage(folder, server, disk, slow, ray_folder)
         finally:
-            if server is not None:
-                server.kill()
+            os.environ.clear()
+            os.environ.update(before)

@@ -19,7 +19,7 @@ def faulty(request: DecodeRequest) -> Decoder:
     """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time, `grow*` grows,
     `heal*` ends its process until there is a file `healed` beside it.
     `raise_X*` raises X when it opens, `late_X*` at its second frame,
-    `full_*` finds the disk full until there is a file `healed`.
+    `full_*` finds the disk full until there is a file `healed`, `gate*` waits for that file.
     """
     name = os.path.basename(request.source.uri)
     if name.startswith("crash"):
@@ -35,6 +35,8 @@ def faulty(request: DecodeRequest) -> Decoder:
         return Late(request, getattr(builtins, name.split("_")[1]))
     if name.startswith("full_") and not os.path.exists(healed):
         raise OSError(errno.ENOSPC, "No space left on device")
+    while name.startswith("gate") and not os.path.exists(healed):
+        time.sleep(0.1)
     if name.startswith("slow"):
         time.sleep(1.0)
     if name.startswith("grow"):

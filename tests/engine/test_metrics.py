@@ -55,6 +55,11 @@ def test_the_dashboard_asks_for_every_metric_and_for_no_other() -> None:
     assert asked == {metric.exported for metric in METRICS}
 
 
+def test_the_guide_lists_every_metric() -> None:
+    text = (REPOSITORY / "docs" / "guide" / "cluster.md").read_text()
+    assert set(re.findall(r"`(ray_vfeat_\w+[a-z])`", text)) == {m.exported for m in METRICS}
+
+
 def test_rates_are_taken_of_counters_only() -> None:
     counters = {metric.exported for metric in METRICS if metric.kind == "counter"}
     rated = {n for q in queries() for n in re.findall(r"(?:rate|increase)\((\w+)", q)}
