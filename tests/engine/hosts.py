@@ -112,7 +112,8 @@ class Host:
     def remove(self) -> None:
         """Kill all that runs on it, and take it away."""
         self.kill()
-        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+        for command in (["link", "del", self._link], ["netns", "del", self.name]):
+            subprocess.run(["ip", *command], check=False, capture_output=True)
 
 
 class Network:
