@@ -43,15 +43,19 @@ class Command:
     codes: list[int] = field(default_factory=list)
     _process: subprocess.Popen[bytes] | None = None
     _marks: list[str] = field(default_factory=list)
+    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
         """Start it."""
         self.life += 1
         self._marks.append(uuid.uuid4().hex)
-        self._process = self.spawn()
+        self._process = self._spawn()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        """Start one more driver of the same command."""
+    def start_another(self) -> None:
+        """Start one more driver of the same command, beside the first."""
+        self._others.append(self._spawn())
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", _HASTY, "extract", self.source, "--out", self.out, *FLAGS],
@@ -93,17 +97,19 @@ class Command:
         return sorted(found, key=lambda process: process.pid)
 
     def end(self, wait_s: float) -> None:
-        """Wait for its end; kill it after that time.
+        """Wait for its end and that of other drivers; kill all of it after that time.
 
         Raises:
             AssertionError: it had to be killed, or its processes stay.
         """
         deadline_s = time.monotonic() + wait_s
-        while self.runs:
+        while self.runs or any(other.poll() is None for other in self._others):
             if time.monotonic() > deadline_s:
                 self.kill()
                 raise AssertionError(f"the command hung for {wait_s:.0f} s")
             time.sleep(0.2)
+        self.codes += [other.returncode for other in self._others]
+        self._others.clear()
         # Ray's own processes follow their driver within some seconds
         deadline_s = time.monotonic() + 60
         while left := self._find("", self._marks):
@@ -115,10 +121,12 @@ class Command:
 
     def kill(self) -> None:
         """Kill all of its processes."""
-        for process in self._find("", self._marks):
+        for left in self._find("", self._marks):
             with contextlib.suppress(psutil.Error):
+                left.kill()
+        for process in (self._process, *self._others):
+            if process is not None:
                 process.kill()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+                process.wait()
+        self._process = None
+        self._others.clear()
