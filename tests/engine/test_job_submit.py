@@ -52,7 +52,8 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             env=variables, stdout=file, stderr=file,
         )  # fmt: skip
     try:
-        wait_until(lambda: "Ray runtime started" in log.read_text(), 180, "a head")
+        wait_until(lambda: "Ray runtime started" in log.read_text(), 240, "a head")
+        wait_until(lambda: all(map(listens, (dashboard, agent))), 120, "its dashboard and agent")
         yield variables
     finally:
         for process in psutil.process_iter():
@@ -62,6 +63,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             except psutil.Error:
                 continue
         shutil.rmtree(temp_dir, ignore_errors=True)
+
+
+def listens(port: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 def free_ports(count: int) -> list[int]:
@@ -82,7 +88,7 @@ def test_a_job_file_in_a_working_folder_is_run_by_the_cluster(
     command = [sys.executable, "-m", "vfeat", "run", "extract.yaml", "--address", "auto"]
     submitted = subprocess.run(
         [RAY, "job", "submit", "--working-dir", str(folder), "--", *command],
-        env=head, capture_output=True, text=True, timeout=300, check=False,
+        env={**head, "RAY_AUTH_MODE": "token"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     assert verified(out).rows == 3 and verified(out).pending_shards == 0

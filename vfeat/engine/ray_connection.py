@@ -83,7 +83,7 @@ def _check_token(address: str) -> None:
     """
     try:
         from ray._private.authentication import authentication_token_setup as tokens
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
         from ray.exceptions import AuthenticationError
     except ImportError:  # a Ray without tokens
         return
