@@ -88,7 +88,8 @@ def test_a_job_file_in_a_working_folder_is_run_by_the_cluster(
     command = [sys.executable, "-m", "vfeat", "run", "extract.yaml", "--address", "auto"]
     submitted = subprocess.run(
         [RAY, "job", "submit", "--working-dir", str(folder), "--", *command],
-        env={**head, "RAY_AUTH_MODE": "token"}, capture_output=True, text=True, timeout=300, check=False,
+        env={**head, "RAY_AUTH_MODE": "token"},
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert submitted.returncode == 0, submitted.stdout + submitted.stderr
     assert verified(out).rows == 3 and verified(out).pending_shards == 0
