@@ -82,10 +82,10 @@ class Round:
         try:
             self._disturb(began_s)
             self._finish()
-            self.result.problems += differences(self._out, truth)
         except AssertionError as error:
             self.result.problems.append(str(error))
             command.kill()
+        self.result.problems += differences(self._out, truth)
         self.result.codes = list(command.codes)
         if wrong := [code for code in command.codes if code not in _ENDS]:
             self.result.problems.append(f"the command left with {wrong}")
