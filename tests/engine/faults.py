@@ -18,7 +18,8 @@ from vfeat.media.decoders.pyav import PyavDecoder
 def faulty(request: DecodeRequest) -> Decoder:
     """`crash*` reads address 0, `hang*` never comes back, `slow*` takes its time,
     `heal*` ends its process until there is a file `healed` beside it.
-    `raise_X*` raises X when it opens, `late_X*` at its second frame.
+    `raise_X*` raises X when it opens, `late_X*` at its second frame,
+    `gate*` waits for the file `healed`.
     `node*` reads address 0 on a node whose Python looks for modules in a folder `bad-node`,
     and takes its time on others.
     """
@@ -36,6 +37,8 @@ def faulty(request: DecodeRequest) -> Decoder:
         raise getattr(builtins, name.split("_")[1])(name)
     if name.startswith("late_"):
         return Late(request, getattr(builtins, name.split("_")[1]))
+    while name.startswith("gate") and not os.path.exists(healed):
+        time.sleep(0.1)
     if name.startswith("slow"):
         time.sleep(1.0)
     return PyavDecoder(request)

@@ -135,6 +135,19 @@ def test_an_unreachable_cluster_is_one_sentence(own_clips: Path, tmp_path: Path)
     assert "127.0.0.1:1" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_an_address_of_ray_client_is_refused_with_the_reason_and_the_way_out(
+    own_clips: Path, tmp_path: Path
+) -> None:
+    command = ["extract", own_clips / "one_frame.mp4", "--out", tmp_path / "out", *TINY_FLAGS]
+    for result in (
+        run(*command, "--address", "ray://head:10001"),
+        run(*command, RAY_ADDRESS="ray://head:10001"),
+    ):
+        assert result.returncode == 2, result.stderr
+        text = " ".join(result.stderr.split())
+        assert "Ray Client" in text and "head:6379" in text and "ray job submit" in text
+
+
 def test_missing_weights_are_found_before_ray_starts(own_clips: Path, tmp_path: Path) -> None:
     flags = [flag if flag != "random" else "/no/such.pth" for flag in TINY_FLAGS]
     result = run(

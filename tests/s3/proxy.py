@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 
 _BODY = b"<Error><Code>NotImplemented</Code><Message>no conditions</Message></Error>"
@@ -11,6 +12,49 @@ _NO_CONDITIONS = (
     b"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/xml\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 )
+_METHODS = frozenset({b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"})
+_STORMS = {
+    "500": (b"500 Internal Server Error", b"InternalError"),
+    "503": (b"503 Slow Down", b"SlowDown"),
+    "expired": (b"403 Forbidden", b"ExpiredToken"),
+}
+
+
+class Storm:
+    """What every request meets for a while.
+
+    Attributes:
+        kind: an answer (`500`, `503`, `expired`), `reset` or `delay`.
+        hits: requests that met it.
+    """
+
+    def __init__(self, kind: str, lasts_s: float) -> None:
+        self.kind = kind
+        self.hits = 0
+        self._until_s = time.monotonic() + lasts_s
+
+    @property
+    def is_over(self) -> bool:
+        """True when requests pass again."""
+        return time.monotonic() > self._until_s
+
+    def extend(self, seconds: float) -> None:
+        """Let it last so long from now on."""
+        self._until_s = time.monotonic() + seconds
+
+    def answer(self, method: bytes) -> bytes | None:
+        """Count a request; return what it is answered, empty for nothing, None to let it pass."""
+        self.hits += 1
+        if self.kind == "delay":
+            time.sleep(max(0.0, self._until_s - time.monotonic()))
+            return None
+        if self.kind == "reset":
+            return b""
+        status, code = _STORMS[self.kind]
+        body = b"<Error><Code>%s</Code><Message>a storm</Message></Error>" % code
+        head = b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\nConnection: close\r\n" % status
+        head += b"Content-Length: %d\r\n\r\n" % len(body)
+        return head if method == b"HEAD" else head + body
 
 
 class Proxy:
@@ -23,6 +67,7 @@ class Proxy:
         lose_answers: so many answers to PUT are dropped, together with their connection.
         refuse_conditions: answer 501 to conditional requests, as some stores do.
         up_limit_bytes: everything is cut, for good, when clients have sent so much.
+        storm: what requests meet at present, if not the server.
     """
 
     def __init__(self, port: int) -> None:
@@ -33,11 +78,11 @@ class Proxy:
         self.lose_answers = 0
         self.refuse_conditions = False
         self.up_limit_bytes: int | None = None
+        self.storm: Storm | None = None
         self._up_bytes = 0
         self._target = ("127.0.0.1", port)
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listen(0)
 
     @property
     def endpoint(self) -> str:
@@ -46,13 +91,35 @@ class Proxy:
 
     def close(self) -> None:
         """Take no more connections."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the thread that waits for one
         self._listener.close()
 
-    def _accept(self) -> None:
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for a while; requests on old ones are cut off."""
+        port = self._listener.getsockname()[1]
+        self.storm = Storm("reset", seconds)
+        self.close()
+        time.sleep(seconds)
+        self._listen(port)
+
+    def _listen(self, port: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
                 _Connection(self, client, self._target)
+
+    def in_storm(self, sent: bytes) -> bytes | None:
+        """Return what a request meets in place of the server; None where it passes."""
+        method = sent.partition(b" ")[0]
+        storm = self.storm
+        if storm is None or storm.is_over or method not in _METHODS:
+            return None
+        return storm.answer(method)
 
     def is_cut(self, sent_bytes: int) -> bool:
         """Count what a client sends; True when that was too much."""
@@ -63,7 +130,7 @@ class Proxy:
     def note(self, sent: bytes) -> None:
         """Count a request, where what a client sends begins one."""
         method = sent.partition(b" ")[0]
-        if method in {b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"}:
+        if method in _METHODS:
             with self._lock:
                 self.asked.append(method.decode())
 
@@ -106,6 +173,9 @@ class _Connection:
                     self.client.sendall(_NO_CONDITIONS)
                     break
                 if self.proxy.is_cut(len(data)):
+                    break
+                if (answer := self.proxy.in_storm(data)) is not None:
+                    self.client.sendall(answer)
                     break
                 self.server.sendall(data)
         self._close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +18,9 @@ from vfeat.engine.local_ray import (
     keep_token_private,
     loopback_only,
 )
+from vfeat.engine.ray_address import check_address, is_here, why_refused
 from vfeat.engine.socket_folder import SocketFolder
 from vfeat.errors import EnvironmentMissing
-
-CONNECT_S = 5.0
 
 
 class Connection:
@@ -32,9 +30,12 @@ class Connection:
         """Attach to the cluster at `address`; None starts a local one.
 
         Raises:
-            EnvironmentMissing: nobody answers there, or Ray does not start.
+            JobError: it is an address that no driver can use.
+            EnvironmentMissing: no cluster answers there or it refuses us, or Ray does not start.
         """
-        _check_address(address)
+        check_address(address)
+        if address is not None or "RAY_ADDRESS" in os.environ:
+            _check_token(address or os.environ["RAY_ADDRESS"])
         # Only a cluster that starts here puts its sockets here.
         starts = address is None and not os.environ.get("RAY_ADDRESS")
         self._sockets = SocketFolder() if starts else None
@@ -46,6 +47,11 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_own(self) -> bool:
+        """True for a cluster that was started here, with this machine as its only node."""
+        return self._sockets is not None
 
     @property
     def logs(self) -> str:
@@ -85,9 +91,9 @@ def _connect(address: str | None, **options: Any) -> None:
                 runtime_env={"env_vars": {**env, **passed}},
                 **options,
             )
-    except (OSError, ValueError, RuntimeError) as error:
-        where = "this machine" if address in (None, "local") else address
-        raise EnvironmentMissing(f"Ray did not start on {where}: {error}") from None
+    except Exception as error:  # a node that does not start in time is a plain Exception
+        where = "this machine" if address in (None, "local") else str(address)
+        raise EnvironmentMissing(why_refused(error, where)) from None
 
 
 @contextmanager
@@ -101,15 +107,26 @@ def _kept_handler(number: signal.Signals) -> Iterator[None]:
             signal.signal(number, before)
 
 
-def _check_address(address: str | None) -> None:
-    """Raise at once when no server answers; Ray itself would retry for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+def _check_token(address: str) -> None:
+    """Ask the cluster whether it lets this user in; Ray itself would ask for half a minute.
+
+    A cluster whose head is on this machine is given this user's token. `ray start --head` requires
+    it as soon as there is one, which every local run makes.
+
+    Raises:
+        EnvironmentMissing: the token is missing or is not the cluster's.
+    """
+    try:
+        from ray._private.authentication import authentication_token_setup as tokens
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+        from ray.exceptions import AuthenticationError
+    except ImportError:  # a Ray without tokens
         return
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, "
-            "correct --address, or leave it out to run on this machine"
-        ) from None
+        if is_here(address):
+            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        tokens.ensure_token_if_auth_enabled(None, create_token_if_missing=False)
+        if address != "auto":
+            GcsClient(address=address)
+    except (AuthenticationError, RuntimeError) as error:
+        raise EnvironmentMissing(why_refused(error, address)) from None

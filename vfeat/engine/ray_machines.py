@@ -29,7 +29,7 @@ from vfeat.engine.ray_connection import Connection
 from vfeat.engine.ray_feeders import RayFeed, start_feeder
 from vfeat.engine.worker_fault import Owner, WorkerFault, device_lost
 from vfeat.engine.worker_protocol import Progress, ShardReport
-from vfeat.errors import VfeatError
+from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.plan.unit import Lease
 
 CALLS = 12  # of one worker at once: up to eight leases, counters, feeders, and some to spare
@@ -102,7 +102,12 @@ class RayMachines:
             self._connection = Connection(self.address)
 
     def nodes(self) -> Mapping[str, Node]:
-        return {
+        """Return the living nodes by their names.
+
+        Raises:
+            EnvironmentMissing: the only node of a local cluster has ended; no other will come.
+        """
+        living = {
             node["NodeID"]: Node(
                 node["NodeID"],
                 node["NodeManagerAddress"],
@@ -113,6 +118,12 @@ class RayMachines:
             for node in ray.nodes()
             if node["Alive"]
         }
+        if not living and self._connection is not None and self._connection.is_own:
+            raise EnvironmentMissing(
+                "Ray on this machine has ended: its raylet died or was killed. Run the same "
+                "command again; it goes on from what is committed"
+            )
+        return living
 
     def look(self) -> Iterator[tuple[Node, NodeFacts | Exception]]:
         """Yield what each living node has, or why it could not be looked at; on all at once."""

@@ -20,6 +20,7 @@ from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
+from vfeat.engine.metrics import RunMetrics
 from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.run_log import RunLog
 from vfeat.engine.second_opinion import DOUBTFUL, SAMPLE, Doubt, SecondOpinions
@@ -90,6 +91,7 @@ class StageRun(ABC):
         self._started = now.isoformat(timespec="seconds")
         self._log = RunLog(root, self.name)
         self._presence = Presence(root, self.name, self._started, self._sight)
+        self._metrics = RunMetrics(self.name)
         self._phase = "listing"
         self._listed = 0
         self.interrupted = False
@@ -385,6 +387,9 @@ class StageRun(ABC):
             self._finished(event.lease, report.outcomes, breaker, event.node, ours=report.ours)
         self._books.keep_up()
         self._log.keep_up()
+        if self.ledger is not None:
+            nodes, in_flight = self.ledger.nodes, self.ledger.in_flight
+            self._metrics.keep_up(self.totals, self._workers, nodes, in_flight)
         self.watch.advanced(self.totals, self._workers)
 
     def _finished(

@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from vfeat.errors import EnvironmentMissing
@@ -32,7 +32,8 @@ def temporary_file(purpose: str, suffix: str = "") -> Iterator[str]:
         hold(handle)
         yield path
     finally:
-        os.unlink(path)
+        with suppress(FileNotFoundError):  # pyarrow removes what it could not write
+            os.unlink(path)
         os.close(handle)
 
 
