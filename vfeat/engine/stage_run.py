@@ -251,10 +251,7 @@ class StageRun(ABC):
                 f"dataset since {other.started}: some shards may be done twice, and are stored once"
             )
 
-    def _breaker(self) -> Breaker | None:
-        """Make a breaker; None for retries, since what failed before may fail again."""
-        if self.settings.retries:
-            return None
+    def _breaker(self) -> Breaker:
         return Breaker(
             self.settings.breaker_first_units,
             self.settings.breaker_error_share,
@@ -370,7 +367,7 @@ class StageRun(ABC):
             self._log.flush()
             self.watch.advanced(self.totals, self._workers)
 
-    def _handle(self, event: object, breaker: Breaker | None) -> None:
+    def _handle(self, event: object, breaker: Breaker) -> None:
         if isinstance(event, Beat):
             self._workers, self._feeders = event.workers, event.feeders
             self.totals.clips = max(self.totals.rows, sum(w.clips for w in event.workers))
@@ -396,7 +393,7 @@ class StageRun(ABC):
         self,
         lease: Lease,
         outcomes: Sequence[Outcome],
-        breaker: Breaker | None,
+        breaker: Breaker,
         node: str = "",
         *,
         ours: bool,
@@ -422,8 +419,10 @@ class StageRun(ABC):
             self._failure = self._failure or error
             self._log.add("bug", shard=lease.shard, error=repr(error))
         self._report(lease.shard, outcomes)
-        if breaker is not None and not doubts:  # what failed before may fail again
-            breaker.record(_failure(outcome) for outcome in outcomes)
+        if not doubts and not lease.again:  # what failed before may fail again
+            before = {(unit.video_id, unit.first_clip) for unit in lease.units if unit.attempts}
+            first_tries = (o for o in outcomes if (o.video_id, o.first_clip) not in before)
+            breaker.record(map(_failure, first_tries))
 
     def _report(self, shard: str, outcomes: Sequence[Outcome]) -> None:
         """Log the failures of a shard, and show its warnings."""

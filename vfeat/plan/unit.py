@@ -102,6 +102,11 @@ class SequenceUnit:
         return self.ref.uri
 
     @property
+    def attempts(self) -> int:
+        """Earlier attempts: 0, since what failed is classified again as part of its shard."""
+        return 0
+
+    @property
     def first_clip(self) -> int:
         """Index of the first prediction: 0."""
         return 0
