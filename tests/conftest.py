@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.s3.fixtures import bucket, proxy, s3
 
 __all__ = ["bucket", "proxy", "s3"]  # fixtures of a real S3-API server, found by their names
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("vfeat", deadline=None)
+hypothesis.settings.load_profile("vfeat")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

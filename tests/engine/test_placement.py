@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engine.jobs import tiny_job
+from tests.engine.pretended import facts
 from vfeat.engine.cluster_executor import MOST_LEASES, ClusterExecutor, ClusterSettings
 from vfeat.engine.executor import Beat, Capacity, WorkerSpec
 from vfeat.engine.feeding import Attachment
@@ -71,7 +72,7 @@ class Paper:
     def start(self, node: str, setup: Setup) -> tuple[Started, int]:
         assert all(f.node != node for f in self.feeders if f.lives), "no room for the worker"
         self.workers.append(Started(node, setup))
-        return self.workers[-1], self._answer(1)
+        return self.workers[-1], self._answer(facts(node))
 
     def start_feeder(self, node: str, setup: FeederSetup) -> tuple[Started, int]:
         self.feeders.append(Started(node, setup))

@@ -28,6 +28,7 @@ def batch(names: list[str], sizes: list[int], problems: list[str | None] | None 
             "uri": names,
             "size_bytes": pa.array(sizes, pa.int64()),
             "etag": ["e"] * len(names),
+            "address": pa.nulls(len(names), pa.string()),
             "problem": pa.array(problems or [None] * len(names), pa.string()),
         }
     )

@@ -24,7 +24,9 @@ def loaded(folder: Path, *parts: dict[str, Any], sets: tuple[str, ...] = ()) -> 
 def refused(folder: Path, *parts: dict[str, Any], sets: tuple[str, ...] = ()) -> list[str]:
     with pytest.raises(JobError) as caught:
         loaded(folder, *parts, sets=sets)
-    return list(caught.value.lines)
+    first, *lines = caught.value.lines
+    assert first.startswith(f"job file {folder}")
+    return [line.strip() for line in lines]
 
 
 def test_a_reference_follows_what_it_names(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ class Web:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def _file_of(folder: Path, path: str) -> Path:
+    """The file of that name with its query, if there is such a one, else without."""
+    whole = folder / unquote(path.lstrip("/"))
+    return whole if whole.is_file() else folder / unquote(path.partition("?")[0].lstrip("/"))
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[Web]:
     """Serve a folder on loopback."""
@@ -47,7 +53,7 @@ def serve(folder: Path) -> Iterator[Web]:
 
         def answer(self, with_body: bool) -> None:
             web.asked.append(self.path)
-            path = web.folder / unquote(self.path.partition("?")[0].lstrip("/"))
+            path = _file_of(web.folder, self.path)
             body, status = b"", 200
             if web.broken:
                 status = 503
