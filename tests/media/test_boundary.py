@@ -223,10 +223,13 @@ def test_a_parent_never_waits_for_a_child_that_does_not_read() -> None:
 
 
 def test_memory_is_counted_from_outside() -> None:
-    budget = UnitBudget(None, DecodeLimits(memory_bytes=1 << 20), os.getpid())
-    deadline_s = time.monotonic() + 10
-    while (overrun := budget.overrun()) is None and time.monotonic() < deadline_s:
-        time.sleep(0.05)
+    # another process than this one: the budget limits its CPU time, too
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as watched:
+        budget = UnitBudget(None, DecodeLimits(memory_bytes=1 << 20), watched.pid)
+        deadline_s = time.monotonic() + 30
+        while (overrun := budget.overrun()) is None and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        watched.kill()
     assert overrun is not None and overrun.error_class == "too_large"
     assert "memory_bytes" in overrun.message
 

@@ -84,7 +84,9 @@ def _nodes_length(nodes_F2: Tensor) -> int:
     The number of nodes is not enough: L and L + 1 may have equally many.
     """
     real, imaginary = nodes_F2[1].double().tolist()
-    return round(2 * math.pi / math.atan2(-imaginary, real))
+    angle = math.atan2(-imaginary, real)
+    # damaged nodes have no length
+    return round(2 * math.pi / angle) if angle and math.isfinite(angle) else 0
 
 
 def _match_variant(state: State, shapes: Shapes) -> None:
