@@ -39,7 +39,7 @@ def head_classes(uri: str) -> int | None:
     return found.pop()[0] if len(found) == 1 else None
 
 
-def _shape(found: Any) -> tuple[int, ...]:
+def _dimensions(found: Any) -> tuple[int, ...]:
     """Return a shape; one that is none is empty."""
     is_shape = isinstance(found, list) and all(isinstance(size, int) for size in found)
     return tuple(found) if is_shape else ()
@@ -53,7 +53,7 @@ def _safetensors(file: BinaryIO) -> dict[str, tuple[int, ...]]:
         return {}
     try:
         header = json.loads(file.read(length))
-        return {k: _shape(v["shape"]) for k, v in header.items() if k != "__metadata__"}
+        return {k: _dimensions(v["shape"]) for k, v in header.items() if k != "__metadata__"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}  # damaged: loading the weights reports it
 
