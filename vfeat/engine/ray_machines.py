@@ -24,7 +24,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vfeat.engine.feeding import Attachment, FedWorker
 from vfeat.engine.machines import Call, FeederSetup, Handle, Node, Setup
-from vfeat.engine.orphan import end_with_raylet
 from vfeat.engine.preflight import NodeFacts, check_versions, look_around, versions
 from vfeat.engine.ray_connection import Connection
 from vfeat.engine.ray_feeders import RayFeed, start_feeder
@@ -43,7 +42,6 @@ class _Actor:
     """A worker inside a Ray actor; heavy imports happen there, in `setup`."""
 
     def setup(self, driver: dict[str, str], pickled: bytes) -> NodeFacts:
-        end_with_raylet()
         check_versions(driver)  # before anything of another version is unpickled
         setup: Setup = ray.cloudpickle.loads(pickled)
         import torch
