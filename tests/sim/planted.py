@@ -45,9 +45,9 @@ def finished_shards_go_on() -> Patches:
     """A slow shard that another worker has finished is waited for, and given out again."""
     slow = Ledger._slow
 
-    def forgetful(self: Ledger, worker: str, now_s: float) -> Any:
+    def forgetful(self: Ledger, worker: str, now_s: float, node: str) -> Any:
         finished, self._finished = self._finished, set()
-        found = slow(self, worker, now_s)
+        found = slow(self, worker, now_s, node)
         self._finished = finished
         return found
 
@@ -91,7 +91,7 @@ def deaths_are_never_forgotten() -> Patches:
 def a_second_commit_replaces_the_first() -> Patches:
     """Whoever publishes last has its file there."""
 
-    def create(self: Root, key: str, path: str) -> bool:
+    def create(self: Root, key: str, path: str, writer: str = "") -> bool:
         self.replace_file(key, path)
         return True
 
