@@ -26,7 +26,7 @@ FINDS = {
     "splits_are_not_repaired": 25,
     "a_snapshot_is_taken_for_current": 2,
     "noted_outcomes_count_twice": 0,
-    "retries_drop_a_range": 53,
+    "retries_drop_a_range": 330,
     "both_drivers_plan_a_video": 14,
     "pending_shards_are_success": 0,
     "lost_idlers_are_deaths": 50,
