@@ -105,6 +105,7 @@ class Worker:
         self.ready = Call()
         self.queue: list[tuple[Lease, Call]] = []
         self.calls: list[Call] = [self.ready]
+        self.answered: list[Call] = []  # the answers are under way
         self.held: list[tuple[str, int | None]] = []
         self.is_detached = False  # its driver takes no answers of it
         self.is_hung = False
@@ -152,6 +153,7 @@ class Worker:
         if call in self.calls:
             self.calls.remove(call)
         if seconds:
+            self.answered.append(call)
             self.kernel.at(seconds, lambda: call.end(value))
         else:
             call.end(value)
@@ -384,6 +386,7 @@ class Cluster:
         self.kernel.trace(name, "is missed")
         for worker in self.workers:
             if worker.machine is machine and not worker.is_detached:
+                worker.calls += worker.answered  # an answer that is under way is lost, too
                 worker.fail(self.loss(machine))
 
     def loss(self, machine: Machine) -> WorkerFault:

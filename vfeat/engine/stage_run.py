@@ -304,8 +304,10 @@ class StageRun(ABC):
             self.totals.planned_clips += pending.clips
             self.totals.planned_videos += pending.videos
         self._log.add("plan", plan=plan, shards=pending.shards, videos=pending.videos)
+        # before the lock, which the driver needs for each finished shard: this reads the store
+        is_ready = self._is_planned or self.is_ready(plan)
         with self._sums:
-            if not self._is_planned and not self.is_ready(plan):
+            if not self._is_planned and not is_ready:
                 self._held.append(plan)
                 return
         self.queue.add(self._leases(plan))
