@@ -72,9 +72,10 @@ def serve(folder: Path) -> Iterator[Web]:
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
+            if with_body:  # counted before the answer, at whose end a test may look
+                web.sent.append(len(body))
             self.end_headers()
             if with_body:
-                web.sent.append(len(body))
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:

@@ -123,10 +123,16 @@ def _check_token(address: str) -> None:
     except ImportError:  # a Ray without tokens
         return
     try:
-        if is_here(address):
-            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         tokens.ensure_token_if_auth_enabled(None, create_token_if_missing=False)
-        if address != "auto":
+        if address == "auto":
+            return
+        try:
+            GcsClient(address=address)
+        except (AuthenticationError, RuntimeError):
+            # Not before: a driver that requires tokens hears nothing from a cluster without them.
+            if not is_here(address):
+                raise
+            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
             GcsClient(address=address)
     except (AuthenticationError, RuntimeError) as error:
         raise EnvironmentMissing(why_refused(error, address)) from None
