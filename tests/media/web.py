@@ -75,8 +75,7 @@ def serve(folder: Path) -> Iterator[Web]:
             if with_body:  # counted before the answer, at whose end a test may look
                 web.sent.append(len(body))
             self.end_headers()
-            if with_body:
-                self.wfile.write(body)
+            self.wfile.write(body if with_body else b"")
 
         def log_message(self, *_: object) -> None:
             pass
