@@ -22,7 +22,6 @@ import psutil
 
 from tests.engine.commands import environment, wait_until
 
-_MARK = "HOST_MARK"  # not VFEAT_*, which a driver passes on to workers of every host
 _RAY = Path(sys.executable).with_name("ray")
 _PORT = 6379
 # A host that does not answer for so long is dead; Ray's own values come to half a minute.
@@ -45,7 +44,6 @@ class Host:
         self.name = f"{network.name}h{number}"
         self.address = f"{network.prefix}.{number}"
         self._network = network
-        self._mark = uuid.uuid4().hex
         self._link = f"{network.name}v{number}"
         _ip("netns", "add", self.name)
         _ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
@@ -80,7 +78,7 @@ class Host:
         """Start a command on this host, with these variables besides the network's."""
         return subprocess.Popen(
             ["ip", "netns", "exec", self.name, *command],
-            env=environment(**{**_HEALTH, **self._network.extra, _MARK: self._mark, **env}),
+            env=environment(**{**_HEALTH, **self._network.extra, **env}),
             text=True,
             start_new_session=True,
             **options,  # type: ignore[call-overload]
@@ -99,9 +97,11 @@ class Host:
     def processes(self, what: str) -> list[psutil.Process]:
         """Return its processes whose command line holds these words."""
         found = []
+        # by the namespace: decoder children have no environment that could name the host
+        here = os.stat(f"/run/netns/{self.name}").st_ino
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                ours = process.environ().get(_MARK) == self._mark
+            with contextlib.suppress(psutil.Error, OSError):
+                ours = os.stat(f"/proc/{process.pid}/ns/net").st_ino == here
                 if ours and what in " ".join(process.cmdline()):
                     found.append(process)
         return found
