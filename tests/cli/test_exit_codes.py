@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.exit_codes import busy_machine, count_exit_codes, make_dataset
 
-RUNS = 5
+RUNS = 2
 
 
 @pytest.fixture(scope="module")
