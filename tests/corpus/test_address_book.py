@@ -60,7 +60,7 @@ def test_a_password_of_a_source_is_kept_once() -> None:
 
 
 def test_signed_addresses_stay_out_of_memory() -> None:
-    """Of 200 MB of addresses, their places stay: 16 bytes each."""
+    """Memory holds the places of addresses only: 16 bytes each, of 200 MB."""
     book = AddressBook()
     signature = "X-Amz-Signature=" + "0" * 470
     process = psutil.Process()

@@ -7,7 +7,6 @@ takes its place.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from vfeat.engine.executor import Assembled, Beat, Capacity, Event, Finished, No
 from vfeat.engine.feeders import Feeders, feeder_nodes
 from vfeat.engine.feeding import Credits, FedSpec
 from vfeat.engine.lease_ledger import Ledger, WorkersLost
+from vfeat.engine.local_gpus import count_local_gpus, has_local_gpu
 from vfeat.engine.machines import Call, Machines, Node, Setup
 from vfeat.engine.node_health import NodeHealth
 from vfeat.engine.preflight import NodeFacts, Preflight
@@ -95,14 +95,15 @@ class ClusterExecutor:
         if self.settings.workers:
             return self.settings.workers
         if not self._is_connected and self._is_local:
-            return max(1, _local_gpus(self.settings))
+            gpus = count_local_gpus(self.settings.device)
+            return max(1, int(gpus / self.settings.gpus_per_worker))
         self._connect()
         return max(1, len(self._places(self._machines.nodes())))
 
     def capacity(self) -> Capacity:
         if not self._is_connected and self._is_local:
             workers = self.workers()
-            has_gpu = self.settings.device != "cpu" and os.path.exists("/dev/nvidia0")
+            has_gpu = has_local_gpu(self.settings.device)
             return Capacity(workers, max(1, usable_cores() // workers), has_gpu)
         self._connect()
         nodes = self._machines.nodes()
@@ -374,9 +375,3 @@ def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
 def _share(node: Node, workers: int) -> int:
     """Return the cores of each of a node's workers."""
     return max(1, int(node.cpus or 1) // workers)
-
-
-def _local_gpus(settings: ClusterSettings) -> int:
-    if settings.device == "cpu" or not os.path.isdir("/proc/driver/nvidia/gpus"):
-        return 0
-    return int(len(os.listdir("/proc/driver/nvidia/gpus")) / settings.gpus_per_worker)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from vfeat.engine.executor import Executor
 from vfeat.engine.inline_executor import InlineExecutor
+from vfeat.engine.local_gpus import has_local_gpu
 from vfeat.job.spec import DecodeOn, Placement
-
-
-def uses_gpu(job: Placement) -> bool:
-    """Estimate whether workers will have GPUs, before any is started."""
-    return job.device != "cpu" and os.path.exists("/dev/nvidia0")
 
 
 def make_executor(job: Placement, decode_on: DecodeOn = "auto") -> Executor:
@@ -21,7 +15,7 @@ def make_executor(job: Placement, decode_on: DecodeOn = "auto") -> Executor:
         decode_on: nodes that get feeders, if the job's workers can be fed.
     """
     if job.executor == "inline":
-        return InlineExecutor(has_gpu=uses_gpu(job))
+        return InlineExecutor(has_gpu=has_local_gpu(job.device))
     from vfeat.engine.cluster_executor import ClusterExecutor, ClusterSettings
     from vfeat.engine.ray_machines import RayMachines
 
