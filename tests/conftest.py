@@ -19,6 +19,26 @@ hypothesis.settings.load_profile("vfeat")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+class FailuresAtOnce:
+    """Prints each failure when it happens: a run that is cut off has still told of it."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"{report.outcome}: {report.nodeid} ({report.when})")
+            self._terminal.write_line(report.longreprtext[-4000:])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None:
+        config.pluginmanager.register(FailuresAtOnce(terminal))
+
+
 @pytest.fixture(scope="session")
 def own_clips() -> Path:
     """The clips of this repository; the truth about each stands in clips.json there."""
