@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -49,7 +51,8 @@ def write_clip(path: Path, frames: Iterable[Frame], ticks: list[int], coding: Co
     if coding.rotation:
         # stored turned the other way, so that a player which obeys shows it upright
         frames = (np.rot90(f, k=-coding.rotation // 90).copy() for f in frames)
-    with av.open(path, "w", options={"fflags": "+bitexact", **coding.container}) as out:
+    options = {"fflags": "+bitexact", **coding.container}
+    with _same_scheduling(), av.open(path, "w", options=options) as out:
         stream = None
         audio = _add_audio(out) if coding.audio_s else None
         steps = {tick: then - tick for tick, then in pairwise(ticks)}
@@ -64,6 +67,24 @@ def write_clip(path: Path, frames: Iterable[Frame], ticks: list[int], coding: Co
             _mux(out, stream.encode(None), steps)
         if audio is not None:
             _beep(out, audio, coding.audio_s)
+
+
+@contextmanager
+def _same_scheduling() -> Iterator[None]:
+    """Take back the real-time priority that SVT-AV1 gives the thread of a root user that opens it.
+
+    Every process that the thread starts would inherit it, and one that computes keeps a core to
+    itself.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def _mux(

@@ -133,6 +133,24 @@ def test_a_file_replaced_after_its_plan_is_read_anew_by_the_same_run(
     verified(out)
 
 
+def test_a_replaced_file_that_is_put_back_is_extracted(
+    own_clips: Path, folder: Path, tmp_path: Path
+) -> None:
+    video, kept = folder / "one_frame.mp4", tmp_path / "kept.mp4"
+    shutil.copy2(video, kept)
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    other = (own_clips / "vp9.webm").read_bytes()
+    ExtractRun(tiny_job(out, folder), ReplaceWhen("starting", video, other)).run()
+    shutil.copy2(kept, video)  # with its time: the same video as at first
+    again = run_job(tiny_job(out, folder))
+    assert (again.exit_code, again.nothing_to_do) == (0, False)
+    run_job(tiny_job(fresh, folder))
+    assert set(keys(fresh)) <= set(keys(out))
+    assert statuses(out) == [("one_frame.mp4", "complete"), ("one_frame.mp4", "gone")]
+    assert run_job(tiny_job(out, folder)).nothing_to_do
+    verified(out)
+
+
 @contextmanager
 def growing(path: Path) -> Iterator[None]:
     """Append to a file all the time."""

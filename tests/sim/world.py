@@ -198,9 +198,7 @@ class World:
         gone = [film for film in archive.every.values() if film.name not in archive.films]
         if gone and chance.random() < 0.3 and gone[0].name not in before:
             film = chance.choice(gone)
-            # not an older version: see "Not simulated" in docs/decisions/0026-simulation.md
-            if film.version == max(x.version for x in gone if x.name == film.name):
-                archive.put(film)
+            archive.put(film)
         if chance.random() < 0.4:
             archive.heal()
             self.is_healed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from queue import Empty, SimpleQueue
@@ -49,7 +49,7 @@ from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.layout import plan_of
-from vfeat.tables.pending import failed_ranges, missing_follow_ups, pending_plans
+from vfeat.tables.pending import failed_ranges, missing_follow_ups, pending_plans, replaced_ranges
 from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan, secret_videos
 
 _FIRST_S = 2.0  # a plan is published so soon where workers wait for one
@@ -98,6 +98,7 @@ class ExtractRun(StageRun):
         self._tell_skipped()
         if self.job.retry_errors is not None:
             yield from self._plan_retries(self.job.retry_errors)
+        yield from self._plan_returned()
         yield from self._plan_changed()
 
     def _tell_listed(self, listing: Listing) -> None:
@@ -255,17 +256,29 @@ class ExtractRun(StageRun):
             classes: of the errors.
             nodes: only these ranges, those of different nodes in different shards.
         """
+        yield from self._plan_ranges(
+            lambda: (_only(nodes, table) for table in failed_ranges(self.root, classes)),
+            partial(_node, nodes or {}),
+        )
+
+    def _plan_returned(self) -> Iterator[str]:
+        """Plan videos that were replaced after they were planned, and whose content is back."""
+        yield from self._plan_ranges(lambda: replaced_ranges(self.root), partial(_node, {}))
+
+    def _plan_ranges(
+        self, look: Callable[[], Iterator[pa.Table]], node: Callable[[Unit], str]
+    ) -> Iterator[str]:
+        """Publish plans of clip ranges whose videos are what they were."""
         unit_clips = shard_limits(self.job, self.model.shape).unit_clips(self._estimate.clip_cost_s)
         while True:
             plans = count_numbered(self.root)  # before looking: see Planner
-            tables = (_only(nodes, table) for table in failed_ranges(self.root, classes))
-            failed = (
+            rows = (
                 row
-                for table in tables
+                for table in look()
                 for row in table.filter(self._is_unchanged(table)).to_pylist()
             )
-            units = list(map(self._marked, retried(failed, self._estimate, unit_clips)))
-            names = self._planner.plan_ranges(units, plans, partial(_node, nodes or {}))
+            units = list(map(self._marked, retried(rows, self._estimate, unit_clips)))
+            names = self._planner.plan_ranges(units, plans, node)
             if names is not None:
                 yield from names
                 return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from vfeat.tables import layout
 from vfeat.tables.catalogue import Catalogue, read_catalogue
 from vfeat.tables.committed import READERS, parse_outcomes, read_outcomes
 from vfeat.tables.dataset_state import DatasetState
-from vfeat.tables.index_rows import open_error_rows
+from vfeat.tables.index_rows import open_error_rows, ranges_of
 from vfeat.tables.notes import NotedOutcomes
 from vfeat.tables.plans import read_plan, shard_count
 from vfeat.tables.sorted_ids import SortedIds
@@ -28,6 +29,17 @@ _RANGES = (
     "video_id", "uri", "etag", "size_bytes", "source", "first_clip", "last_clip", "opened",
     "attempts",
 )  # fmt: skip
+_RANGE_ROWS = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("video_id", "uri", "etag")),
+        ("size_bytes", pa.int64()),
+        ("source", pa.string()),
+        ("first_clip", pa.int64()),
+        ("last_clip", pa.int64()),
+        ("opened", pa.bool_()),
+        ("attempts", pa.int32()),
+    ]
+)
 _SPLIT = b'"split"'  # in the outcomes of a shard, where a video was split
 _NO_END = np.iinfo(np.int64).max
 
@@ -117,6 +129,32 @@ def failed_ranges(root: Root, classes: tuple[str, ...]) -> Iterator[pa.Table]:
             found = waiting.subtracted(found.select(_RANGES))
         if len(found):
             yield found
+
+
+def replaced_ranges(root: Root) -> Iterator[pa.Table]:
+    """Yield what is missing of videos in whose place another object was found, unless it waits.
+
+    Returns:
+        Tables as of `failed_ranges`, with 0 attempts.
+    """
+    state = DatasetState(read_catalogue(root))
+    columns = ["video_id", "uri", "planned_clips", "unsettled", "changed", *_TOLD]
+    waiting: _Waiting | None = None
+    for table in state.tables(columns):
+        found = table.filter(table.column("changed"))
+        if len(found):
+            waiting = waiting or _Waiting(state.catalogue)
+            rows = [missing for video in found.to_pylist() for missing in _missing(video)]
+            ranges = waiting.subtracted(pa.Table.from_pylist(rows, _RANGE_ROWS))
+            if len(ranges):
+                yield ranges
+
+
+def _missing(video: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    unsettled = ranges_of(video["unsettled"]) if video["planned_clips"] else [(0, 0)]
+    kept = {name: video[name] for name in ("uri", *_TOLD)} | {"video_id": video["video_id"].hex()}
+    for first, last in unsettled:
+        yield {**kept, "first_clip": first, "last_clip": last, "attempts": 0}
 
 
 class _Waiting:

@@ -37,7 +37,7 @@ class VideoState:
         pieces: where the rows stand, in plan order.
         gaps: long runs of clips without rows, before the last row.
         rows_end: clip behind the last row.
-        changed: a worker found another object in its place.
+        changed: the latest plan that has it found another object in its place.
         gone: the corpus has it no more.
         mended: a later plan brought rows for clips that had failed.
         groups: numbered plans that have the video.
@@ -86,13 +86,16 @@ class VideoState:
     def add_group(self, group: int, outcomes: Iterable[Outcome], pieces: Iterable[Piece]) -> None:
         """Go on with the outcomes of a numbered plan and its follow-up plans, in their order."""
         self.groups.append(group)
-        for outcome in outcomes:
+        told = list(outcomes)
+        if told:
+            # A later plan has what is missing of a video whose old content returned.
+            self.changed = any(outcome.changed for outcome in told)
+        for outcome in told:
             self._add(outcome)
         self.pieces.extend(pieces)
 
     def _add(self, outcome: Outcome) -> None:
         if outcome.changed:
-            self.changed = True
             return
         if outcome.probe is not None:
             self.open(outcome.probe)
