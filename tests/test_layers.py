@@ -23,6 +23,7 @@ ROWS = [
     {"plan"},
     {"tables"},
     {"sequences"},
+    {"search"},
     {"engine"},
     {"train"},
     {"extract", "classify"},
@@ -45,6 +46,7 @@ OWNERS: dict[str, set[str]] = {
     "kornia": {"train"},
     "tensorboardX": {"train"},
     "triton": {"kernels"},
+    "duckdb": {"search"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")

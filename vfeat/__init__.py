@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vfeat.tables.dataset import FeatureDataset, open
+    from vfeat.search.dataset import Dataset, open
+    from vfeat.tables.dataset import FeatureDataset
 
 __version__ = "0.1.0"
-__all__ = ["FeatureDataset", "__version__", "open"]
+__all__ = ["Dataset", "FeatureDataset", "__version__", "open"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("open", "FeatureDataset"):
-        from vfeat.tables import dataset
+    if name in ("open", "Dataset", "FeatureDataset"):
+        from vfeat.search import dataset
 
         return getattr(dataset, name)
     raise AttributeError(f"module 'vfeat' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Similarity search over the embeddings of a dataset."""
