@@ -184,13 +184,14 @@ def feed(scratch: Path, workers: int = 1000, leases: int = 20_000) -> dict[str, 
     from vfeat.engine.executor import Finished
     from vfeat.engine.lease_ledger import Ledger
     from vfeat.engine.lease_queue import LeaseQueue
+    from vfeat.engine.worker_places import Wanted
     from vfeat.plan.unit import Lease
     from vfeat.storage.root import Root
 
     queue = LeaseQueue()
     queue.add(iter([Lease(f"p00001-{n:05}", ()) for n in range(leases)]))
     queue.end()
-    settings = ClusterSettings(device="cpu")
+    settings = ClusterSettings(Wanted(device="cpu"))
     executor = ClusterExecutor(NullMachines(workers), settings, is_local=False)
     began, cpu = time.perf_counter(), time.process_time()
     events = executor.run(None, Ledger(queue), Root("memory://feed"))  # type: ignore[arg-type]

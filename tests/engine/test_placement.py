@@ -19,6 +19,7 @@ from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.machines import FeederSetup, Node, Setup
 from vfeat.engine.worker_fault import WorkerFault
+from vfeat.engine.worker_places import Wanted
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.extract.model_outline import outline
 from vfeat.extract.prepare import estimate, make_recipe
@@ -185,21 +186,21 @@ def test_decode_on_chooses_the_nodes(
     nodes: tuple[Node, ...], actors: int | None, decode_on: str, feeders: list[str], tmp_path: Path
 ) -> None:
     machines = Paper(*nodes)
-    list(carried_out(machines, ClusterSettings(actors, decode_on=decode_on), tmp_path))
+    list(carried_out(machines, ClusterSettings(Wanted(actors), decode_on), tmp_path))
     assert sorted(feeder.node for feeder in machines.feeders) == feeders
 
 
 def test_a_worker_with_feeders_has_more_leases_in_hand(tmp_path: Path) -> None:
     with_feeders, without = Paper(*CPU_CLUSTER), Paper(*CPU_CLUSTER)
-    list(carried_out(with_feeders, ClusterSettings(1, decode_on="all"), tmp_path))
-    list(carried_out(without, ClusterSettings(1), tmp_path))
+    list(carried_out(with_feeders, ClusterSettings(Wanted(1), "all"), tmp_path))
+    list(carried_out(without, ClusterSettings(Wanted(1)), tmp_path))
     assert without.most_at_once == {"n0": 2}
     assert with_feeders.most_at_once == {"n0": MOST_LEASES}
 
 
 def test_a_worker_that_lost_its_node_takes_the_place_of_a_feeder(tmp_path: Path) -> None:
     machines = Paper(*CPU_CLUSTER)
-    run = carried_out(machines, ClusterSettings(1, decode_on="all"), tmp_path)
+    run = carried_out(machines, ClusterSettings(Wanted(1), "all"), tmp_path)
     for event in run:
         if isinstance(event, Beat) and len(event.feeders) == 2:
             break
@@ -226,5 +227,7 @@ def test_a_plan_counts_on_the_machines_of_the_workers_and_not_on_the_drivers(
         job.model_copy(update={"decode_workers": 5}), outline(job), Root(str(tmp_path)), found
     )
     assert limited.decoders == 5 + 2 * 5 // 4
-    slow = ClusterExecutor(Paper(*CPU_CLUSTER), ClusterSettings(2), is_local=False).capacity()
+    slow = ClusterExecutor(
+        Paper(*CPU_CLUSTER), ClusterSettings(Wanted(2)), is_local=False
+    ).capacity()
     assert slow == Capacity(2, 4, has_gpu=False)

@@ -136,3 +136,18 @@ def test_the_table_of_the_nodes_is_shown_once_and_low_space_is_a_warning() -> No
     ]
     assert [text for text in told if text.startswith("b: only 2.00 GiB are free")]
     assert not notices(work_through(PretendedMachines("a"), LEASES))
+
+
+def test_a_cluster_without_a_node_is_named_and_waited_for() -> None:
+    machines = PretendedMachines("a")
+    late, machines.names = machines.names, ()
+
+    def joins(seconds: float) -> None:
+        machines._now_s += seconds
+        if machines._now_s > 90:
+            machines.names = late
+
+    machines.pause = joins  # type: ignore[method-assign]
+    events = work_through(machines, LEASES)
+    assert len([text for text in notices(events) if "no living node" in text]) == 1
+    assert finished_on(events) == {"a"}

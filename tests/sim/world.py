@@ -25,6 +25,7 @@ from tests.sim.machines import SimulatedMachines
 from tests.sim.store import Store, Weather
 from vfeat.engine.cluster_executor import ClusterExecutor, ClusterSettings
 from vfeat.engine.watch import Watch
+from vfeat.engine.worker_places import Wanted
 from vfeat.errors import VfeatError
 from vfeat.extract.run import ExtractRun
 from vfeat.job.spec import ExtractJob, parse_extract
@@ -268,7 +269,7 @@ class World:
         notes = Notes(kernel, process.name)
         machines = SimulatedMachines(self.cluster, process.name)
         executor = ClusterExecutor(
-            machines, ClusterSettings(self.workers, 1.0, "cpu"), is_local=False
+            machines, ClusterSettings(Wanted(self.workers, 1.0, "cpu")), is_local=False
         )
         code: int | None = None
         text = "killed"

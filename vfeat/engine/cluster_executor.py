@@ -7,10 +7,10 @@ takes its place.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import cycle, islice
 from typing import Any
 
 from vfeat.engine.cores import usable_cores
@@ -24,6 +24,7 @@ from vfeat.engine.machines import Call, Machines, Node, Setup
 from vfeat.engine.node_health import NodeHealth
 from vfeat.engine.preflight import NodeFacts, Preflight
 from vfeat.engine.worker_fault import WorkerFault
+from vfeat.engine.worker_places import Wanted, cores_each, no_place
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import (
     DeviceLost,
@@ -53,13 +54,11 @@ class ClusterSettings:
     """Resources to request from the cluster.
 
     Attributes:
-        workers: None means one per GPU, or one per CPU node when there is none.
+        wanted: workers and what each of them gets.
         decode_on: nodes that get feeders; see `feeder_nodes`.
     """
 
-    workers: int | None = None
-    gpus_per_worker: float = 1.0
-    device: str = "auto"
+    wanted: Wanted = field(default_factory=Wanted)
     decode_on: str = "auto"
     credits: Credits = field(default_factory=Credits)
 
@@ -92,23 +91,24 @@ class ClusterExecutor:
                 self._is_connected = True
 
     def workers(self) -> int:
-        if self.settings.workers:
-            return self.settings.workers
+        wanted = self.settings.wanted
+        if wanted.workers:
+            return wanted.workers
         if not self._is_connected and self._is_local:
-            gpus = count_local_gpus(self.settings.device)
-            return max(1, int(gpus / self.settings.gpus_per_worker))
+            gpus = count_local_gpus(wanted.device)
+            return max(1, int(gpus / wanted.gpus_per_worker))
         self._connect()
         return max(1, len(self._places(self._machines.nodes())))
 
     def capacity(self) -> Capacity:
         if not self._is_connected and self._is_local:
             workers = self.workers()
-            has_gpu = has_local_gpu(self.settings.device)
+            has_gpu = has_local_gpu(self.settings.wanted.device)
             return Capacity(workers, max(1, usable_cores() // workers), has_gpu)
         self._connect()
         nodes = self._machines.nodes()
-        places, has_gpu = Counter(self._places(nodes)), self._use_gpu(nodes)
-        cores = min((_share(nodes[name], n) for name, n in places.items()), default=1)
+        places, has_gpu = Counter(self._places(nodes)), self.settings.wanted.uses_gpu(nodes)
+        cores = min((cores_each(nodes[name], n) for name, n in places.items()), default=1)
         feeders = feeder_nodes(nodes, places, self.settings.decode_on, has_gpu=has_gpu)
         return Capacity(
             max(1, places.total()), cores, has_gpu,
@@ -117,25 +117,13 @@ class ClusterExecutor:
 
     def _places(self, nodes: Mapping[str, Node]) -> list[str]:
         """Return the node of each worker that the cluster can hold at present."""
-        # Where a worker is, it stays: nodes come in any order.
-        held = {member.node for member in self._crew}
-        nodes = dict(sorted(nodes.items(), key=lambda item: item[0] not in held))
-        if self._use_gpu(nodes):
-            share = self.settings.gpus_per_worker
-            places = [name for name, has in nodes.items() for _ in range(int(has.gpus / share))]
-        else:
-            places = [name for name, has in nodes.items() if has.cpus >= 1]
-        if self.settings.workers is None:
-            return places
-        return list(islice(cycle(places or nodes), self.settings.workers))
-
-    def _use_gpu(self, nodes: Mapping[str, Node]) -> bool:
-        return self.settings.device != "cpu" and any(node.gpus for node in nodes.values())
+        return self.settings.wanted.places(nodes, {member.node for member in self._crew})
 
     def run(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> Iterator[Event]:
         self._connect()
         now_s = self._machines.now_s
         grow_at = beat_at = now_s()
+        no_place_at = now_s() + PLACEMENT_S
         while not ledger.idle:
             if now_s() >= grow_at:
                 self._grow(spec, ledger, root)
@@ -148,6 +136,11 @@ class ClusterExecutor:
                     yield event
             else:
                 self._machines.pause(TICK_S)  # the input is being listed, or every node is out
+            if self._placed:
+                no_place_at = now_s() + PLACEMENT_S
+            elif now_s() >= no_place_at:
+                no_place_at = math.inf
+                yield Notice(no_place(self._machines.nodes()))
             if now_s() >= beat_at:
                 beat_at = now_s() + BEAT_S
                 # before anything is yielded: whoever handles an event may wait for the store
@@ -170,13 +163,13 @@ class ClusterExecutor:
         if self._preflight.sample is None:
             self._preflight.sample = ledger.sample()
         missing = places - Counter(member.node for member in self._crew)
-        gpus = self.settings.gpus_per_worker if self._use_gpu(nodes) else 0
+        gpus = self.settings.wanted.gpus_per_worker if self.settings.wanted.uses_gpu(nodes) else 0
         is_local = root.local_path("") is not None
         for node in missing.elements():
             if not self._health.can_work(node, self._machines.now_s()):
                 continue
             self._feeders.make_room(node)
-            cpus = _share(nodes[node], places[node])
+            cpus = cores_each(nodes[node], places[node])
             memory = int(nodes[node].memory_bytes) // places[node]
             memory = min(spec.memory_bytes(cpus), memory) if isinstance(spec, FedSpec) else 0
             mark = f"{layout.RUNS}/.seen-{here().token()}" if is_local else None
@@ -185,7 +178,7 @@ class ClusterExecutor:
             self._crew.add(node, handle, ready, mark)
         if isinstance(spec, FedSpec):
             held = places.keys() | {member.node for member in self._crew}
-            decode_on, has_gpu = self.settings.decode_on, self._use_gpu(nodes)
+            decode_on, has_gpu = self.settings.decode_on, self.settings.wanted.uses_gpu(nodes)
             wanted = feeder_nodes(nodes, held, decode_on, has_gpu=has_gpu)
             self._feeders.grow(spec.feeder(), nodes, wanted)
 
@@ -370,8 +363,3 @@ def _first_line(error: Exception) -> str:
 
 def _in_order(results: dict[int, Any]) -> tuple[Any, ...]:
     return tuple(results[place] for place in sorted(results))
-
-
-def _share(node: Node, workers: int) -> int:
-    """Return the cores of each of a node's workers."""
-    return max(1, int(node.cpus or 1) // workers)

@@ -18,6 +18,7 @@ def make_executor(job: Placement, decode_on: DecodeOn = "auto") -> Executor:
         return InlineExecutor(has_gpu=has_local_gpu(job.device))
     from vfeat.engine.cluster_executor import ClusterExecutor, ClusterSettings
     from vfeat.engine.ray_machines import RayMachines
+    from vfeat.engine.worker_places import Wanted
 
-    settings = ClusterSettings(job.actors, job.gpus_per_actor, job.device, decode_on)
+    settings = ClusterSettings(Wanted(job.actors, job.gpus_per_actor, job.device), decode_on)
     return ClusterExecutor(RayMachines(job.address), settings, is_local=job.address is None)

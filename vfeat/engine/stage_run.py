@@ -7,9 +7,8 @@ killed at any line, the same command finishes the work.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,8 +18,8 @@ from vfeat.engine.bookkeeping import Bookkeeping
 from vfeat.engine.breaker import Breaker
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
-from vfeat.engine.lease_queue import LeaseQueue
 from vfeat.engine.metrics import RunMetrics
+from vfeat.engine.plan_queue import PlanQueue
 from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.run_log import RunLog
 from vfeat.engine.second_opinion import DOUBTFUL, SAMPLE, Doubt, SecondOpinions
@@ -45,7 +44,6 @@ from vfeat.tables.snapshot import IsGone, cannot_tell, is_current, publish_snaps
 
 MAX_WARNINGS = 20  # shown while a run goes on
 _POLL_S = 0.2
-_LOOKED_AT = 4  # plans that are held back, after each batch of the listing
 
 
 @dataclass(frozen=True)
@@ -86,27 +84,23 @@ class StageRun(ABC):
         self.watch = watch
         self.totals = Totals(noun=settings.noun)
         self.ledger: Ledger | None = None
-        self.queue = LeaseQueue()
         self.is_gone: IsGone = cannot_tell
         self._started = now.isoformat(timespec="seconds")
         self._log = RunLog(root, self.name)
         self._presence = Presence(root, self.name, self._started, self._sight)
         self._metrics = RunMetrics(self.name)
+        self._plans = PlanQueue(root, self._leases, self.is_ready, self.totals, self._log)
+        self.queue = self._plans.leases
         self._phase = "listing"
         self._listed = 0
         self.interrupted = False
         self.working = False  # shards are in the hands of workers
-        self._plans: set[str] = set()
-        self._committed: set[str] = set()
         self._done: set[str] = set()
-        self._sums = threading.Lock()
         self._planning_error: BaseException | None = None
         self._failure: Exception | None = None
         self._workers: tuple[Progress, ...] = ()
         self._feeders: tuple[Progress, ...] = ()
         self._warned = 0
-        self._held: deque[str] = deque()  # plans whose leases cannot be handed out yet
-        self._is_planned = False
         self._opinions = SecondOpinions()
         self._resumed: frozenset[str] = frozenset()
         self._noted_earlier = False
@@ -201,15 +195,15 @@ class StageRun(ABC):
         self.root.sweep((*layout.FOLDERS, kind_of(self.root).folder))
         sweep_temporary_folder()
         catalogue = read_catalogue(self.root)
-        self._committed = catalogue.committed
+        self._plans.committed = catalogue.committed
         for pending in pending_plans(catalogue):
-            self._enqueue(pending.plan)
-        self._resumed = frozenset(self._plans)
+            self._plans.add(pending.plan)
+        self._resumed = frozenset(self._plans.names)
         self._books = Bookkeeping(self.root)
         here().start("vfeat-planner", lambda: self._feed(catalogue))
         self._work()
         is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
-        idle = not self._plans and is_current(self.root, is_gone)
+        idle = not self._plans.names and is_current(self.root, is_gone)
         videos: Counter[str] = Counter()
         if not idle:
             self._begin("closing")
@@ -255,7 +249,7 @@ class StageRun(ABC):
         return Breaker(
             self.settings.breaker_first_units,
             self.settings.breaker_error_share,
-            is_new=not self._committed,
+            is_new=not self._plans.committed,
         )
 
     def pending(self) -> Pending:
@@ -275,66 +269,28 @@ class StageRun(ABC):
         """Plan what is new and queue it; body of the planning thread."""
         try:
             for plan in self.unfinished(catalogue):
-                self._enqueue(plan)
+                self._plans.add(plan)
             for plan in self.plan():
-                self._enqueue(plan)
+                self._plans.add(plan)
                 if self.interrupted:
                     return
-            self._enqueue_again()
+            self._plans.add_again(list(self.again()))
         except BaseException as error:  # raised again by the thread that works
             self._planning_error = error
             if self.ledger is not None and not isinstance(error, StorageError):
                 self.ledger.stopping = True
         finally:
-            with self._sums:
-                self._is_planned, held = True, list(self._held)
-            for plan in held:
-                self.queue.add(self._leases(plan))
-            self.queue.end()
+            self._plans.end()
             self.watch.planned()
 
-    def _enqueue(self, plan: str) -> None:
-        """Queue the uncommitted shards of a plan."""
-        pending = count_pending(self.root, plan, self._committed)
-        if not pending.shards:
-            return
-        with self._sums:
-            self._plans.add(plan)
-            self.totals.shards += pending.shards
-            self.totals.planned_clips += pending.clips
-            self.totals.planned_videos += pending.videos
-        self._log.add("plan", plan=plan, shards=pending.shards, videos=pending.videos)
-        # before the lock, which the driver needs for each finished shard: this reads the store
-        is_ready = self._is_planned or self.is_ready(plan)
-        with self._sums:
-            if not self._is_planned and not is_ready:
-                self._held.append(plan)
-                return
-        self.queue.add(self._leases(plan))
-
     def release(self) -> None:
-        """Queue plans that were held back and are ready; looks at a few of them."""
-        for _ in range(min(_LOOKED_AT, len(self._held))):
-            plan = self._held.popleft()
-            if self.is_ready(plan):
-                self.queue.add(self._leases(plan))
-            else:
-                self._held.append(plan)
+        """Queue plans that are ready by now; for the planning of a stage."""
+        self._plans.release()
 
     def _leases(self, plan: str) -> Iterator[Lease]:
-        for lease in leases(plan, read_plan(self.root, plan), self._committed):
+        for lease in leases(plan, read_plan(self.root, plan), self._plans.committed):
             nodes = self._opinions.nodes_of(lease)
             yield self.completed(replace(lease, avoid=nodes) if nodes else lease)
-
-    def _enqueue_again(self) -> None:
-        leases = list(self.again())
-        with self._sums:
-            self._plans.update(plan_of(lease.shard) for lease in leases)
-            self.totals.shards += len(leases)
-            self.totals.planned_clips += sum(lease.clips for lease in leases)
-            self.totals.planned_videos += len({u.video_id for x in leases for u in x.units})
-        if leases:
-            self.queue.add(iter(leases))
 
     def _work(self) -> None:
         """Work through all plans, from the first on."""
@@ -406,7 +362,7 @@ class StageRun(ABC):
         if ours and not lease.again:
             self._books.add(lease.shard, outcomes)
         planned = sum(outcome.planned for outcome in outcomes)
-        with self._sums:
+        with self._plans.lock:
             self.totals.planned_clips += planned - lease.clips
             self.totals.add(outcomes)
             doubts = self._opinions.settle(lease, outcomes)
@@ -416,7 +372,7 @@ class StageRun(ABC):
             self._opinions.note(lease, outcomes, node)
         try:
             for plan in self.follow_ups(lease, outcomes):
-                self._enqueue(plan)
+                self._plans.add(plan)
         except Exception as error:  # of one shard: all others go on, and it is raised at the end
             self._failure = self._failure or error
             self._log.add("bug", shard=lease.shard, error=repr(error))
@@ -445,18 +401,18 @@ class StageRun(ABC):
             VfeatError: shards of this run have no file, although all its work has ended.
         """
         catalogue = read_catalogue(self.root)
-        self._committed = catalogue.committed
-        lost = sorted(self._done - self._committed)
+        self._plans.committed = catalogue.committed
+        lost = sorted(self._done - self._plans.committed)
         if lost:
             raise StorageError(
                 f"{len(lost):,} files that workers wrote are not under {self.root.uri}, for "
                 f"example that of shard {lost[0]}: is it a folder of another machine? Use a "
                 "folder or bucket that all machines share, and run the same command again"
             )
-        before, missing = len(self._plans), 0
+        before, missing = len(self._plans.names), 0
         for pending in pending_plans(catalogue):
-            if pending.plan not in self._plans:
-                self._enqueue(pending.plan)
+            if pending.plan not in self._plans.names:
+                self._plans.add(pending.plan)
             else:
                 missing += pending.shards - len(pending.committed)
         if missing:  # whatever went wrong: a run ends well only if the listing holds its plans
@@ -464,7 +420,7 @@ class StageRun(ABC):
                 f"{missing:,} planned shards have no file under {self.root.uri}, and no worker has "
                 "them: run the same command again, and report this with OUT/logs"
             )
-        return len(self._plans) > before
+        return len(self._plans.names) > before
 
     def _enqueue_doubts(self) -> bool:
         """Queue failures that may be a node's, for another node; return whether there are any."""
@@ -482,11 +438,11 @@ class StageRun(ABC):
                     f"{SAMPLE} like them failed there, too"
                 )
             return False
-        before, videos = len(self._plans), self.totals.planned_videos
+        before, videos = len(self._plans.names), self.totals.planned_videos
         for plan in self.try_again(doubts):
-            self._enqueue(plan)
+            self._plans.add(plan)
         self.totals.planned_videos = videos  # they were planned before
-        if len(self._plans) == before:
+        if len(self._plans.names) == before:
             return False
         count = f"{len(doubts):,} failed range" + "s" * (len(doubts) > 1)
         self.watch.note(f"{count} of clips: tried again, on another node each")
@@ -511,7 +467,7 @@ class StageRun(ABC):
 
     def _earlier(self) -> set[str]:
         """Return the committed shards of the resumed plans that other runs have done."""
-        done = self._committed - self._done
+        done = self._plans.committed - self._done
         return {shard for shard in done if plan_of(shard) in self._resumed}
 
     def _summary(self, wall_s: float, videos: Counter[str]) -> RunSummary:
@@ -521,8 +477,8 @@ class StageRun(ABC):
             started=self._started,
             wall_s=wall_s,
             interrupted=self.interrupted or (self.ledger is not None and self.ledger.stopping),
-            nothing_to_do=not self._plans,
-            plans=tuple(sorted({root_plan_of(plan) for plan in self._plans})),
+            nothing_to_do=not self._plans.names,
+            plans=tuple(sorted({root_plan_of(plan) for plan in self._plans.names})),
             videos=dict(videos),
             totals=self.totals,
             errors=self._errors(),

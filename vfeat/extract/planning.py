@@ -108,7 +108,7 @@ class Planner:
                 if plan is None:
                     return names or None
                 names.append(plan)
-            self._plans = max(self._plans, plans + len(names))
+        # `plan` finds these numbers taken, and looks at what other drivers wrote before them.
         return names
 
 

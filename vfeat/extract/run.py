@@ -204,6 +204,9 @@ class ExtractRun(StageRun):
         corpus = Corpus(self.job.sources, types)
         self._column_types = corpus.column_types
         self._numbered = len(state.catalogue.groups)
+        self._may_have_returned = bool(state.catalogue.uncovered) or any(
+            pc.any(rows.column("changed")).as_py() for rows in state.stored(["changed"])
+        )
         known = IdSet()
         for ids in state.known_ids():
             known.add(ids)
@@ -256,27 +259,40 @@ class ExtractRun(StageRun):
             classes: of the errors.
             nodes: only these ranges, those of different nodes in different shards.
         """
-        yield from self._plan_ranges(
-            lambda: (_only(nodes, table) for table in failed_ranges(self.root, classes)),
-            partial(_node, nodes or {}),
-        )
+
+        def failed() -> Iterator[pa.Table]:
+            for table in failed_ranges(self.root, classes):
+                table = _only(nodes, table)
+                yield table.filter(self._is_unchanged(table))
+
+        yield from self._plan_ranges(failed, partial(_node, nodes or {}))
 
     def _plan_returned(self) -> Iterator[str]:
         """Plan videos that were replaced after they were planned, and whose content is back."""
-        yield from self._plan_ranges(lambda: replaced_ranges(self.root), partial(_node, {}))
+
+        def returned() -> Iterator[pa.Table]:
+            for table in replaced_ranges(self.root):
+                yield table.filter(self._has_returned(table))
+
+        if self._may_have_returned:
+            yield from self._plan_ranges(returned, partial(_node, {}))
 
     def _plan_ranges(
-        self, look: Callable[[], Iterator[pa.Table]], node: Callable[[Unit], str]
+        self, ranges: Callable[[], Iterator[pa.Table]], node: Callable[[Unit], str]
     ) -> Iterator[str]:
-        """Publish plans of clip ranges whose videos are what they were."""
-        unit_clips = shard_limits(self.job, self.model.shape).unit_clips(self._estimate.clip_cost_s)
+        """Publish plans of clip ranges.
+
+        Args:
+            ranges: reads them, as tables of `failed_ranges`.
+            node: units for which this differs are in different shards.
+        """
         while True:
             plans = count_numbered(self.root)  # before looking: see Planner
-            rows = (
-                row
-                for table in look()
-                for row in table.filter(self._is_unchanged(table)).to_pylist()
-            )
+            rows = [row for table in ranges() for row in table.to_pylist()]
+            if not rows:
+                return
+            limits = shard_limits(self.job, self.model.shape)
+            unit_clips = limits.unit_clips(self._estimate.clip_cost_s)
             units = list(map(self._marked, retried(rows, self._estimate, unit_clips)))
             names = self._planner.plan_ranges(units, plans, node)
             if names is not None:
@@ -303,6 +319,18 @@ class ExtractRun(StageRun):
             ],
             pa.bool_(),
         )
+
+    def _has_returned(self, replaced: pa.Table) -> pa.Array:
+        """Return whether the object of each row has the content that was planned.
+
+        A list may give any etag, so the object itself is looked at.
+        """
+        gone = self._listing.is_gone(replaced).to_pylist()
+        asked = [
+            (self._addresses.find(*row[:3]) or row[1], MISSING_ETAG if is_gone else row[3])
+            for row, is_gone in zip(_columns(replaced), gone, strict=True)
+        ]
+        return pa.array(here().each(_STAT_THREADS, _is_same, asked), pa.bool_())
 
     def _plan_changed(self) -> Iterator[str]:
         """Plan the new content of videos that changed after they were planned."""
@@ -336,6 +364,11 @@ def _only(nodes: Mapping[Key, str] | None, failed: pa.Table) -> pa.Table:
 
 def _node(nodes: Mapping[Key, str], unit: Unit) -> str:
     return nodes.get((unit.video_id, unit.first_clip), "")
+
+
+def _columns(rows: pa.Table) -> Iterator[tuple[str, str, str, str]]:
+    names = ("video_id", "uri", "source", "etag")
+    return zip(*(rows.column(name).to_pylist() for name in names), strict=True)
 
 
 def _is_same(video: tuple[str, str]) -> bool:
