@@ -16,7 +16,8 @@ from tests.sim.world import play
 
 BLOCK = 25
 BLOCKS = 8
-# a seed that finds each planted bug; `python -m tests.sim --planted` searches for one
+SEARCHED = 150
+# a seed that finds each planted bug; any change of the driver may make it another one
 FINDS = {
     "finished_shards_go_on": 7,
     "lost_nodes_are_blamed_on_leases": 0,
@@ -48,9 +49,11 @@ def test_whatever_happens_every_clip_is_there_once_and_every_run_ends(block: int
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_planted_bug_is_found(name: str) -> None:
-    assert play(FINDS[name]).findings == []
     with planted(name):
-        assert play(FINDS[name]).findings
+        seeds = (FINDS[name], *range(SEARCHED))
+        found = next((seed for seed in seeds if play(seed).findings), None)
+    assert found is not None
+    assert play(found).findings == []
 
 
 def test_a_seed_replays_whatever_the_process() -> None:
