@@ -18,7 +18,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vfeat.addresses import redacted, without_secrets
-from vfeat.plain_text import IN_NAMES, IN_SENTENCES, one_line, sentences
+from vfeat.plain_text import IN_NAMES, IN_SENTENCES
+from vfeat.plain_text import one_line as one_line
+from vfeat.plain_text import sentences as sentences
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -20,8 +20,8 @@ from vfeat.report.row_sample import (
 )
 from vfeat.report.runs import RunLine, read_runs
 from vfeat.report.stored_clip import StoredClip
-from vfeat.report.time_lines import TimeLine, time_lines
-from vfeat.report.video_scan import LongVideo, VideoScan, scan_videos
+from vfeat.report.time_lines import VideoLines, time_lines
+from vfeat.report.video_scan import VideoFile, VideoScan, scan_videos
 from vfeat.storage.root import Root
 from vfeat.tables.about import read_about, read_recipe
 from vfeat.tables.kind import FEATURES, kind_of
@@ -62,7 +62,7 @@ class DatasetPart:
     scan: VideoScan
     sample: RowSample
     sheets: list[Sheet]
-    lines: list[tuple[LongVideo, list[TimeLine]]]
+    lines: list[VideoLines]
     map: EmbeddingMap | None
     album: Album
     colours: dict[str, int]
@@ -98,17 +98,20 @@ def dataset_part(root: Root, most_videos: int) -> DatasetPart:
     ]
     wanted = [*wanted[: 2 * len(sheets)], *failed, *wanted[2 * len(sheets) :]]
     wanted += [(clip.video_id, clip.number) for clip in points]
-    clip = read_recipe(root).clip if kind is FEATURES else _grid()
+    files, clip = scan.files, _grid()
+    if kind is FEATURES:
+        clip = read_recipe(root).clip
+    else:  # their etags and sizes are those of stored features
+        files = {video_id: VideoFile(file.uri, None, None) for video_id, file in files.items()}
     album = pictures_or_reasons(
-        list(dict.fromkeys(wanted))[:MOST_PICTURES], scan.files, clip, most_videos
+        list(dict.fromkeys(wanted))[:MOST_PICTURES], files, clip, most_videos
     )
     colours = {label: number for number, label in enumerate(labels) if label}
     runs_total, runs = read_runs(root)
-    lines = [(video, time_lines(root, kind, video)) for video in scan.longest]
     return DatasetPart(
         root.uri.rstrip("/").rpartition("/")[2], kind.noun, kind.command, dataset_status(root.address),
         list(_flat(about["recipe"])), runs_total, runs, scan, sample, sheets,
-        [(video, found) for video, found in lines if found],
+        time_lines(root, kind, scan.longest),
         make_map(sample, colours, album, MOST_POINTS), album, colours,
     )  # fmt: skip
 

@@ -50,7 +50,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "count": lambda n: f"{n:,}", "size": size_text, "seconds": time_text,
-        "percent": lambda share: f"{share:.0%}", "trusted_json": Markup,
+        "code": code, "percent": lambda share: f"{share:.0%}", "trusted_json": Markup,
     }  # fmt: skip
     environment.globals |= {
         "advice_for": advice_for, "rate_chart": rate_chart, "loss_chart": loss_chart,
@@ -64,6 +64,15 @@ def _plain(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
         return one_line(value)
     return value
+
+
+def code(text: str) -> Markup:
+    """Return a sentence of our own with what stands in backticks as code."""
+    parts = one_line(text).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
 
 
 def rate_chart(run: RunLine) -> Chart | None:

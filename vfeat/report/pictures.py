@@ -147,8 +147,8 @@ class _Session:
         elif outcome.errors:
             self._album.pictures[wanted] = Picture(reason=outcome.errors[0].message)
         else:
-            self._album.pictures[wanted] = Picture(reason=event.no_room) if event.no_room else (
-                _NO_FRAME
+            self._album.pictures[wanted] = (
+                Picture(reason=event.no_room) if event.no_room else (_NO_FRAME)
             )
 
     def _fail(self, video_id: str, message: str) -> None:

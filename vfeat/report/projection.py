@@ -49,11 +49,13 @@ def project(vectors_ND: npt.NDArray[np.float32]) -> Projection | None:
             initial = xy / max(float(np.std(xy[:, 0])), 1e-12) * 1e-4
             perplexity = min(30.0, (len(finite) - 1) / 3)
             made = TSNE(perplexity=perplexity, random_state=0, n_jobs=1, n_iter=400)
-            return Projection(_scaled(np.asarray(made.fit(centred, initialization=initial))),
-                              "t-SNE (openTSNE)")
+            return Projection(
+                _scaled(np.asarray(made.fit(centred, initialization=initial))), "t-SNE (openTSNE)"
+            )
     return Projection(_scaled(xy), "PCA", shares)
 
 
 def _scaled(xy_N2: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     low, high = xy_N2.min(0), xy_N2.max(0)
-    return ((xy_N2 - low) / np.maximum(high - low, 1e-12)).astype(np.float32)
+    scaled: npt.NDArray[np.float32] = ((xy_N2 - low) / np.maximum(high - low, 1e-12)).astype("f4")
+    return scaled

@@ -39,6 +39,11 @@ class Extremes:
         self.surest = _of_each_video(sorted([*self.surest, *clips], key=lambda c: -c.score))
         self.least = _of_each_video(sorted([*self.least, *clips], key=lambda c: c.score))
 
+    @property
+    def others(self) -> list[StoredClip]:
+        """The least sure clips that are not among the surest."""
+        return [clip for clip in self.least if clip not in self.surest]
+
 
 @dataclass
 class RowSample:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from vfeat.errors import StorageError
@@ -147,7 +148,7 @@ def _rates(events: list[dict[str, Any]]) -> tuple[tuple[float, float], ...]:
     kept = [*sums[:1], *sums[every:-1:every], *sums[-1:]] if len(sums) > 2 else sums
     steps = [
         (after[0], max(0.0, (after[1] - before[1]) / (after[0] - before[0])))
-        for before, after in zip(kept, kept[1:], strict=False)
+        for before, after in pairwise(kept)
         if after[0] > before[0]
     ]
     return tuple(steps) if len(steps) >= 3 else ()

@@ -81,9 +81,7 @@ def draw(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> Char
     curves = tuple(
         Curve(s.name, " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in s.points)) for s in shown
     )
-    x_ticks = tuple(
-        Tick(across(x), f"{x:g}") for x in steps(x_low, x_high) if x_low <= x <= x_high
-    )
+    x_ticks = tuple(Tick(across(x), f"{x:g}") for x in steps(x_low, x_high) if x_low <= x <= x_high)
     return Chart(
         title, x_name, y_name, curves, x_ticks, tuple(Tick(up(y), f"{y:g}") for y in y_ticks), shown
     )

@@ -43,8 +43,31 @@ class TimeLine:
     left_out: int = 0
 
 
-def time_lines(root: Root, kind: TableKind, video: LongVideo) -> list[TimeLine]:
-    """Return the lines of a video; none where its files cannot be read."""
+@dataclass(frozen=True)
+class VideoLines:
+    """The lines of one video, over its length in seconds."""
+
+    name: str
+    end_s: float
+    lines: tuple[TimeLine, ...]
+
+
+def time_lines(root: Root, kind: TableKind, videos: Sequence[LongVideo]) -> list[VideoLines]:
+    """Return the lines of videos; those whose files cannot be read are left out."""
+    found = ((video, tuple(_lines_of(root, kind, video))) for video in videos)
+    return [
+        VideoLines(video.uri.rpartition("/")[2], _end_s(video, lines), lines)
+        for video, lines in found
+        if lines
+    ]
+
+
+def _end_s(video: LongVideo, lines: Sequence[TimeLine]) -> float:
+    ends = [stretch.end_s for line in lines for stretch in line.stretches]
+    return max([video.duration_s, *ends, 1e-3])
+
+
+def _lines_of(root: Root, kind: TableKind, video: LongVideo) -> list[TimeLine]:
     of_heads = kind is PREDICTIONS
     columns = ["start_s", "end_s", "labels", *(["head", "window_index"] if of_heads else [])]
     tables, left, over = [], MOST_ROWS, 0

@@ -77,7 +77,7 @@ def _training(fields: Mapping[str, Any], name: str) -> Training:
     confusion = next(
         (
             Confusion(split, classes, tuple(tuple(row) for row in found["confusion"]))
-            for split, found in reversed(sorted(metrics.items(), key=_is_test))
+            for split, found in sorted(metrics.items(), key=_is_test, reverse=True)
             if found.get("confusion") and len(classes) <= MOST_CLASSES
         ),
         None,

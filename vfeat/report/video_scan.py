@@ -60,11 +60,11 @@ class LongVideo:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """What the reader of a video must have."""
+    """What the reader of a video must have; None where a dataset does not hold it."""
 
     uri: str
-    etag: str
-    size_bytes: int
+    etag: str | None
+    size_bytes: int | None
 
 
 @dataclass
