@@ -109,7 +109,8 @@ def dataset_part(root: Root, most_videos: int) -> DatasetPart:
     colours = {label: number for number, label in enumerate(labels) if label}
     runs_total, runs = read_runs(root)
     return DatasetPart(
-        root.uri.rstrip("/").rpartition("/")[2], kind.noun, kind.command, dataset_status(root.address),
+        root.uri.rstrip("/").rpartition("/")[2], kind.noun, kind.command,
+        dataset_status(root.address),
         list(_flat(about["recipe"])), runs_total, runs, scan, sample, sheets,
         time_lines(root, kind, scan.longest),
         make_map(sample, colours, album, MOST_POINTS), album, colours,

@@ -47,6 +47,7 @@ class TimeLine:
 class VideoLines:
     """The lines of one video, over its length in seconds."""
 
+    video_id: str
     name: str
     end_s: float
     lines: tuple[TimeLine, ...]
@@ -56,7 +57,7 @@ def time_lines(root: Root, kind: TableKind, videos: Sequence[LongVideo]) -> list
     """Return the lines of videos; those whose files cannot be read are left out."""
     found = ((video, tuple(_lines_of(root, kind, video))) for video in videos)
     return [
-        VideoLines(video.uri.rpartition("/")[2], _end_s(video, lines), lines)
+        VideoLines(video.video_id, video.uri.rpartition("/")[2], _end_s(video, lines), lines)
         for video, lines in found
         if lines
     ]
