@@ -16,11 +16,13 @@ from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone, TaskFailed
 from vfeat.media.jpeg import encode_jpeg
 from vfeat.report.video_scan import VideoFile
+from vfeat.surroundings import here
 
 SIZE = 112  # pixels
 CHILDREN = 2
 # A report is for looking: a file that needs more than this gets a placeholder.
 LIMITS = DecodeLimits(timeout_s=20.0, memory_bytes=2 << 30)
+PATIENCE_S = 180.0  # for all pictures of a dataset
 
 Wanted = tuple[str, int]  # video_id, clip
 
@@ -39,6 +41,7 @@ class Picture:
 
 
 NOT_OPENED = Picture(reason="not opened: this report opens a limited number of videos (--videos)")
+_TOO_LATE = Picture(reason="not decoded in time: the source of the videos is slow or away")
 _NO_FRAME = Picture(reason="no frame begins in this clip")
 _CHANGED = Picture(reason="the file has changed since it was read")
 
@@ -101,9 +104,12 @@ class _Session:
         for number, video_id in enumerate(self._ids):
             file = self._files[video_id]
             self._pool.submit(ProbeTask(number, file.uri, file.size_bytes))
-        left = len(self._ids)
+        left, end_s = len(self._ids), here().now_s() + PATIENCE_S
         while left:
-            event = self._pool.next_event()
+            event = self._pool.next_event(max(0.0, end_s - here().now_s()))
+            if event is None:
+                self._give_up()
+                return
             if isinstance(event, Probed):
                 left += self._ask(event) - 1
             elif isinstance(event, TaskFailed):
@@ -114,6 +120,11 @@ class _Session:
             elif isinstance(event, TaskDone):
                 self._end(event)
                 left -= 1
+
+    def _give_up(self) -> None:
+        for video_id, numbers in self._chosen.items():
+            for number in numbers:
+                self._album.pictures.setdefault((video_id, number), _TOO_LATE)
 
     def _ask(self, event: Probed) -> int:
         """Ask for the clips of a video; return how many."""
