@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks import scale_inputs as inputs
 from vfeat.extract.run import ExtractRun
@@ -35,12 +37,13 @@ from vfeat.video_facts import Probe, Timeline
 CLIP = Path(__file__).parents[1] / "tests" / "clips" / "cfr25_bframes.mp4"
 CLIPS = 3  # rows of a video; one more is empty, or has failed
 LABELS = 40
+MOST_LINKS = 50_000  # of one file, as file systems allow
 
 
 def make_dataset(folder: Path, videos: int) -> Path:
     """Write a dataset in which every hundredth video has a failed clip; return its root."""
     folder.mkdir(parents=True, exist_ok=True)
-    inputs.write_local_list(folder / "list.parquet", CLIP, folder / "videos", videos)
+    _write_list(folder, videos)
     out = folder / "out"
     run = inputs.job_of(str(folder / "list.parquet"), str(out), shard_minutes=20.0)
     inputs.plan_all(run)
@@ -51,6 +54,17 @@ def make_dataset(folder: Path, videos: int) -> Path:
     publish_snapshot(run.root, cannot_tell)
     _write_run(out, videos)
     return out
+
+
+def _write_list(folder: Path, videos: int) -> None:
+    parts = []
+    for start in range(0, videos, MOST_LINKS):
+        part = folder / f"videos-{start}"
+        count = min(MOST_LINKS, videos - start)
+        inputs.write_local_list(folder / "part.parquet", CLIP, part, count)
+        parts.append(pq.read_table(folder / "part.parquet"))
+    (folder / "part.parquet").unlink()
+    pq.write_table(pa.concat_tables(parts), folder / "list.parquet")
 
 
 def _commit(run: ExtractRun, lease: Lease, order: np.random.Generator) -> None:
