@@ -23,7 +23,7 @@ def report(
     ] = None,
     videos: Annotated[
         int, typer.Option(min=0, help="Open at most so many videos of a dataset for pictures.")
-    ] = 60,
+    ] = 120,
     json_output: flags.Json = False,
 ) -> None:
     """Write one HTML file: totals, time, errors, labels with pictures, a map, training curves."""

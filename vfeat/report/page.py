@@ -24,6 +24,7 @@ from vfeat.report.series import Chart, Series, draw
 from vfeat.report.training import Training
 from vfeat.surroundings import here
 
+_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -77,9 +78,14 @@ def code(text: str) -> Markup:
 
 def rate_chart(run: RunLine) -> Chart | None:
     """Lay out the rate of a run over its time."""
+    if not run.rates:
+        return None
+    end_s = run.rates[-1][0]
+    unit, size_s = next(u for u in _UNITS if end_s >= 3 * u[1] or u[1] == 1)
+    points = tuple((at / size_s, rate) for at, rate in run.rates)
     name = f"{run.noun} a second"
     title = f"Rate of run {run.name}"
-    return draw(title, "seconds since the work began", name, [Series(name, run.rates)])
+    return draw(title, f"{unit} since the work began", name, [Series(name, points)])
 
 
 def loss_chart(training: Training) -> Chart | None:
@@ -128,4 +134,6 @@ def time_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes:02d} min" if hours else f"{minutes} min {left:02d} s"
+    if hours >= 100:
+        return f"{hours:,} h"
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {left:02d} s"

@@ -52,7 +52,7 @@ class Chart:
         known = [dict(series.points) for series in self.series]
         every = sorted({x for points in known for x in points})
         return [
-            (f"{x:g}", [f"{points[x]:.4g}" if x in points else "" for points in known])
+            (f"{x:.4g}", [f"{points[x]:.4g}" if x in points else "" for points in known])
             for x in every
         ]
 

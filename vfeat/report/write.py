@@ -13,7 +13,7 @@ from vfeat.report.found import find_parts
 from vfeat.report.page import render
 from vfeat.report.training import read_training
 
-VIDEOS = 60  # opened for pictures by default
+VIDEOS = 120  # opened for pictures by default
 
 
 @dataclass(frozen=True)
