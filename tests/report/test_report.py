@@ -75,7 +75,7 @@ class Page(HTMLParser):
         return [value or "" for _, attrs in self.elements if (value := attrs.get(name)) is not None]
 
 
-def extract(out: Path, *sources: Path) -> int:
+def extract(out: Path | str, *sources: Path | str) -> int:
     stage = ExtractRun(tiny_job(out, *sources), Watch())
     try:
         return stage.run().exit_code
