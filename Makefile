@@ -16,6 +16,7 @@ demo: $(VENV)/installed  ## both stages on Ray, with the weights in the package,
 	$(BIN)/vfeat run jobs/demo-styles.yaml --set features=$(DEMO_OUT)/features --set out=$(DEMO_OUT)/styles
 	$(BIN)/vfeat show $(DEMO_OUT)/features
 	$(BIN)/vfeat show $(DEMO_OUT)/styles --labels 2
+	$(BIN)/vfeat report $(DEMO_OUT)/features --to $(DEMO_OUT)/report.html
 
 check: $(VENV)/installed  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .

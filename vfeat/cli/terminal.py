@@ -18,6 +18,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vfeat.addresses import redacted, without_secrets
+from vfeat.plain_text import IN_NAMES, IN_SENTENCES
+from vfeat.plain_text import one_line as one_line
+from vfeat.plain_text import sentences as sentences
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,12 +29,6 @@ if TYPE_CHECKING:
     from vfeat.errors import VfeatError
 
 OUTPUT_CLOSED = 141  # what a shell reports of a program whose reader has left (128 + SIGPIPE)
-
-# Control characters, lone surrogates, line separators, and what turns the direction of text.
-_UNSAFE = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_IN_NAMES = re.compile(f"[{_UNSAFE}]")
-_IN_SENTENCES = re.compile(f"(?!\n)[{_UNSAFE}]")
-_UNDECODED = range(0xDC80, 0xDD00)  # bytes of a file name that is not UTF-8, as Python holds them
 
 
 class Output(io.TextIOWrapper):
@@ -87,23 +84,6 @@ def take_over_streams() -> None:
         sys.stderr = Output(sys.stderr, is_stdout=False)
 
 
-def one_line(text: str) -> str:
-    """Write out the control characters of a name or a message, line breaks among them."""
-    return _IN_NAMES.sub(_escape, redacted(text))
-
-
-def sentences(text: str) -> str:
-    """Write out the control characters of our own text, which may have several lines."""
-    return _IN_SENTENCES.sub(_escape, redacted(text))
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code in _UNDECODED:
-        return f"\\x{code - 0xDC00:02x}"
-    return match[0].encode("unicode_escape").decode()
-
-
 def say(text: str, *, to_stderr: bool = False) -> None:
     """Print our own text, which may have several lines and hold names."""
     print(sentences(text), file=sys.stderr if to_stderr else sys.stdout)
@@ -119,7 +99,7 @@ def say_json(value: Any) -> None:
     """Print a result as JSON that any stream can hold and that does not steer a terminal."""
     ascii_only = not is_unicode(sys.stdout)
     text = json.dumps(without_secrets(value), indent=1, ensure_ascii=ascii_only)
-    print(_IN_SENTENCES.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    print(IN_SENTENCES.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def is_unicode(stream: TextIO | None) -> bool:
@@ -191,7 +171,7 @@ def command_line(*arguments: str) -> str:
 
 
 def _quote(argument: str) -> str:
-    if not _IN_NAMES.search(argument):
+    if not IN_NAMES.search(argument):
         return shlex.quote(argument)
     # bash and zsh read such a word back; an apostrophe and a backslash need one before them
     escaped = re.sub(r"[\\']", r"\\\g<0>", argument)

@@ -14,6 +14,8 @@ from vfeat.tables import layout
 
 MOST_LINES = 50_000  # a storm of events must not fill a store
 EVERY_S = 60.0
+PROGRESS_S = 1.0  # between two sums at first; then a share of the run's time
+PROGRESS_SHARE = 0.01
 
 
 class RunLog:
@@ -25,7 +27,7 @@ class RunLog:
         self._lines: list[str] = []
         self._lock = threading.Lock()
         self._written = 0
-        self._written_s = here().now_s()
+        self._written_s = self._began_s = self._progress_s = here().now_s()
 
     def add(self, event: str, **fields: object) -> None:
         """Add an event with its fields, in which addresses become public, and the time."""
@@ -34,6 +36,14 @@ class RunLog:
             if len(self._lines) < MOST_LINES:
                 line = without_secrets({"time": now, "event": event, **fields})
                 self._lines.append(json.dumps(line, ensure_ascii=False, default=str))
+
+    def progress(self, **sums: int) -> None:
+        """Add the running sums, in steps that grow with the run: some hundred lines a run."""
+        now_s = here().now_s()
+        step_s = max(PROGRESS_S, PROGRESS_SHARE * (now_s - self._began_s))
+        if now_s - self._progress_s >= step_s:
+            self._progress_s = now_s
+            self.add("progress", **sums)
 
     def keep_up(self) -> None:
         """Write what is due; to be called often."""

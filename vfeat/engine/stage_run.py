@@ -341,6 +341,8 @@ class StageRun(ABC):
             report = event.report
             self._finished(event.lease, report.outcomes, breaker, event.node, ours=report.ours)
         self._books.keep_up()
+        sums = self.totals
+        self._log.progress(rows=max(sums.rows, sums.clips), failed=sums.failed_units)
         self._log.keep_up()
         if self.ledger is not None:
             nodes, in_flight = self.ledger.nodes, self.ledger.in_flight

@@ -1,0 +1,1 @@
+"""One HTML file about a dataset or a training, for people."""
