@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, jobs, search, show, surroundings, train
+from vfeat.cli import (
+    classify,
+    export,
+    extract,
+    importing,
+    inspect,
+    jobs,
+    search,
+    show,
+    surroundings,
+    train,
+)
 
 app = typer.Typer(
     name="vfeat",
@@ -36,6 +47,8 @@ def _root(
 
 extract.COMMAND.add_to(app, "extract")
 classify.COMMAND.add_to(app, "classify")
+importing.COMMAND.add_to(app, "import")
+app.command("export")(export.export)
 app.command("plan")(jobs.plan)
 app.command("run")(jobs.run)
 app.command("status")(inspect.status)
