@@ -51,8 +51,7 @@ class NpyFiles:
         names = RowSource(selection).schema.names
         if column not in names:
             raise JobError(
-                f"{selection.root.uri} has no column {column!r}; its columns are "
-                f"{', '.join(names)}"
+                f"{selection.root.uri} has no column {column!r}; its columns are {', '.join(names)}"
             )
         self._item, self._tail = _shape(self._source.schema.field(column).type)
         self._names = _Names(selection)

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -91,7 +92,7 @@ class RowSource:
             yield from self._piece(video.pieces[0])
             return
         spans = sorted((*self._span(piece), piece) for piece in video.pieces if piece[2])
-        if all(one[1] < other[0] for one, other in zip(spans, spans[1:], strict=False)):
+        if all(one[1] < other[0] for one, other in pairwise(spans)):
             for *_, piece in spans:
                 yield from self._piece(piece)
             return

@@ -39,8 +39,7 @@ class ParquetRows:
     def sequences(self) -> dict[str, ArrayInfo]:
         """Return the videos of the file, in the order of their rows."""
         return {
-            name: ArrayInfo((run.rows, self._width), self._item)
-            for name, run in self._runs.items()
+            name: ArrayInfo((run.rows, self._width), self._item) for name, run in self._runs.items()
         }
 
     def read(self, name: str) -> npt.NDArray[np.generic]:
@@ -106,7 +105,8 @@ class ParquetRows:
     @cached_property
     def _item(self) -> np.dtype[np.generic]:
         kind = self._reader.schema.field(self._vectors).type.value_type
-        return np.dtype(kind.to_pandas_dtype())
+        found: np.dtype[np.generic] = np.dtype(kind.to_pandas_dtype())
+        return found
 
     def _slices(self, run: _Run) -> Iterator[pa.ChunkedArray]:
         """Yield the vectors of a run, row group by row group."""

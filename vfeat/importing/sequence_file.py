@@ -48,8 +48,10 @@ class Reading:
     @property
     def identity(self) -> str:
         """What changes the vectors of a file; empty where all is as by default."""
-        return "" if self == Reading(max_bytes=self.max_bytes) else repr(
-            (self.array, self.video_column, self.transposed)
+        return (
+            ""
+            if self == Reading(max_bytes=self.max_bytes)
+            else repr((self.array, self.video_column, self.transposed))
         )
 
 
@@ -168,8 +170,7 @@ def as_steps(
     """
     if array.ndim != 2 or array.dtype.kind not in _NUMBERS:
         raise ValueError(
-            f"expected numbers in two dimensions, [steps, width], found {array.dtype} "
-            f"{array.shape}"
+            f"expected numbers in two dimensions, [steps, width], found {array.dtype} {array.shape}"
         )
     steps_LD = array.T if reading.transposed else array
     if steps_LD.shape[1] != width:

@@ -73,7 +73,9 @@ class ImportWorker:
         except (MissingObject, ObjectChanged):
             return UnitResult(unit.changed(), ())
         except UnitError as error:
-            return UnitResult(unit.failure(error.error_class, error.message).after(unit.attempts), ())
+            return UnitResult(
+                unit.failure(error.error_class, error.message).after(unit.attempts), ()
+            )
         except StorageError as error:
             return UnitResult(unit.failure("storage", str(error)).after(unit.attempts), ())
         self.counters.clips += result.outcome.rows
