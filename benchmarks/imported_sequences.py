@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-
 SETS = ("JapaneseVowels", "BasicMotions")
 # 1-NN by Euclidean distance, by independent and by dependent dynamic time warping
 PUBLISHED = {

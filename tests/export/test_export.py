@@ -21,7 +21,7 @@ import vfeat
 from tests.engine.commands import run, start, wait_until
 from tests.tables.world import World
 from tests.train.head.generated import random_videos, recipe_of, write_dataset
-from vfeat.errors import JobError, StorageError
+from vfeat.errors import JobError
 from vfeat.export.export import Export, Format
 from vfeat.export.npy_files import safe_name
 from vfeat.storage.root import Root
@@ -128,7 +128,9 @@ def test_tokens_go_into_npy_files_too(tmp_path: Path) -> None:
             Export(str(tmp_path / "out"), str(tmp_path / "other"), "npy", wrong)
 
 
-@pytest.mark.parametrize("format", ["parquet", "npy", "hf", pytest.param("lance", marks=NEEDS_LANCE)])
+@pytest.mark.parametrize(
+    "format", ["parquet", "npy", "hf", pytest.param("lance", marks=NEEDS_LANCE)]
+)
 def test_an_export_that_was_cut_off_ends_like_an_undisturbed_one(
     out: Path, tmp_path: Path, format: Format
 ) -> None:

@@ -29,9 +29,7 @@ def write_all(folder: Path) -> dict[str, np.ndarray]:
     np.save(folder / "one.npy", add("one.npy", 1, 5))
     np.save(folder / "fortran.npy", np.asfortranarray(add("fortran.npy", 2, 4)))
     np.savez(folder / "single.npz", x=add("single.npz", 3, 3), label=np.arange(2))
-    np.savez_compressed(
-        folder / "many.npz", a=add("many.npz/a", 4, 6), b=add("many.npz/b", 5, 2)
-    )
+    np.savez_compressed(folder / "many.npz", a=add("many.npz/a", 4, 6), b=add("many.npz/b", 5, 2))
     with h5py.File(folder / "deep.h5", "w") as file:
         file["v1/features"] = add("deep.h5/v1/features", 6, 7)
         file["v2/features"] = add("deep.h5/v2/features", 7, 1)
