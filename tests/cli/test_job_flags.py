@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from vfeat.cli import classify, extract, train, train_encoder
+from vfeat.cli import classify, extract, importing, train, train_encoder
 from vfeat.cli.app import app
 from vfeat.cli.job_command import OTHER, JobCommand
 from vfeat.job.flag import GROUPS, Flag
@@ -20,6 +20,7 @@ from vfeat.job.kinds import KINDS, load
 COMMANDS: dict[str, JobCommand] = {
     "extract": extract.COMMAND,
     "classify": classify.COMMAND,
+    "import": importing.COMMAND,
     "train head": train.COMMAND,
     "train encoder": train_encoder.COMMAND,
 }
@@ -27,6 +28,7 @@ COMMANDS: dict[str, JobCommand] = {
 OWN = {
     "extract": {"dry_run", "json_output"},
     "classify": {"dry_run", "json_output"},
+    "import": {"dry_run", "json_output"},
     "train head": {"json_output"},
     "train encoder": {"set_", "dry_run", "json_output"},
 }
@@ -34,6 +36,7 @@ OWN = {
 ARGUMENT = {
     "extract": "sources",
     "classify": "features",
+    "import": "sources",
     "train head": "features",
     "train encoder": "source",
 }

@@ -22,8 +22,10 @@ from tests.engine.commands import run, start, wait_until
 from tests.tables.world import World
 from tests.train.head.generated import random_videos, recipe_of, write_dataset
 from vfeat.errors import JobError
+from vfeat.export import row_source
 from vfeat.export.export import Export, Format
 from vfeat.export.npy_files import safe_name
+from vfeat.export.selection import Selection
 from vfeat.storage.root import Root
 
 WIDTH = 24
@@ -72,6 +74,26 @@ def test_parts_hold_the_rows_in_order(out: Path, tmp_path: Path, format: Format)
     assert found.equals(wanted)
     assert json.loads((tmp_path / "to" / "vfeat-export-proof.json").read_text())["proven"]
     assert work.files == 1
+
+
+def test_few_row_groups_are_held_and_every_row_comes(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for two of many row groups, and tables of a few rows."""
+    limit = 2 * max(
+        table.nbytes for f in (out / "features").iterdir() for table in [pq.read_table(f)]
+    )
+    monkeypatch.setattr(row_source, "_CACHE_BYTES", limit)
+    monkeypatch.setattr(row_source, "BATCH_BYTES", 4096)
+    monkeypatch.setattr(row_source, "_OPEN_FILES", 1)
+    selection = Selection(Root(str(out)))
+    source = row_source.RowSource(selection)
+    found = []
+    for table in source.batches(selection.videos()):
+        assert sum(held.nbytes for held in source._groups.values()) <= limit
+        found.append(table.replace_schema_metadata(None))
+    assert len(found) > 10
+    assert pa.concat_tables(found).equals(expected(out))
 
 
 def test_a_video_in_pieces_of_several_plans_is_one_run_of_clips(tmp_path: Path) -> None:

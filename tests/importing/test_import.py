@@ -19,6 +19,7 @@ from tests.engine.commands import run, start, summary, wait_until
 from tests.importing.made import WIDTH, sequence, write_all, write_rows
 from vfeat.engine.watch import Watch
 from vfeat.errors import JobError
+from vfeat.export.export import Export
 from vfeat.importing.run import ImportRun
 from vfeat.job.spec import ImportJob
 from vfeat.storage.root import Root
@@ -216,7 +217,7 @@ def test_imported_features_go_through_every_command(tmp_path: Path) -> None:
     assert "imported:made" in status.stdout and "24 complete" in status.stdout
     trained = run(
         "train", "head", out, "--labels", tmp_path / "labels.csv", "--task", "classification",
-        "--out", tmp_path / "head", "--d-model", "16", "--epochs", "6", "--batch-size", "4",
+        "--out", tmp_path / "head", "--d-model", "16", "--epochs", "3", "--batch-size", "4",
         "--device", "cpu", "--json",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
@@ -234,6 +235,10 @@ def test_imported_features_go_through_every_command(tmp_path: Path) -> None:
     }
     tested = [is_right for uri, is_right in right.items() if int(Path(uri).stem[1:]) // 2 % 4 == 3]
     assert len(right) == 24 and sum(tested) / len(tested) == head["metrics"]["test"]["top1"]
+    work = Export(str(tmp_path / "predictions"), str(tmp_path / "exported"), "parquet")
+    assert [step.rows for step in work.run()][-1] == 24
+    with pytest.raises(JobError, match="no common width"):
+        Export(str(tmp_path / "predictions"), str(tmp_path / "npy"), "npy")
     found = json.loads(run("search", out, "--like", "v03.npy@2.5", "-k", "3", "--json").stdout)
     assert found[0]["uri"] == f"{source}/v03.npy" and found[0]["clip_index"] == 2
     refused = run("search", out, "--clip", source / "v03.npy")
