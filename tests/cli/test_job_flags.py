@@ -40,6 +40,9 @@ ARGUMENT = {
     "train head": "features",
     "train encoder": "source",
 }
+# What else a job cannot do without, as words and as fields.
+REQUIRED = {"import": ("--name", "n", "--step-seconds", "1")}
+REQUIRED_FIELDS = {"import": {"name", "step_seconds"}}
 every_command = pytest.mark.parametrize("name", COMMANDS)
 
 
@@ -65,7 +68,7 @@ def given(name: str, *words: str) -> dict[str, Any]:
     kept = JobCommand(command.kind, keep, command.readers, command.from_file)
     probe = typer.Typer(add_completion=False)
     kept.add_to(probe, "probe")
-    result = CliRunner().invoke(probe, ["a", "--out", "o", *words])
+    result = CliRunner().invoke(probe, ["a", "--out", "o", *REQUIRED.get(name, ()), *words])
     assert result.exit_code == 0, result.output
     return found
 
@@ -144,7 +147,7 @@ def test_the_groups_of_the_help_come_in_order(name: str) -> None:
 
 @every_command
 def test_what_is_not_given_is_left_to_the_job(name: str) -> None:
-    assert given(name).keys() == {"out", ARGUMENT[name]}
+    assert given(name).keys() == {"out", ARGUMENT[name], *REQUIRED_FIELDS.get(name, ())}
 
 
 @pytest.mark.parametrize(
