@@ -7,8 +7,9 @@ The package aeon ships some sets of the UEA archive of multivariate time series;
 read. Each series becomes one .npy file, [steps, channels], as a research group might hand features
 over. The archive's own split is used: a fifth of its training set, drawn by the seed, chooses the
 epoch; its test set is measured once for each seed. Beside it stand the linear baseline that
-`train head` computes itself (mean over time, logistic regression) and the archive's published
-figures of nearest neighbours (Bagnall et al. 2018, arXiv:1811.00075).
+`train head` computes itself (mean over time, logistic regression), one nearest neighbour by
+dependent dynamic time warping, computed here, and the published figures of nearest neighbours
+(Bagnall et al. 2018, arXiv:1811.00075).
 """
 
 from __future__ import annotations
@@ -77,6 +78,29 @@ def held_out(rows: list[tuple[str, str, str]], seed: int) -> Iterator[tuple[str,
             yield name, label, "val" if name in chosen else split
 
 
+def nearest_by_warping(data: Path, name: str) -> float:
+    """Return the test accuracy of one nearest neighbour by dependent dynamic time warping."""
+    source = next(data.rglob(f"{name}_TRAIN.ts")).parent
+    train = list(read_ts(source / f"{name}_TRAIN.ts"))
+    longest = max(len(values) for values, _ in train)
+    known_NLD = np.stack([np.pad(v, ((0, longest - len(v)), (0, 0))) for v, _ in train])
+    ends = np.array([len(values) for values, _ in train])
+    right = count = 0
+    for values, label in read_ts(source / f"{name}_TEST.ts"):
+        before = np.full((longest + 1, len(train)), np.inf)
+        before[0] = 0
+        for step in values:
+            cost_LN = ((known_NLD - step) ** 2).sum(2).T
+            now = np.full_like(before, np.inf)
+            for place in range(longest):
+                least = np.minimum(np.minimum(before[place], before[place + 1]), now[place])
+                now[place + 1] = cost_LN[place] + least
+            before = now
+        nearest = before[ends, np.arange(len(train))].argmin()
+        right, count = right + (train[nearest][1] == label), count + 1
+    return right / count
+
+
 def vfeat(*words: str | Path) -> Any:
     """Run a command with --json and return its result."""
     done = subprocess.run(
@@ -123,19 +147,21 @@ def main() -> None:
         for seed in range(options.seeds):
             runs.append(measure(options.data, name, seed, flags))
             print(json.dumps(runs[-1]), flush=True)
-    report(runs)
+    warped = {name: nearest_by_warping(options.data, name) for name in options.sets}
+    report(runs, warped)
     if options.json:
         about = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "flags": flags,
             "published": PUBLISHED,
+            "dtw_dependent_computed_here": warped,
             "runs": runs,
         }
         options.json.write_text(json.dumps(about, indent=1) + "\n")
 
 
-def report(runs: list[dict[str, Any]]) -> None:
+def report(runs: list[dict[str, Any]], warped: dict[str, float]) -> None:
     """Print the median accuracy of each set over the seeds, with the smallest and the largest."""
     for name in dict.fromkeys(run["set"] for run in runs):
         mine = [run for run in runs if run["set"] == name]
@@ -145,6 +171,7 @@ def report(runs: list[dict[str, Any]]) -> None:
                 f"{name:16} {side:7} {statistics.median(found):.3f} "
                 f"({found[0]:.3f} to {found[-1]:.3f}, {len(found)} seeds)"
             )
+        print(f"{name:16} {'dtw_dependent':16} {warped[name]:.3f} computed here")
         for rule, accuracy in PUBLISHED[name].items():
             print(f"{name:16} {rule:16} {accuracy:.3f} published")
 
