@@ -1,4 +1,4 @@
-"""Sequences of others through `vfeat import`, `train head` and `classify`: accuracy.
+"""Accuracy on sequences of others that went through `vfeat import` and `vfeat train head`.
 
     pip install --no-deps --target DATA aeon==1.6.0
     python benchmarks/imported_sequences.py DATA [--seeds 3] [--json FILE]
