@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from vfeat.cli import classify, extract, train, train_encoder
+from vfeat.cli import classify, extract, importing, train, train_encoder
 from vfeat.cli.app import app
 from vfeat.cli.job_command import OTHER, JobCommand
 from vfeat.job.flag import GROUPS, Flag
@@ -20,6 +20,7 @@ from vfeat.job.kinds import KINDS, load
 COMMANDS: dict[str, JobCommand] = {
     "extract": extract.COMMAND,
     "classify": classify.COMMAND,
+    "import": importing.COMMAND,
     "train head": train.COMMAND,
     "train encoder": train_encoder.COMMAND,
 }
@@ -27,6 +28,7 @@ COMMANDS: dict[str, JobCommand] = {
 OWN = {
     "extract": {"dry_run", "json_output"},
     "classify": {"dry_run", "json_output"},
+    "import": {"dry_run", "json_output"},
     "train head": {"json_output"},
     "train encoder": {"set_", "dry_run", "json_output"},
 }
@@ -34,9 +36,13 @@ OWN = {
 ARGUMENT = {
     "extract": "sources",
     "classify": "features",
+    "import": "sources",
     "train head": "features",
     "train encoder": "source",
 }
+# What else a job cannot do without, as words and as fields.
+REQUIRED = {"import": ("--name", "n", "--step-seconds", "1")}
+REQUIRED_FIELDS = {"import": {"name", "step_seconds"}}
 every_command = pytest.mark.parametrize("name", COMMANDS)
 
 
@@ -62,7 +68,7 @@ def given(name: str, *words: str) -> dict[str, Any]:
     kept = JobCommand(command.kind, keep, command.readers, command.from_file)
     probe = typer.Typer(add_completion=False)
     kept.add_to(probe, "probe")
-    result = CliRunner().invoke(probe, ["a", "--out", "o", *words])
+    result = CliRunner().invoke(probe, ["a", "--out", "o", *REQUIRED.get(name, ()), *words])
     assert result.exit_code == 0, result.output
     return found
 
@@ -141,7 +147,7 @@ def test_the_groups_of_the_help_come_in_order(name: str) -> None:
 
 @every_command
 def test_what_is_not_given_is_left_to_the_job(name: str) -> None:
-    assert given(name).keys() == {"out", ARGUMENT[name]}
+    assert given(name).keys() == {"out", ARGUMENT[name], *REQUIRED_FIELDS.get(name, ())}
 
 
 @pytest.mark.parametrize(

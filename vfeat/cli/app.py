@@ -9,8 +9,10 @@ import typer
 import vfeat
 from vfeat.cli import (
     classify,
+    export,
     extract,
     html_report,
+    importing,
     inspect,
     jobs,
     search,
@@ -46,6 +48,8 @@ def _root(
 
 extract.COMMAND.add_to(app, "extract")
 classify.COMMAND.add_to(app, "classify")
+importing.COMMAND.add_to(app, "import")
+app.command("export")(export.export)
 app.command("plan")(jobs.plan)
 app.command("run")(jobs.run)
 app.command("status")(inspect.status)

@@ -41,11 +41,21 @@ def check_dataset(root: Root, recipe: AnyRecipe, kind: TableKind) -> bool:
 
 
 def create_dataset(
-    root: Root, recipe: AnyRecipe, kind: TableKind, *, untrained: bool = False
+    root: Root,
+    recipe: AnyRecipe,
+    kind: TableKind,
+    *,
+    untrained: bool = False,
+    command: str | None = None,
 ) -> None:
-    """Write `dataset.json` once; a driver that lost the race compares its recipe again."""
+    """Write `dataset.json` once; a driver that lost the race compares its recipe again.
+
+    Args:
+        command: what goes on with the dataset, if it is not the command of its kind.
+    """
     content = {
         "format": kind.format,
+        **({"command": command} if command else {}),
         "fingerprint": fingerprint(recipe.to_json()),
         "untrained": untrained,
         "recipe": recipe.to_json(),

@@ -33,6 +33,11 @@ def embed_query(
         JobError: it has no clip there.
         EnvironmentMissing: the recipe's weights are not there, or are others.
     """
+    if recipe.is_imported:
+        raise JobError(
+            f"these features were imported ({recipe.model.name}), and vfeat does not have the "
+            "model that made them; search with --like VIDEO@SECONDS, or in Python with a vector"
+        )
     plain = dataclasses.replace(recipe.output, tokens="none", top_k=0)
     encoder = Encoder(dataclasses.replace(recipe, output=plain), device)
     vectors: list[npt.NDArray[np.float32]] = []

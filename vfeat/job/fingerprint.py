@@ -12,6 +12,7 @@ from vfeat.addresses import public
 from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
 
 SCHEMA_VERSION = 1
+IMPORTED = "imported:"  # begins the model's name in the recipe of imported features
 PLACES = ("model.weights", "labels.source")  # locations: recorded, and no part of the numbers
 
 
@@ -50,6 +51,11 @@ class Recipe:
         if self.flips:
             fields["flips"] = {spec.flip: list(spec.becomes) for spec in self.flips}
         return fields
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether something else than vfeat made the features, so that no model is at hand."""
+        return self.model.name.startswith(IMPORTED)
 
     @property
     def fingerprint(self) -> str:

@@ -39,6 +39,9 @@ KINDS: dict[str, JobKind] = {
         "vfeat.classify.run:ClassifyRun",
         "vfeat.tables.kind:PREDICTIONS",
     ),
+    "import": JobKind(
+        "vfeat.job.spec:ImportJob", "vfeat.importing.run:ImportRun", "vfeat.tables.kind:FEATURES"
+    ),
     "train-head": JobKind(
         "vfeat.job.train_head:TrainHeadJob", carry_out="vfeat.cli.train:carry_out"
     ),

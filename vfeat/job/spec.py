@@ -264,7 +264,56 @@ class ClassifyJob(Placement):
         return self
 
 
-Job = ExtractJob | ClassifyJob | TrainHeadJob | TrainEncoderJob
+class ImportJob(Placement):
+    """Features that something else extracted in, a features dataset out."""
+
+    kind: Literal["import"] = "import"
+    sources: Annotated[tuple[str, ...], SOURCE.positional("SRC...")] = Field(
+        min_length=1,
+        description="Folders, files, globs or s3:// prefixes with .npy, .npz, .h5 or .parquet "
+        "files; one row of an array is one step",
+    )
+    name: Annotated[str, SOURCE] = Field(
+        min_length=1,
+        max_length=200,
+        description="Name of what made the features, such as resnet50-imagenet; part of the "
+        "recipe, so that a head reads features of the same name only",
+    )
+    step_seconds: Annotated[float, CLIPS] = Field(
+        gt=0, allow_inf_nan=False, description="Time between two steps, and length of a step"
+    )
+    array: Annotated[str | None, STORED] = Field(
+        None,
+        description="Array of an .npz or .h5 file, or column of a .parquet file, with the "
+        "vectors; default: every array of two dimensions, the only column of lists",
+    )
+    video_column: Annotated[str | None, STORED] = Field(
+        None,
+        description="Column of a .parquet file that names the video of a row; default: uri, "
+        "video_id or video, or else the whole file is one video",
+    )
+    transposed: Annotated[bool, STORED] = Field(
+        False, description="Arrays are [width, steps], as Breakfast's I3D features are"
+    )
+    dtype: Annotated[Literal["float32", "float16"] | None, STORED] = Field(
+        None, description="Type of the stored vectors; default: that of the first file"
+    )
+    shard_megabytes: Annotated[int, STORED] = Field(
+        256, ge=1, le=4096, description="Size of a shard's file; a longer video exceeds it"
+    )
+    max_array_megabytes: Annotated[int, LIMITS] = Field(
+        4096, ge=1, description="Larger arrays are refused by their header"
+    )
+    retry_errors: Annotated[tuple[Retried, ...] | None, RETRIES] = Field(
+        None, description="Read failed sequences again: error classes, or `all`; default: none"
+    )
+    executor: Annotated[Executor, WHERE] = Field(
+        "inline", description="inline in this process, or ray for many or remote files"
+    )
+    device: Annotated[Device, WHERE] = Field("cpu", description="Workers need no GPU")
+
+
+Job = ExtractJob | ClassifyJob | ImportJob | TrainHeadJob | TrainEncoderJob
 
 
 def parse_extract(fields: dict[str, Any]) -> ExtractJob:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vfeat.errors import JobError
 from vfeat.job.kinds import KINDS, load
@@ -57,10 +57,13 @@ def kind_of(root: Root) -> TableKind:
     """
     if not root.exists(layout.DATASET):
         return FEATURES
-    found = read_about(root)["format"]
+    about = read_about(root)
+    found = about["format"]
     for job in KINDS.values():
         if job.dataset is not None:
             kind: TableKind = load(job.dataset)
             if kind.format == found:
-                return kind
+                # two commands may write the same tables
+                command = about.get("command")
+                return replace(kind, command=command) if command in KINDS else kind
     raise JobError(f"{root.uri} holds {found!r}, which no stage of this vfeat writes")

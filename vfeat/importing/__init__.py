@@ -1,0 +1,1 @@
+"""Features that somebody else extracted, as a features dataset."""
