@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, jobs, search, show, surroundings, train
+from vfeat.cli import classify, extract, index, inspect, jobs, search, show, surroundings, train
 
 app = typer.Typer(
     name="vfeat",
@@ -41,6 +41,7 @@ app.command("run")(jobs.run)
 app.command("status")(inspect.status)
 app.command("show")(show.show)
 app.command("search")(search.search)
+app.command("index")(index.index)
 app.command("verify")(inspect.verify)
 app.command("errors")(inspect.errors)
 app.command("reindex")(inspect.reindex)

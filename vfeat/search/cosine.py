@@ -27,6 +27,15 @@ def unit(vectors_QD: Vectors) -> npt.NDArray[np.float32]:
     return directions
 
 
+def directions(vectors_ND: Vectors) -> npt.NDArray[np.float32]:
+    """Return vectors of length one, float32; zeros where a vector has no direction."""
+    wide = np.asarray(vectors_ND, np.float32)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        found = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    found[~np.isfinite(found).all(axis=1)] = 0
+    return np.ascontiguousarray(found, np.float32)
+
+
 def cosines(stored_ND: Vectors, unit_QD: npt.NDArray[np.float32]) -> Iterator[tuple[int, Scores]]:
     """Yield the number of a first row, and the cosines [rows, Q] of the block that it begins.
 

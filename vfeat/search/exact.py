@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from vfeat.errors import JobError
-from vfeat.search.best import Best
+from vfeat.search.best import Best, Rows, Scores
 from vfeat.search.condition import Condition
 from vfeat.search.cosine import cosines
 from vfeat.search.hit import Hit
@@ -18,45 +19,65 @@ from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.parquet import read_table
 
 _HIT_COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "labels")
-_FILE_ROWS = 1 << 40  # more than any file has: row numbers of a whole dataset are file and row
+# More than any file has: the number of a row in a whole dataset is its file's number times this,
+# plus its number in the file.
+FILE_ROWS = 1 << 40
 
 
-def search_exact(
+def best_exact(
     dataset: FeatureDataset,
     unit_QD: npt.NDArray[np.float32],
     k: int,
+    keys: Sequence[str],
+    only: Iterable[str] | None = None,
     condition: Condition | None = None,
-) -> list[list[Hit]]:
-    """Return the k clips nearest to each query, best first.
+) -> tuple[Best, int]:
+    """Return the k rows nearest to each query, and how many were compared.
 
     Args:
         unit_QD: queries of length one.
-        condition: only clips for which it holds.
+        keys: files of the dataset, in order: the numbers of files are places in it.
+        only: of these, the ones to search, in order; None for all.
+        condition: only rows for which it holds.
 
     Raises:
         JobError: queries and stored vectors differ in width.
     """
-    best = Best(len(unit_QD), k)
-    keys: list[str] = []
-    for stored in stored_vectors(dataset, condition):
-        if (width := stored.vectors_ND.shape[1]) != unit_QD.shape[1]:
-            raise JobError(
-                f"{dataset.root.uri} holds vectors of width {width}, the query has "
-                f"{unit_QD.shape[1]}: was it made by another model?"
-            )
-        if not keys or keys[-1] != stored.key:
-            keys.append(stored.key)
-        offset = (len(keys) - 1) * _FILE_ROWS
+    best, compared = Best(len(unit_QD), k), 0
+    numbers = {key: number for number, key in enumerate(keys)}
+    for stored in stored_vectors(dataset, condition, keys if only is None else only):
+        check_width(dataset, stored.vectors_ND.shape[1], unit_QD.shape[1])
+        compared += len(stored.rows_N)
+        offset = numbers[stored.key] * FILE_ROWS
         for first, scores_NQ in cosines(stored.vectors_ND, unit_QD):
             best.add_rows(scores_NQ, offset + stored.rows_N[first : first + len(scores_NQ)])
-    return hits_of(dataset, keys, best)
+    return best, compared
 
 
-def hits_of(dataset: FeatureDataset, keys: list[str], best: Best) -> list[list[Hit]]:
-    """Read the columns of the rows that were found."""
+def check_width(dataset: FeatureDataset, stored: int, asked: int) -> None:
+    """Compare the width of stored vectors with that of a query.
+
+    Raises:
+        JobError: they differ.
+    """
+    if stored != asked:
+        raise JobError(
+            f"{dataset.root.uri} holds vectors of width {stored}, the query has "
+            f"{asked}: was it made by another model?"
+        )
+
+
+def hits_of(
+    dataset: FeatureDataset, keys: Sequence[str], rows_QK: Rows, scores_QK: Scores
+) -> list[list[Hit]]:
+    """Read the columns of the rows that were found; rows below 0 are none.
+
+    Raises:
+        IndexError: a file has no such row.
+    """
     wanted: dict[str, set[int]] = defaultdict(set)
-    for row in best.rows_QK[best.rows_QK >= 0]:
-        wanted[keys[row // _FILE_ROWS]].add(int(row % _FILE_ROWS))
+    for row in rows_QK[rows_QK >= 0]:
+        wanted[keys[row // FILE_ROWS]].add(int(row % FILE_ROWS))
     read: dict[tuple[str, int], dict[str, object]] = {}
     for key, rows in wanted.items():
         numbers = sorted(rows)
@@ -64,11 +85,11 @@ def hits_of(dataset: FeatureDataset, keys: list[str], best: Best) -> list[list[H
         read |= {(key, n): row for n, row in zip(numbers, table.to_pylist(), strict=True)}
     return [
         [
-            _hit(read[keys[row // _FILE_ROWS], int(row % _FILE_ROWS)], float(score))
+            _hit(read[keys[row // FILE_ROWS], int(row % FILE_ROWS)], float(score))
             for row, score in zip(rows, scores, strict=True)
             if row >= 0
         ]
-        for rows, scores in zip(best.rows_QK, best.scores_QK, strict=True)
+        for rows, scores in zip(rows_QK, scores_QK, strict=True)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,9 @@ class StoredVectors:
 
 
 def stored_vectors(
-    dataset: FeatureDataset, condition: Condition | None = None
+    dataset: FeatureDataset,
+    condition: Condition | None = None,
+    keys: Iterable[str] | None = None,
 ) -> Iterator[StoredVectors]:
     """Yield the vectors of all videos that are still in the corpus.
 
@@ -46,9 +48,10 @@ def stored_vectors(
 
     Args:
         condition: only rows for which it holds.
+        keys: only rows of these files; None for all.
     """
     gone = gone_videos(dataset)
-    for key in dataset.files():
+    for key in dataset.files() if keys is None else keys:
         held = _held(dataset, key, condition, gone)
         if held is not None and not held.any():
             continue
