@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +23,20 @@ class Clusters:
 
     Attributes:
         centroids_LD: of length one.
-        low_D, step_D: a byte c stands for low + c * step.
+        low_D, step_D: a byte c stands for a distance of low + c * step from the centroid.
     """
 
     centroids_LD: npt.NDArray[np.float32]
     low_D: npt.NDArray[np.float32]
     step_D: npt.NDArray[np.float32]
 
-    def codes(self, vectors_ND: Vectors) -> npt.NDArray[np.uint8]:
-        """Return the bytes of vectors, whose lengths do not matter."""
-        steps = (directions(vectors_ND) - self.low_D) / self.step_D
+    def codes(self, vectors_ND: Vectors, lists_N: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Return the bytes of vectors, whose lengths do not matter.
+
+        Args:
+            lists_N: the list of each.
+        """
+        steps = (directions(vectors_ND) - self.centroids_LD[lists_N] - self.low_D) / self.step_D
         codes: npt.NDArray[np.uint8] = np.clip(np.rint(steps), 0, 255).astype(np.uint8)
         return codes
 
@@ -51,7 +56,7 @@ class Assigner:
 
 def list_count(rows: int) -> int:
     """Return how many lists so many rows get: twice the square root."""
-    return max(1, min(round(2 * rows**0.5), rows // ROWS_PER_LIST))
+    return max(1, min(math.isqrt(4 * rows), rows // ROWS_PER_LIST))
 
 
 def train(vectors_ND: Vectors) -> Clusters:
@@ -70,12 +75,13 @@ def train(vectors_ND: Vectors) -> Clusters:
         min_points_per_centroid=1, max_points_per_centroid=count,
     )  # fmt: skip
     means.train(sample_ND)
-    low_D = sample_ND.min(axis=0)
+    centroids_LD = np.ascontiguousarray(means.centroids, np.float32)
+    _, nearest = means.index.search(sample_ND, 1)
+    away_ND = sample_ND - centroids_LD[np.maximum(nearest[:, 0], 0)]
+    low_D = away_ND.min(axis=0)
     # The whole range and a bit: other rows reach further than those of the sample.
-    spread_D = np.maximum(sample_ND.max(axis=0) - low_D, 1e-6)
-    low_D = low_D - spread_D / 20
-    step_D = spread_D * np.float32(1.1 / 255)
-    return Clusters(np.asarray(means.centroids, np.float32), low_D, step_D)
+    spread_D = np.maximum(away_ND.max(axis=0) - low_D, 1e-6)
+    return Clusters(centroids_LD, low_D - spread_D / 20, spread_D * np.float32(1.1 / 255))
 
 
 def faiss() -> Any:

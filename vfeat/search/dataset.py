@@ -13,6 +13,7 @@ from vfeat.search.cosine import unit
 from vfeat.search.exact import best_exact, hits_of
 from vfeat.search.hit import Hit
 from vfeat.search.index_file import IndexDamaged
+from vfeat.search.kept import KeptVectors
 from vfeat.search.like import StoredClip, clip_at
 from vfeat.search.published import PublishedIndex, file_sizes
 from vfeat.search.with_index import search_with_index
@@ -25,8 +26,9 @@ from vfeat.tables.dataset import FeatureDataset
 class Dataset(FeatureDataset):
     """Committed rows of a dataset; a new call includes what was committed since."""
 
-    def __init__(self, root: Root, recipe: Recipe) -> None:
+    def __init__(self, root: Root, recipe: Recipe, keep_bytes: int = 0) -> None:
         super().__init__(root, recipe)
+        self._kept = KeptVectors(keep_bytes) if keep_bytes else None
         self._index = PublishedIndex(self)
 
     def search(
@@ -85,9 +87,9 @@ class Dataset(FeatureDataset):
             found = self._with_index(queries, k)
             if found is not None:
                 return found
-        keys = self.files()
-        best, compared = best_exact(self, queries, k, keys, condition=condition)
-        hits = hits_of(self, keys, best.rows_QK, best.scores_QK)
+        sizes = file_sizes(self)
+        best, compared = best_exact(self, queries, k, sizes, condition=condition, kept=self._kept)
+        hits = hits_of(self, list(sizes), best.rows_QK, best.scores_QK)
         asked = exact or condition is not None
         return Answer(hits, 0, compared, notice=None if asked else self._index.notice)
 
@@ -109,7 +111,7 @@ class Dataset(FeatureDataset):
             if (index := self._index.current()) is None:
                 return None
             try:
-                return search_with_index(self, index, file_sizes(self), unit_QD, k)
+                return search_with_index(self, index, file_sizes(self), unit_QD, k, self._kept)
             except MissingObject:  # a newer index took its place, or a file is gone
                 self._index.reopen()
             except IndexDamaged as error:
@@ -118,11 +120,15 @@ class Dataset(FeatureDataset):
         return None
 
 
-def open(uri: str) -> Dataset:
+def open(uri: str, keep_bytes: int = 0) -> Dataset:
     """Open a dataset root that `vfeat extract` wrote.
+
+    Args:
+        keep_bytes: stored vectors that may stay in memory between searches, which are then faster
+            than those that read the files anew.
 
     Raises:
         JobError: there is no dataset at `uri`.
     """
     found = tables.open(uri)
-    return Dataset(found.root, found.recipe)
+    return Dataset(found.root, found.recipe, keep_bytes)

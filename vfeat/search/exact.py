@@ -1,9 +1,9 @@
-"""Exact cosine search: every stored vector is compared, none is kept."""
+"""Exact cosine search: every stored vector is compared."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from vfeat.search.best import Best, Rows, Scores
 from vfeat.search.condition import Condition
 from vfeat.search.cosine import cosines
 from vfeat.search.hit import Hit
+from vfeat.search.kept import KeptVectors
 from vfeat.search.stored import stored_vectors
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.parquet import read_table
@@ -28,29 +29,33 @@ def best_exact(
     dataset: FeatureDataset,
     unit_QD: npt.NDArray[np.float32],
     k: int,
-    keys: Sequence[str],
+    sizes: Mapping[str, int],
     only: Iterable[str] | None = None,
     condition: Condition | None = None,
+    kept: KeptVectors | None = None,
 ) -> tuple[Best, int]:
     """Return the k rows nearest to each query, and how many were compared.
 
     Args:
         unit_QD: queries of length one.
-        keys: files of the dataset, in order: the numbers of files are places in it.
+        sizes: size of each file of the dataset by its key, in order: the numbers of files are
+            places in it.
         only: of these, the ones to search, in order; None for all.
         condition: only rows for which it holds.
+        kept: vectors that stay in memory.
 
     Raises:
         JobError: queries and stored vectors differ in width.
     """
     best, compared = Best(len(unit_QD), k), 0
-    numbers = {key: number for number, key in enumerate(keys)}
-    for stored in stored_vectors(dataset, condition, keys if only is None else only):
+    numbers = {key: number for number, key in enumerate(sizes)}
+    wanted = sizes if only is None else {key: sizes[key] for key in only}
+    for stored in stored_vectors(dataset, wanted, condition, kept):
         check_width(dataset, stored.vectors_ND.shape[1], unit_QD.shape[1])
         compared += len(stored.rows_N)
-        offset = numbers[stored.key] * FILE_ROWS
-        for first, scores_NQ in cosines(stored.vectors_ND, unit_QD):
-            best.add_rows(scores_NQ, offset + stored.rows_N[first : first + len(scores_NQ)])
+        rows_N = numbers[stored.key] * FILE_ROWS + stored.rows_N
+        for first, scores_NQ in cosines(stored.vectors_ND, unit_QD, stored.inverse_N):
+            best.add_rows(scores_NQ, rows_N[first : first + len(scores_NQ)])
     return best, compared
 
 

@@ -15,6 +15,7 @@ from vfeat.search.index_writer import OldRows, old_rows, write_index
 from vfeat.search.new_rows import NewRows, VideoTable, read_new_rows
 from vfeat.search.published import file_sizes, index_numbers, misfit
 from vfeat.search.recall import TARGET, measured
+from vfeat.storage.failures import MissingObject
 from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables import layout
 
@@ -90,7 +91,10 @@ def _attempt(dataset: Dataset, folder: str, rebuild: bool) -> IndexReport | None
     if not sizes:
         raise JobError(f"{dataset.root.uri} holds no committed rows yet; see `vfeat status`")
     numbers = index_numbers(dataset)
-    old, reason = _older(dataset, numbers, folder) if numbers else (None, "there was none")
+    try:
+        old, reason = _older(dataset, numbers, folder) if numbers else (None, "there was none")
+    except MissingObject:  # replaced since the listing
+        return None
     if rebuild:
         old, reason = None, "--rebuild"
     if old is not None and {f.key: f.size_bytes for f in old.about.files} == sizes:

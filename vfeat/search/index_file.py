@@ -1,11 +1,12 @@
 """The file of an index: arrays one behind another, and a description of them at the end.
 
-    "vfeat.ix"   parts, each at a multiple of 64 bytes   description   its CRC-32 and length   "vfeat.ix"
+    "vfeat.ix" | parts, each at a multiple of 64 bytes | description | its CRC-32, length | "vfeat.ix"
 
 All numbers are little-endian; the description is JSON. The rows are those of the dataset, in the
-order of the lists that they belong to: list l has the rows starts[l] to starts[l + 1]. Legend:
-L lists, N rows, V videos, D width of the embeddings. A place is the number of a features file, a row
-in it, the number of its video, and a checksum of these and of the stored vector.
+order of the lists that they belong to: list l has the rows starts[l] to starts[l + 1]. A place is
+the number of a features file, a row in it, the number of its video, and a checksum of these and of
+the stored vector. A code c of a dimension is low + c * step away from the list's centroid.
+Legend: L lists, N rows, V videos, D width of the embeddings, P 4 numbers, I 16 bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from vfeat.storage.root import Root
 MAGIC = b"vfeat.ix"
 VERSION = 1
 ALIGNED = 64
+_GAP_BYTES = 512 << 10
 _TAIL = struct.Struct("<II8s")
 # type and shape of each part, by the letters of the legend; `vectors` are as the dataset has them
 PARTS: dict[str, tuple[str, str]] = {
@@ -166,7 +168,7 @@ class IndexFile:
         row_bytes = kind.itemsize * int(np.prod(shape[1:], dtype=np.int64))
         data = self._bytes(about.offsets[name] + first * row_bytes, (end - first) * row_bytes)
         whole = name in _READ_WHOLE
-        if whole and zlib.crc32(data) != about.checks[name]:
+        if whole and zlib.crc32(data.data) != about.checks[name]:
             raise damaged(self.name, f"the checksum of {name} is another")
         return data.view(kind).reshape(end - first, *shape[1:])
 
@@ -175,10 +177,15 @@ class IndexFile:
         if isinstance(self._source, np.ndarray):
             found: npt.NDArray[Any] = self.part(name)[rows_R]
             return found
-        breaks = np.flatnonzero(np.diff(rows_R) != 1) + 1
-        runs = [run for run in np.split(rows_R, breaks) if len(run)]
-        parts = [self.part(name, int(run[0]), int(run[-1]) + 1) for run in runs]
-        return np.concatenate([self.part(name, 0, 0), *parts])
+        row_bytes = self.about.size_bytes(name) // max(1, self.about.rows)
+        # A request costs more than the bytes between two rows that are near to each other.
+        breaks = np.flatnonzero(np.diff(rows_R) * row_bytes > _GAP_BYTES) + 1
+        parts = [self.part(name, 0, 0)]
+        for run in np.split(rows_R, breaks):
+            if len(run):
+                stretch = self.part(name, int(run[0]), int(run[-1]) + 1)
+                parts.append(stretch[run - run[0]])
+        return np.concatenate(parts)
 
     @cached_property
     def centroids_LD(self) -> npt.NDArray[np.float32]:
@@ -284,7 +291,7 @@ def finish(path: str | Path, about: About) -> None:
 
 def whole_checks(parts: dict[str, npt.NDArray[Any]]) -> dict[str, int]:
     """Return the checksums of the parts that are read whole."""
-    return {name: zlib.crc32(np.ascontiguousarray(parts[name])) for name in _READ_WHOLE}
+    return {name: zlib.crc32(np.ascontiguousarray(parts[name]).data) for name in _READ_WHOLE}
 
 
 def row_checks(

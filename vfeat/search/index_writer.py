@@ -107,7 +107,9 @@ def write_index(
             for name, values in _taken_over(old, rows[older]).items():
                 places[name][block][older] = values
         if not older.all():
-            for name, values in _taken_up(new, rows[~older] - kept, clusters).items():
+            for name, values in _taken_up(
+                new, rows[~older] - kept, lists_N[rows[~older]], clusters
+            ).items():
                 places[name][block][~older] = values
     for mapped in places.values():
         mapped.flush()
@@ -129,11 +131,14 @@ def _taken_over(old: OldRows, chosen: npt.NDArray[np.int64]) -> dict[str, npt.ND
 
 
 def _taken_up(
-    new: NewRows, chosen: npt.NDArray[np.int64], clusters: Clusters
+    new: NewRows,
+    chosen: npt.NDArray[np.int64],
+    lists_C: npt.NDArray[np.int64],
+    clusters: Clusters,
 ) -> dict[str, npt.NDArray[Any]]:
     vectors = new.vectors_ND[chosen]
     places = _with_checks(new.places_N3[chosen], vectors)
-    return {"places": places, "codes": clusters.codes(vectors), "vectors": vectors}
+    return {"places": places, "codes": clusters.codes(vectors, lists_C), "vectors": vectors}
 
 
 def _with_checks(

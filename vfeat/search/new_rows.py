@@ -79,7 +79,7 @@ def read_new_rows(
                 for batch in reader.batches(BLOCK_ROWS, ["video_id", "embedding"]):
                     vectors = as_array(batch.column(1))
                     kinds.add((vectors.shape[1], vectors.dtype.name))
-                    stash.write(np.ascontiguousarray(vectors))
+                    stash.write(np.ascontiguousarray(vectors).data)
                     names = batch.column(0).dictionary_encode()
                     of_name = np.array([videos.number(v) for v in names.dictionary.to_pylist()])
                     place = np.empty((len(batch), 3), np.uint32)

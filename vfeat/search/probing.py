@@ -11,7 +11,7 @@ from vfeat.search.cosine import cosines
 from vfeat.search.index_file import IndexFile, checked_places
 
 MEASURED_K = 10  # the recall is that of so many hits
-_REFINED = 4  # times as many rows as are asked for are compared exactly, and some more
+_REFINED = 10  # times as many rows as are asked for are compared exactly, and some more
 _REFINED_MORE = 40
 
 
@@ -105,7 +105,7 @@ def _by_codes(
             held = visible.holds(index.part("places", first, end))
             own, codes = own[held], codes[held]
         rows.append(own)
-        scores.append(codes.astype(np.float32) @ scaled_D)
+        scores.append(codes.astype(np.float32) @ scaled_D + nearness_L[number])
         count += len(own)
     if not rows:
         return np.empty(0, np.int64), np.empty(0, np.float32)

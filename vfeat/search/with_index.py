@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -11,6 +13,7 @@ from vfeat.search.answer import Answer
 from vfeat.search.best import Rows, Scores
 from vfeat.search.exact import FILE_ROWS, best_exact, check_width, hits_of
 from vfeat.search.index_file import IndexFile, damaged
+from vfeat.search.kept import KeptVectors
 from vfeat.search.probing import Found, Visible, nearest
 from vfeat.search.stored import gone_videos
 from vfeat.tables.dataset import FeatureDataset
@@ -22,12 +25,14 @@ def search_with_index(
     sizes: dict[str, int],
     unit_QD: npt.NDArray[np.float32],
     k: int,
+    kept: KeptVectors | None = None,
 ) -> Answer:
     """Return the k clips nearest to each query, best first.
 
     Args:
         sizes: size of each committed file by its key, in order.
         unit_QD: queries of length one.
+        kept: vectors that stay in memory, of newer files.
 
     Raises:
         JobError: queries and stored vectors differ in width.
@@ -43,10 +48,11 @@ def search_with_index(
     held = {f.key for f, stands in zip(about.files, stands_F, strict=True) if stands}
     newer = [key for key in keys if key not in held]
     visible = Visible(None if stands_F.all() else stands_F, _present(index, gone_videos(dataset)))
-    rows_QK, scores_QK = np.full((len(unit_QD), k), -1, np.int64), np.full((len(unit_QD), k), -1.0)
-    scores_QK = scores_QK.astype(np.float32)
+    rows_QK: Rows = np.full((len(unit_QD), k), -1, np.int64)
+    scores_QK: Scores = np.full((len(unit_QD), k), -1, np.float32)
     videos: dict[int, int] = {}
-    best, compared = best_exact(dataset, unit_QD, k, keys, newer)
+    # Rows of newer files only; without one, nothing is read.
+    best, compared = best_exact(dataset, unit_QD, k, sizes, newer, kept=kept)
     for query, unit_D in enumerate(unit_QD):
         found = nearest(index, unit_D, k, about.probes, visible)
         rows_R = number_F[found.places_R3[:, 0]] * FILE_ROWS + found.places_R3[:, 1]
@@ -57,7 +63,7 @@ def search_with_index(
         hits = hits_of(dataset, keys, rows_QK, scores_QK)
     except IndexError:
         raise damaged(index.name, "it holds a row that its file has not") from None
-    for row, hit in zip(rows_QK[rows_QK >= 0].tolist(), sum(hits, []), strict=True):
+    for row, hit in zip(rows_QK[rows_QK >= 0].tolist(), chain(*hits), strict=True):
         if row in videos and index.video_ids[videos[row]] != hit.video_id:
             raise damaged(index.name, "a row of it is of another video in the dataset")
     indexed = sum(f.rows for f, stands in zip(about.files, stands_F, strict=True) if stands)
