@@ -23,22 +23,27 @@ class Clusters:
 
     Attributes:
         centroids_LD: of length one.
-        low_D, step_D: a byte c stands for a distance of low + c * step from the centroid.
+        spread_D: how far vectors usually lie from their centroid in each dimension.
     """
 
     centroids_LD: npt.NDArray[np.float32]
-    low_D: npt.NDArray[np.float32]
-    step_D: npt.NDArray[np.float32]
+    spread_D: npt.NDArray[np.float32]
 
-    def codes(self, vectors_ND: Vectors, lists_N: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Return the bytes of vectors, whose lengths do not matter.
+    def codes(
+        self, vectors_ND: Vectors, lists_N: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Return the bytes of vectors, whose lengths do not matter, and the reach of each.
+
+        Byte c is (c - 128) / 127 of reach times spread away from the centroid. No vector lies
+        outside of this range, so that one that is far from all others is only coarser.
 
         Args:
             lists_N: the list of each.
         """
-        steps = (directions(vectors_ND) - self.centroids_LD[lists_N] - self.low_D) / self.step_D
-        codes: npt.NDArray[np.uint8] = np.clip(np.rint(steps), 0, 255).astype(np.uint8)
-        return codes
+        away_ND = (directions(vectors_ND) - self.centroids_LD[lists_N]) / self.spread_D
+        reach_N = np.maximum(np.abs(away_ND).max(axis=1), np.float32(1e-9))
+        codes = np.rint(away_ND * (127 / reach_N)[:, None]) + 128
+        return codes.astype(np.uint8), reach_N.astype(np.float32)
 
 
 class Assigner:
@@ -78,10 +83,8 @@ def train(vectors_ND: Vectors) -> Clusters:
     centroids_LD = np.ascontiguousarray(means.centroids, np.float32)
     _, nearest = means.index.search(sample_ND, 1)
     away_ND = sample_ND - centroids_LD[np.maximum(nearest[:, 0], 0)]
-    low_D = away_ND.min(axis=0)
-    # The whole range and a bit: other rows reach further than those of the sample.
-    spread_D = np.maximum(away_ND.max(axis=0) - low_D, 1e-6)
-    return Clusters(centroids_LD, low_D - spread_D / 20, spread_D * np.float32(1.1 / 255))
+    spread_D = np.maximum(np.sqrt(np.square(away_ND).mean(axis=0)), 1e-6)
+    return Clusters(centroids_LD, spread_D.astype(np.float32))
 
 
 def faiss() -> Any:

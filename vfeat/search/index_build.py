@@ -133,7 +133,7 @@ def _older(
         path_here = str(path)
     try:
         index = open_local(path_here, root.url(key))
-        _ = index.centroids_LD, index.scale, index.starts, index.video_ids
+        _ = index.centroids_LD, index.spread_D, index.starts, index.video_ids
     except IndexDamaged as error:
         return None, str(error)
     reason = misfit(dataset, index)
@@ -155,7 +155,7 @@ def _grow(
         return None, 0
     if len(kept.rows_K) + len(new) > GROWTH * old.about.trained_rows:
         return None, 0
-    clusters = Clusters(old.centroids_LD, *old.scale)
+    clusters = Clusters(old.centroids_LD, old.spread_D)
     about = write_index(
         path, old.about.fingerprint, clusters, old.about.trained_rows, kept, new, videos
     )

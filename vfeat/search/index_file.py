@@ -1,11 +1,12 @@
 """The file of an index: arrays one behind another, and a description of them at the end.
 
-    "vfeat.ix" | parts, each at a multiple of 64 bytes | description | its CRC-32, length | "vfeat.ix"
+    "vfeat.ix" | parts, each at a multiple of 64 bytes | description | CRC-32, length | "vfeat.ix"
 
 All numbers are little-endian; the description is JSON. The rows are those of the dataset, in the
 order of the lists that they belong to: list l has the rows starts[l] to starts[l + 1]. A place is
 the number of a features file, a row in it, the number of its video, and a checksum of these and of
-the stored vector. A code c of a dimension is low + c * step away from the list's centroid.
+the stored vector. A code c is (c - 128) / 127 of the row's reach times the dimension's spread away
+from the list's centroid.
 Legend: L lists, N rows, V videos, D width of the embeddings, P 4 numbers, I 16 bytes.
 """
 
@@ -34,15 +35,15 @@ _TAIL = struct.Struct("<II8s")
 # type and shape of each part, by the letters of the legend; `vectors` are as the dataset has them
 PARTS: dict[str, tuple[str, str]] = {
     "centroids": ("float32", "LD"),
-    "low": ("float32", "D"),
-    "step": ("float32", "D"),
+    "spread": ("float32", "D"),
     "starts": ("int64", "L+"),
     "videos": ("uint8", "VI"),
     "places": ("uint32", "NP"),
+    "reach": ("float32", "N"),
     "codes": ("uint8", "ND"),
     "vectors": ("", "ND"),
 }
-_READ_WHOLE = ("centroids", "low", "step", "starts", "videos")  # with a checksum each
+_READ_WHOLE = ("centroids", "spread", "starts", "videos")  # with a checksum each
 
 
 class IndexDamaged(StorageError):
@@ -193,9 +194,9 @@ class IndexFile:
         return self.part("centroids")
 
     @cached_property
-    def scale(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Value of code 0, and of one step, of each dimension."""
-        return self.part("low"), self.part("step")
+    def spread_D(self) -> npt.NDArray[np.float32]:
+        """How far vectors usually lie from their centroid in each dimension."""
+        return self.part("spread")
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:

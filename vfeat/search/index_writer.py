@@ -21,7 +21,7 @@ from vfeat.search.index_file import (
 )
 from vfeat.search.new_rows import BLOCK_ROWS, NewRows, VideoTable
 
-_OF_ROWS = ("places", "codes", "vectors")
+_OF_ROWS = ("places", "reach", "codes", "vectors")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def write_index(
     count = len(clusters.centroids_LD)
     dtype = new.vectors_ND.dtype.name if old is None else old.index.about.dtype
     parts = {
-        "centroids": clusters.centroids_LD, "low": clusters.low_D, "step": clusters.step_D,
+        "centroids": clusters.centroids_LD, "spread": clusters.spread_D, 
         "starts": np.concatenate([[0], np.cumsum(np.bincount(lists_N, minlength=count))]),
         "videos": videos.as_bytes(),
     }  # fmt: skip
@@ -124,7 +124,7 @@ def _taken_over(old: OldRows, chosen: npt.NDArray[np.int64]) -> dict[str, npt.ND
         IndexDamaged: one is not as it was written.
     """
     rows = old.rows_K[chosen]
-    found = {name: old.index.rows(name, rows) for name in ("codes", "vectors")}
+    found = {name: old.index.rows(name, rows) for name in ("reach", "codes", "vectors")}
     places = checked_places(old.index, rows, found["vectors"])
     places[:, 0] = old.renumbered[places[:, 0]]
     return found | {"places": _with_checks(places, found["vectors"])}
@@ -138,7 +138,8 @@ def _taken_up(
 ) -> dict[str, npt.NDArray[Any]]:
     vectors = new.vectors_ND[chosen]
     places = _with_checks(new.places_N3[chosen], vectors)
-    return {"places": places, "codes": clusters.codes(vectors, lists_C), "vectors": vectors}
+    codes, reach = clusters.codes(vectors, lists_C)
+    return {"places": places, "reach": reach, "codes": codes, "vectors": vectors}
 
 
 def _with_checks(

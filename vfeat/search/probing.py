@@ -11,7 +11,7 @@ from vfeat.search.cosine import cosines
 from vfeat.search.index_file import IndexFile, checked_places
 
 MEASURED_K = 10  # the recall is that of so many hits
-_REFINED = 10  # times as many rows as are asked for are compared exactly, and some more
+_REFINED = 4  # times as many rows as are asked for are compared exactly, and some more
 _REFINED_MORE = 40
 
 
@@ -82,12 +82,12 @@ def nearest(
 def _by_codes(
     index: IndexFile, unit_D: npt.NDArray[np.float32], probes: int, wanted: int, visible: Visible
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Return the visible rows of the nearest lists, and their cosines up to a constant.
+    """Return the visible rows of the nearest lists, and their cosines as the codes have them.
 
     More lists than `probes` are looked through where these hold less than `wanted` rows.
     """
-    _, step_D = index.scale  # the low ends add the same to every row
-    scaled_D = unit_D * step_D
+    scaled_D = unit_D * index.spread_D / 127
+    zero = 128 * scaled_D.sum()
     starts = index.starts
     rows: list[npt.NDArray[np.int64]] = []
     scores: list[npt.NDArray[np.float32]] = []
@@ -100,12 +100,12 @@ def _by_codes(
         if first == end:
             continue
         own = np.arange(first, end)
-        codes = index.part("codes", first, end)
+        codes, reach = index.part("codes", first, end), index.part("reach", first, end)
         if not visible.is_everything:
             held = visible.holds(index.part("places", first, end))
-            own, codes = own[held], codes[held]
+            own, codes, reach = own[held], codes[held], reach[held]
         rows.append(own)
-        scores.append(codes.astype(np.float32) @ scaled_D + nearness_L[number])
+        scores.append(nearness_L[number] + reach * (codes.astype(np.float32) @ scaled_D - zero))
         count += len(own)
     if not rows:
         return np.empty(0, np.int64), np.empty(0, np.float32)
