@@ -27,13 +27,17 @@ from vfeat.tables import layout
 Rows = list[tuple[str, int]]
 
 
-@pytest.fixture(scope="module", params=["bfloat16", "float32"])
-def indexed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two files of fifteen videos each, in an index."""
-    folder = tmp_path_factory.mktemp("index") / request.param
-    root = make(folder, request.param)
+def two_files(folder: Path, dtype: str) -> Path:
+    """Make a dataset of two files of fifteen videos each."""
+    root = make(folder, dtype)
     for number in range(2):
         add_file(root, number, vectors(15, number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = two_files(tmp_path_factory.mktemp("index") / "out", "bfloat16")
     bring_up_to_date(vfeat.open(str(folder)))
     return folder
 
@@ -73,7 +77,10 @@ def answer(out: Path, asked: np.ndarray, k: int = 10, *, exact: bool = False) ->
     return vfeat.open(str(out)).answer(asked, k, exact=exact)
 
 
-def test_the_order_is_that_of_exact_search(out: Path) -> None:
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_order_is_that_of_exact_search(tmp_path: Path, dtype: str) -> None:
+    out = two_files(tmp_path / "out", dtype)
+    bring_up_to_date(vfeat.open(str(out)))
     look_through_everything(out)
     asked = queries(30)
     found, exact = answer(out, asked), answer(out, asked, exact=True)
@@ -267,12 +274,7 @@ def test_a_damaged_row_is_not_taken_over(out: Path) -> None:
 
 
 def test_an_index_of_another_recipe_is_not_used(out: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    root = make(
-        other, "float32" if "bfloat16" in (out / "dataset.json").read_text() else "bfloat16"
-    )
-    for number in range(2):
-        add_file(root, number, vectors(15, number))
+    other = two_files(tmp_path / "other", "float32")
     (other / layout.SEARCH).mkdir()
     shutil.copy(index_path(out), other / layout.SEARCH)
     found = answer(other, queries(1))

@@ -98,6 +98,7 @@ def _attempt(dataset: Dataset, folder: str, rebuild: bool) -> IndexReport | None
     if rebuild:
         old, reason = None, "--rebuild"
     if old is not None and {f.key: f.size_bytes for f in old.about.files} == sizes:
+        _delete(dataset, numbers[:-1])  # a killed process left them
         return _report(dataset, numbers[-1], old.about, 0, None)
     path = os.path.join(folder, "index")
     about, added = None, 0
@@ -115,8 +116,12 @@ def _attempt(dataset: Dataset, folder: str, rebuild: bool) -> IndexReport | None
     number = numbers[-1] + 1 if numbers else 1
     if not dataset.root.create_file(layout.search_index_key(number), path):
         return None
-    dataset.root.delete_many(layout.search_index_key(before) for before in numbers)
+    _delete(dataset, numbers)
     return _report(dataset, number, about, added, reason)
+
+
+def _delete(dataset: Dataset, numbers: list[int]) -> None:
+    dataset.root.delete_many(layout.search_index_key(number) for number in numbers)
 
 
 def _older(

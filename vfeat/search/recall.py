@@ -56,7 +56,7 @@ def measured(dataset: FeatureDataset, index: IndexFile) -> About:
             scores = found.scores_R[rows != own]
             right += min(int((scores >= limit - _SAME).sum()), int(wanted))
         recall = right / max(1, int(wanted_Q.sum()))
-        enough = AIM if probes * _CHEAP < about.lists else TARGET
+        enough = max(AIM, TARGET) if probes * _CHEAP < about.lists else TARGET
         if recall >= enough or probes >= about.lists:
             return replace(about, recall=recall, probes=probes, queries=len(unit_QD))
         probes = min(2 * probes, about.lists)
