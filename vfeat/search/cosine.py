@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,9 @@ import numpy.typing as npt
 from vfeat.search.best import Scores
 
 Vectors = npt.NDArray[np.floating]  # float16 or float32, as stored
-# As many as the cache holds, and few enough that the BLAS library multiplies them on this thread:
-# two threads that wait for each other cost many times the product.
-BLOCK_ROWS = 512
+# Numbers of a block: as many as the cache holds, and few enough that the BLAS library multiplies
+# them by a query on this thread; two threads that wait for each other cost many times the product.
+_BLOCK_NUMBERS = 1 << 18
 # A float16 whose bits are put where a float32 has them is too small by this factor.
 _HALF_SCALE = np.float32(2.0**112)
 _HALF_MASK = np.int32(-0x70000001)  # all bits but the three that no float16 has in its exponent
@@ -40,6 +41,23 @@ def directions(vectors_ND: Vectors) -> npt.NDArray[np.float32]:
         found = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     found[~np.isfinite(found).all(axis=1)] = 0
     return np.ascontiguousarray(found, np.float32)
+
+
+def block_rows(width: int) -> int:
+    """Return how many vectors make a block."""
+    return max(16, _BLOCK_NUMBERS // max(1, width))
+
+
+def products(
+    matrix_ND: npt.NDArray[Any], vector_D: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the products of each row with a vector, float32, on this thread alone."""
+    found = np.empty(len(matrix_ND), np.float32)
+    step = block_rows(matrix_ND.shape[1])
+    for first in range(0, len(matrix_ND), step):
+        block = matrix_ND[first : first + step].astype(np.float32, copy=False)
+        np.dot(block, vector_D, out=found[first : first + step])
+    return found
 
 
 def inverse_lengths(stored_ND: Vectors) -> npt.NDArray[np.float32]:
@@ -85,16 +103,17 @@ def _blocks(
     numpy turns float16 into float32 number by number; moved as integers, many go at once.
     """
     count, width = stored_ND.shape
-    wide = np.empty((min(BLOCK_ROWS, count), width), np.float32)
+    step = block_rows(width)
+    wide = np.empty((min(step, count), width), np.float32)
     halves = stored_ND.view(np.int16) if stored_ND.dtype == np.float16 else None
-    for first in range(0, count, BLOCK_ROWS):
-        block = wide[: min(BLOCK_ROWS, count - first)]
+    for first in range(0, count, step):
+        block = wide[: min(step, count - first)]
         if halves is None:
-            np.copyto(block, stored_ND[first : first + BLOCK_ROWS])
+            np.copyto(block, stored_ND[first : first + step])
             yield first, block, np.float32(1)
             continue
         bits = block.view(np.int32)
-        np.copyto(bits, halves[first : first + BLOCK_ROWS])  # the sign fills the left half
+        np.copyto(bits, halves[first : first + step])  # the sign fills the left half
         np.left_shift(bits, 13, out=bits)
         np.bitwise_and(bits, _HALF_MASK, out=bits)
         yield first, block, _HALF_SCALE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from vfeat.search.hit import Hit
 from vfeat.search.kept import KeptVectors
 from vfeat.search.stored import stored_vectors
 from vfeat.tables.dataset import FeatureDataset
-from vfeat.tables.parquet import read_table
+from vfeat.tables.parquet import opened
 
 _HIT_COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "labels")
 # More than any file has: the number of a row in a whole dataset is its file's number times this,
@@ -85,9 +85,7 @@ def hits_of(
         wanted[keys[row // FILE_ROWS]].add(int(row % FILE_ROWS))
     read: dict[tuple[str, int], dict[str, object]] = {}
     for key, rows in wanted.items():
-        numbers = sorted(rows)
-        table = read_table(dataset.root, key, _HIT_COLUMNS).take(pa.array(numbers))
-        read |= {(key, n): row for n, row in zip(numbers, table.to_pylist(), strict=True)}
+        read |= {(key, n): row for n, row in _read_rows(dataset, key, sorted(rows))}
     return [
         [
             _hit(read[keys[row // FILE_ROWS], int(row % FILE_ROWS)], float(score))
@@ -96,6 +94,26 @@ def hits_of(
         ]
         for rows, scores in zip(rows_QK, scores_QK, strict=True)
     ]
+
+
+def _read_rows(
+    dataset: FeatureDataset, key: str, rows: list[int]
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield some rows of a file; only the row groups that hold them are read."""
+    left = list(rows)
+    with opened(dataset.root, key) as reader:
+        first = 0
+        for group in range(reader.metadata.num_row_groups):
+            end = first + reader.metadata.row_group(group).num_rows
+            own = [row for row in left if row < end]
+            if own:
+                table = reader.read_row_group(group, _HIT_COLUMNS)
+                found = table.take(pa.array([row - first for row in own])).to_pylist()
+                yield from zip(own, found, strict=True)
+                left = left[len(own) :]
+            first = end
+    if left:
+        raise IndexError(f"{dataset.root.url(key)} has no row {left[0]}")
 
 
 def _hit(row: dict[str, object], score: float) -> Hit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vfeat.search.cosine import cosines
+from vfeat.search.cosine import cosines, products
 from vfeat.search.index_file import IndexFile, checked_places
 
 MEASURED_K = 10  # the recall is that of so many hits
@@ -86,13 +86,13 @@ def _by_codes(
 
     More lists than `probes` are looked through where these hold less than `wanted` rows.
     """
-    scaled_D = unit_D * index.spread_D / 127
+    scaled_D = unit_D * index.spread_D * np.float32(1 / 127)
     zero = 128 * scaled_D.sum()
     starts = index.starts
     rows: list[npt.NDArray[np.int64]] = []
     scores: list[npt.NDArray[np.float32]] = []
     count = 0
-    nearness_L = index.centroids_LD @ unit_D
+    nearness_L = products(index.centroids_LD, unit_D)
     for place, number in enumerate(np.argsort(-nearness_L, kind="stable")):
         if place >= probes and count >= wanted:
             break
@@ -105,7 +105,7 @@ def _by_codes(
             held = visible.holds(index.part("places", first, end))
             own, codes, reach = own[held], codes[held], reach[held]
         rows.append(own)
-        scores.append(nearness_L[number] + reach * (codes.astype(np.float32) @ scaled_D - zero))
+        scores.append(nearness_L[number] + reach * (products(codes, scaled_D) - zero))
         count += len(own)
     if not rows:
         return np.empty(0, np.int64), np.empty(0, np.float32)
