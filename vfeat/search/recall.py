@@ -14,9 +14,9 @@ from vfeat.search.probing import MEASURED_K, Visible, nearest
 from vfeat.tables.dataset import FeatureDataset
 
 TARGET = 0.95
-AIM = 0.98  # queries that are no clips of the dataset find somewhat less than those that are
-_CHEAP = 64  # one list of so many may be looked through for the sake of this
-QUERIES = 200
+# Queries that are no clips of the dataset find less than those that are: at least one list of so
+# many is looked through, however high the recall of the dataset's own clips is.
+_FEWEST = 64
 _SEED = 2
 _SAME = 1e-6  # cosines so near to each other are equal: many clips have the same content
 
@@ -25,8 +25,8 @@ def measured(dataset: FeatureDataset, index: IndexFile) -> About:
     """Return the description of an index with its recall, and so many probes that it suffices.
 
     The ten nearest of 200 clips of the dataset, without the clip itself, are looked for exactly and
-    with the index. The lists looked through are doubled until the recall reaches the aim, where
-    that is cheap, and otherwise the target, or until all are.
+    with the index. The lists looked through, at first one of 64, are doubled until the recall
+    reaches the target, or all are.
     """
     about = index.about
     count = min(QUERIES, about.rows)
@@ -47,7 +47,7 @@ def measured(dataset: FeatureDataset, index: IndexFile) -> About:
         ]
     )
     wanted_Q = np.minimum((best.rows_QK >= 0).sum(axis=1) - 1, MEASURED_K)
-    probes = 1
+    probes = max(1, about.lists // _FEWEST)
     while True:
         right = 0
         for unit_D, own, limit, wanted in zip(unit_QD, own_Q, limits_Q, wanted_Q, strict=True):
@@ -56,8 +56,7 @@ def measured(dataset: FeatureDataset, index: IndexFile) -> About:
             scores = found.scores_R[rows != own]
             right += min(int((scores >= limit - _SAME).sum()), int(wanted))
         recall = right / max(1, int(wanted_Q.sum()))
-        enough = max(AIM, TARGET) if probes * _CHEAP < about.lists else TARGET
-        if recall >= enough or probes >= about.lists:
+        if recall >= TARGET or probes >= about.lists:
             return replace(about, recall=recall, probes=probes, queries=len(unit_QD))
         probes = min(2 * probes, about.lists)
 
