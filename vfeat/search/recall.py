@@ -17,6 +17,7 @@ TARGET = 0.95
 # Queries that are no clips of the dataset find less than those that are: at least one list of so
 # many is looked through, however high the recall of the dataset's own clips is.
 _FEWEST = 64
+QUERIES = 200
 _SEED = 2
 _SAME = 1e-6  # cosines so near to each other are equal: many clips have the same content
 
