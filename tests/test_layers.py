@@ -54,6 +54,7 @@ OWNERS: dict[str, set[str]] = {
     "lance": {"export"},
     "lancedb": set(),  # readers of what is exported
     "datasets": set(),
+    "faiss": {"search"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vfeat.errors import JobError
 from vfeat.search.best import Best
 from vfeat.search.condition import COLUMNS, Condition
-from vfeat.search.cosine import cosines, unit
+from vfeat.search.cosine import cosines, inverse_lengths, unit
 from vfeat.search.hit import Hit
 from vfeat.search.like import parse_like
 from vfeat.search.moments import merge
@@ -135,3 +135,17 @@ def test_like_needs_a_second() -> None:
     for bad in ("a.mp4", "a.mp4@", "@3", "a.mp4@nan", "a.mp4@-1"):
         with pytest.raises(JobError, match="VIDEO@SECONDS"):
             parse_like(bad)
+
+
+def test_every_float16_is_compared_as_the_number_that_it_is() -> None:
+    """All 65,536 of them; those that are not finite are like nothing."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(-1, 1)
+    stored = np.concatenate([every, np.ones_like(every)], axis=1)
+    wide = stored.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        expected = wide[:, 0] / np.sqrt(wide[:, 0] ** 2 + 1)
+    expected[~np.isfinite(wide[:, 0])] = -1
+    query = unit(np.array([[1.0, 0.0]]))
+    for inverse in (None, inverse_lengths(stored)):
+        found = np.concatenate([scores for _, scores in cosines(stored, query, inverse)])
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6, atol=1e-12)

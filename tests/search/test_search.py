@@ -81,7 +81,7 @@ def test_a_condition_leaves_the_best_of_what_holds_it(out: Path) -> None:
 def test_like_finds_the_clip_itself_first(out: Path) -> None:
     result = run("search", out, "--like", "vfr.mp4@0.6", "-k", "3", "--json")
     assert result.returncode == 0, result.stderr
-    best = json.loads(result.stdout)[0]
+    best = json.loads(result.stdout)["moments"][0]
     assert best["uri"].endswith("vfr.mp4") and best["start_s"] <= 0.6 < best["end_s"]
     assert best["score"] == pytest.approx(1, abs=1e-5)
     table = run("search", out, "--like", "vfr.mp4@0.6")
@@ -94,7 +94,7 @@ def test_a_file_goes_through_the_recipe_of_the_dataset(out: Path, own_clips: Pat
         "search", out, "--clip", own_clips / "vfr.mp4", "--at", "0.6", "-k", "1", "--json"
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    [best] = json.loads(result.stdout)
+    [best] = json.loads(result.stdout)["moments"]
     assert best["uri"].endswith("vfr.mp4") and best["start_s"] <= 0.6 < best["end_s"]
     assert best["score"] == pytest.approx(1, abs=1e-3 if out.name == "bfloat16" else 1e-5)
 
@@ -105,7 +105,7 @@ def test_a_whole_file_is_the_mean_of_its_clips(out: Path, own_clips: Path) -> No
     rows = pads.dataset(out / "features", format="parquet").to_table().to_pylist()
     own = np.array([r["embedding"] for r in rows if r["uri"].endswith("vp9.webm")], np.float64)
     mean = (own / np.linalg.norm(own, axis=1)[:, None]).mean(axis=0)
-    best = json.loads(result.stdout)[0]
+    best = json.loads(result.stdout)["moments"][0]
     assert best["score"] == pytest.approx(brute_force(out, mean)[0][2], abs=1e-3)
 
 
@@ -145,7 +145,7 @@ def test_weights_that_changed_are_refused(own_clips: Path, tmp_path: Path) -> No
     torch.save({"model": create_model("videomamba", **config).state_dict()}, weights)
     extract(tiny_job(out, own_clips / NAMES[0], weights=str(weights)))
     query = ("search", out, "--clip", own_clips / NAMES[0], "--at", "0.1", "-k", "1", "--json")
-    assert json.loads(run(*query).stdout)[0]["score"] == pytest.approx(1, abs=1e-5)
+    assert json.loads(run(*query).stdout)["moments"][0]["score"] == pytest.approx(1, abs=1e-5)
     torch.save({"model": create_model("videomamba", **config).state_dict()}, weights)
     result = run(*query)
     assert result.returncode == 4, result.stderr

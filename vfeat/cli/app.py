@@ -13,6 +13,7 @@ from vfeat.cli import (
     extract,
     html_report,
     importing,
+    index,
     inspect,
     jobs,
     search,
@@ -56,6 +57,7 @@ app.command("status")(inspect.status)
 app.command("show")(show.show)
 app.command("search")(search.search)
 app.command("report")(html_report.report)
+app.command("index")(index.index)
 app.command("verify")(inspect.verify)
 app.command("errors")(inspect.errors)
 app.command("reindex")(inspect.reindex)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.table import Table
 
+    from vfeat.search.answer import Answer
     from vfeat.search.dataset import Dataset
     from vfeat.search.hit import Moment
 
@@ -39,9 +40,15 @@ def search(
     device: Annotated[
         str, typer.Option(help="Where a file is encoded: auto, cpu or cuda.")
     ] = "auto",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every clip, also where there is an index.")
+    ] = False,
     json_output: flags.Json = False,
 ) -> None:
-    """Find the clips most like a video file, or like a clip of the dataset (exact, by cosine)."""
+    """Find the clips most like a video file, or like a clip of the dataset, by cosine.
+
+    With the index that `vfeat index` made, where there is one; exactly with --exact or --where.
+    """
     from vfeat.cli.terminal import make_console, say, say_json
     from vfeat.errors import JobError
     from vfeat.search.dataset import open as open_dataset
@@ -53,14 +60,28 @@ def search(
         raise JobError("--at belongs to --clip; write --like VIDEO@SECONDS")
     dataset = open_dataset(features)
     query = _of_file(dataset, clip, at, device) if clip else _of_clip(dataset, str(like))
-    moments = merge(dataset.search(query, k, where))
+    answer = dataset.answer(query[None], k, where, exact=exact)
+    moments = merge(answer.hits[0])
     if json_output:
-        say_json([{**dataclasses.asdict(m.best), "moment": _span(m)} for m in moments])
+        found = [{**dataclasses.asdict(m.best), "moment": _span(m)} for m in moments]
+        say_json({"moments": found, "searched": _searched(answer)})
         return
+    if answer.notice:
+        say(f"Without the index: {answer.notice}", to_stderr=True)
     if not moments:
         say("No clip holds the condition." if where else "The dataset has no rows yet.")
         return
     make_console().print(_table(moments))
+    say(answer.describe())
+
+
+def _searched(answer: Answer) -> dict[str, int | float | str | None]:
+    return {
+        "indexed_clips": answer.indexed_clips,
+        "exact_clips": answer.exact_clips,
+        "recall_at_10": answer.recall,
+        "notice": answer.notice,
+    }
 
 
 def _of_clip(dataset: Dataset, like: str) -> npt.NDArray[np.floating]:

@@ -19,8 +19,9 @@ FEATURES = "features"
 PREDICTIONS = "predictions"
 RUNS = "runs"
 INDEX = "index"
+SEARCH = "search"
 LOGS = "logs"
-FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX, LOGS)
+FOLDERS = ("", PLANS, FEATURES, PREDICTIONS, RUNS, INDEX, SEARCH, LOGS)
 
 # At least five digits: the numbers have no ceiling.
 # A follow-up plan has the name of the shard whose videos it continues.
@@ -30,6 +31,7 @@ _SEGMENT = re.compile(r"^(\d{5,})\.parquet$")
 _NOTE = re.compile(r"^n-[0-9a-f]{32}\.parquet$")
 _MARKER = re.compile(r"^stale-(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})-[0-9a-f]{32}$")
 _ANNOUNCEMENT = re.compile(r"^late-(p\d{5,}-\d{5,}|f\d{5,}-\d{5,}-\d{5,})-[0-9a-f]{32}$")
+_SEARCH_INDEX = re.compile(r"^(\d{5,})\.index$")
 _RUN = re.compile(r"^\d{8}T\d{6}-[0-9a-f]{6}\.json$")
 
 
@@ -78,6 +80,16 @@ def segment_name(number: int) -> str:
 def segment_numbers(listing: dict[str, int]) -> list[int]:
     """Return the segments in a listing of `index/`, oldest first."""
     return sorted(int(m[1]) for name in listing if (m := _SEGMENT.match(name)))
+
+
+def search_index_key(number: int) -> str:
+    """Return the key of an index of the embeddings; the highest number is in force."""
+    return f"{SEARCH}/{number:05d}.index"
+
+
+def search_index_numbers(listing: dict[str, int]) -> list[int]:
+    """Return the indexes in a listing of `search/`, oldest first."""
+    return sorted(int(m[1]) for name in listing if (m := _SEARCH_INDEX.match(name)))
 
 
 def note_names(listing: dict[str, int]) -> list[str]:
