@@ -1,0 +1,146 @@
+"""All partial copies of a dataset: neighbours, lines through them, stretches along the lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vfeat.duplicates.background import prepare, usual_likeness
+from vfeat.duplicates.candidates import Hits, nearest
+from vfeat.duplicates.clips import Clips, I64, Progress, read_clips
+from vfeat.duplicates.groups import Groups, group
+from vfeat.duplicates.lines import lines
+from vfeat.duplicates.segments import Aligner, Segment
+from vfeat.duplicates.weights import Weights, weigh
+from vfeat.tables.dataset import FeatureDataset
+
+SHORTEST_S = 4.0
+EVIDENCE_S = 2.0
+"""Evidence that a segment needs, seconds."""
+_OVERLAP = 0.5
+"""Part of the smaller of two segments of one pair that makes them one find."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What was found.
+
+    Attributes:
+        segments: those with most evidence first.
+        recurring_clips: clips left out as evidence, since they occur in many videos.
+    """
+
+    clips: Clips
+    segments: list[Segment]
+    groups: Groups
+    recurring_clips: int
+
+
+def silent(phase: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def find_duplicates(
+    dataset: FeatureDataset,
+    other: FeatureDataset | None = None,
+    *,
+    shortest_s: float = SHORTEST_S,
+    common: int | None = None,
+    progress: Progress = silent,
+) -> Duplicates:
+    """Find the stretches that two videos of a dataset share, or one of it and one of another.
+
+    Args:
+        other: compare with its videos instead of with the dataset's own.
+        shortest_s: seconds that a stretch has at least.
+        common: other videos in which something may occur before it counts as an intro.
+        progress: called with a phase, and how many of how many steps of it are done.
+
+    Raises:
+        JobError: there are no rows, or the datasets were made by different recipes.
+    """
+    with read_clips(dataset, other, progress) as stored:
+        clips = prepare(stored, progress)
+        found = find_in(clips, shortest_s=shortest_s, common=common, progress=progress)
+        return found
+
+
+def find_in(
+    clips: Clips,
+    *,
+    shortest_s: float = SHORTEST_S,
+    common: int | None = None,
+    progress: Progress = silent,
+) -> Duplicates:
+    """Find the segments among prepared clips."""
+    usual_N = usual_likeness(clips, progress)
+    hits = nearest(clips, usual_N, progress)
+    weights = weigh(clips, hits, common)
+    aligner = Aligner(clips, usual_N, weights)
+    found: list[Segment] = []
+    for a, b, rows_a, rows_b, votes, done in _pairs(clips, hits, weights):
+        found += _of_pair(aligner, a, b, rows_a, rows_b, votes, shortest_s)
+        progress("Aligning", done, len(hits.asked_H))
+    found.sort(key=lambda s: (-s.evidence_s, s.a, s.b, s.a_start_s))
+    return Duplicates(clips, found, group(clips, found), int(weights.recurs_N.sum()))
+
+
+def _pairs(
+    clips: Clips, hits: Hits, weights: Weights
+) -> Iterator[tuple[int, int, I64, I64, np.ndarray, int]]:
+    """Yield the hits of each pair of videos, A before B, in the order of the pairs."""
+    swap = hits.asked_H > hits.found_H
+    row_a = np.where(swap, hits.found_H, hits.asked_H)
+    row_b = np.where(swap, hits.asked_H, hits.found_H)
+    order = np.lexsort((row_b, row_a, clips.video_N[row_b], clips.video_N[row_a]))
+    row_a, row_b, votes = row_a[order], row_b[order], hits.excess_H[order]
+    twice = np.concatenate([[False], (np.diff(row_a) == 0) & (np.diff(row_b) == 0)])
+    row_a, row_b, votes = row_a[~twice], row_b[~twice], votes[~twice]  # found from both sides
+    novel = np.minimum(weights.novelty_N[row_a], weights.novelty_N[row_b])
+    votes = votes * novel
+    video_a, video_b = clips.video_N[row_a], clips.video_N[row_b]
+    is_first = np.concatenate([[True], (np.diff(video_a) != 0) | (np.diff(video_b) != 0)])
+    edges = np.append(np.flatnonzero(is_first), len(row_a)) if len(row_a) else np.array([0])
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        rows = slice(first, last)
+        yield (
+            int(video_a[first]), int(video_b[first]), row_a[rows], row_b[rows], votes[rows],
+            int(last),
+        )  # fmt: skip
+
+
+def _of_pair(
+    aligner: Aligner, a: int, b: int, rows_a: I64, rows_b: I64, votes: np.ndarray,
+    shortest_s: float,
+) -> list[Segment]:  # fmt: skip
+    """Return the segments of two videos, none of which repeats another."""
+    start = aligner.clips.start_N
+    # A line needs votes for about a third of the evidence: neighbours miss some clips.
+    fewest = EVIDENCE_S / 3 / aligner.stride_s
+    if votes.sum() < fewest:
+        return []
+    bin_s = max(aligner.stride_s, aligner.clip_s / 4)
+    found: list[Segment] = []
+    for line in lines(start[rows_a], start[rows_b], votes, bin_s, fewest):
+        segment = aligner.segment(a, b, line)
+        if segment is None or segment.evidence_s < EVIDENCE_S:
+            continue
+        if min(segment.a_end_s - segment.a_start_s, segment.b_end_s - segment.b_start_s) < shortest_s:
+            continue
+        found.append(segment)
+    found.sort(key=lambda s: (-s.evidence_s, s.a_start_s))
+    kept: list[Segment] = []
+    for segment in found:
+        if not any(_repeats(segment, other) for other in kept):
+            kept.append(segment)
+    return kept
+
+
+def _repeats(one: Segment, other: Segment) -> bool:
+    """Return whether a segment lies over another one in both videos."""
+    a_s = min(one.a_end_s, other.a_end_s) - max(one.a_start_s, other.a_start_s)
+    b_s = min(one.b_end_s, other.b_end_s) - max(one.b_start_s, other.b_start_s)
+    shorter = min(one.a_end_s - one.a_start_s, other.a_end_s - other.a_start_s)
+    return min(a_s, b_s) > _OVERLAP * shorter
