@@ -101,7 +101,9 @@ def _limit_errors(found: Sequence[Box], true: Sequence[Box]) -> list[float]:
     return errors
 
 
-def all_copies(copies: Sequence[tuple[str, tuple[float, float], str, tuple[float, float], float]]) -> Boxes:
+def all_copies(
+    copies: Sequence[tuple[str, tuple[float, float], str, tuple[float, float], float]],
+) -> Boxes:
     """Return true boxes: of each copy, and of two copies that share a part of one source.
 
     Args:

@@ -90,7 +90,9 @@ def _fitted(picture: Frame) -> Frame:
     return np.ascontiguousarray(large[top : top + HEIGHT, left : left + WIDTH], np.uint8)
 
 
-def make_set(folder: Path, real: Sequence[Path], seed: int, sources: int, others: int) -> list[Copy]:
+def make_set(
+    folder: Path, real: Sequence[Path], seed: int, sources: int, others: int
+) -> list[Copy]:
     """Write the films, and return the copies among them."""
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(seed)
@@ -111,14 +113,10 @@ def make_set(folder: Path, real: Sequence[Path], seed: int, sources: int, others
         for place in range(1 + number % 2):
             frames += footage.generated(draw.uniform(4, 9))
             kind = ALTERATIONS[(number + 3 * place) % len(ALTERATIONS)]
-            source = f"source{(number * 5 + place * 7) % sources:02}"
+            source = f"source{(number * 3 + place * 7) % sources:02}"
             copy, pictures = _copied(draw, films[source], kind, number % 3 == 0)
-            copies.append(
-                Copy(
-                    source, copy[0], name,
-                    (len(frames) / RATE_FPS, (len(frames) + len(pictures)) / RATE_FPS), kind, copy[1],
-                )
-            )  # fmt: skip
+            span_s = (len(frames) / RATE_FPS, (len(frames) + len(pictures)) / RATE_FPS)
+            copies.append(Copy(source, copy[0], name, span_s, kind, copy[1]))
             frames += pictures
         frames += footage.generated(draw.uniform(4, 9))
         _write(folder / f"{name}.mp4", frames, 30 if number % 2 else 23)
@@ -135,7 +133,9 @@ def _copied(
 ) -> tuple[tuple[tuple[float, float], float], list[Frame]]:
     """Cut a stretch out of a film, past its opening, and alter it."""
     opening = 5 * RATE_FPS
-    length = min(int(draw.uniform(*((14, 20) if is_long else (8, 14))) * RATE_FPS), len(film) - opening)
+    length = min(
+        int(draw.uniform(*((14, 20) if is_long else (8, 14))) * RATE_FPS), len(film) - opening
+    )
     first = int(draw.integers(opening, len(film) - length + 1))
     speed = {"faster": draw.uniform(1.1, 1.25), "slower": draw.uniform(0.8, 0.9)}.get(kind, 1.0)
     if kind == "all":
@@ -172,7 +172,9 @@ def _alteration(draw: np.random.Generator, kind: str) -> Callable[[Frame], Frame
 def _captioned(frame: Frame, text: str) -> Frame:
     frame = frame.copy()
     cv2.putText(frame, text, (14, 164), cv2.FONT_HERSHEY_DUPLEX, 0.7, (0, 0, 0), 4, cv2.LINE_AA)
-    cv2.putText(frame, text, (14, 164), cv2.FONT_HERSHEY_DUPLEX, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        frame, text, (14, 164), cv2.FONT_HERSHEY_DUPLEX, 0.7, (255, 255, 255), 1, cv2.LINE_AA
+    )
     return frame
 
 

@@ -24,6 +24,7 @@ ROWS = [
     {"tables"},
     {"sequences"},
     {"search"},
+    {"duplicates"},
     {"engine"},
     {"train"},
     {"extract", "classify"},

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 import vfeat
-from vfeat.cli import classify, extract, inspect, jobs, search, show, surroundings, train
+from vfeat.cli import (
+    classify,
+    duplicates,
+    extract,
+    inspect,
+    jobs,
+    search,
+    show,
+    surroundings,
+    train,
+)
 
 app = typer.Typer(
     name="vfeat",
@@ -41,6 +51,7 @@ app.command("run")(jobs.run)
 app.command("status")(inspect.status)
 app.command("show")(show.show)
 app.command("search")(search.search)
+app.command("duplicates")(duplicates.duplicates)
 app.command("verify")(inspect.verify)
 app.command("errors")(inspect.errors)
 app.command("reindex")(inspect.reindex)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import faiss
 
 NEIGHBOURS = 48
+"""Neighbours of a clip, at least."""
 EXACT_UP_TO = 50_000
 """Clips up to which all are compared with all."""
 _QUERY_ROWS, _BASE_ROWS = 1024, 16_384
@@ -37,11 +38,19 @@ class Hits:
 def excess(likeness: F32, usual_a: F32, usual_b: F32) -> F32:
     """Put a cosine on the scale from what is usual for both clips (0) to equality (1)."""
     usual = (usual_a + usual_b) / 2
-    scaled: F32 = (likeness - usual) / (1 - usual)
-    return scaled
+    return np.asarray((likeness - usual) / (1 - usual), np.float32)
 
 
-def nearest(clips: Clips, usual_N: F32, progress: Progress, k: int = NEIGHBOURS) -> Hits:
+def neighbours_for(clips: Clips, common: int) -> int:
+    """Return a number of neighbours that shows whether a clip is in more than `common` videos.
+
+    In each of them it is like all clips that overlap the same moment.
+    """
+    clip_s, stride_s = clips.grid()
+    return max(NEIGHBOURS, (common + 1) * 2 * max(1, round(clip_s / stride_s)))
+
+
+def nearest(clips: Clips, usual_N: F32, k: int, progress: Progress) -> Hits:
     """Return up to k hits for each clip, in clips of other videos.
 
     Of two datasets, clips of the first are looked up in the second.
@@ -50,7 +59,9 @@ def nearest(clips: Clips, usual_N: F32, progress: Progress, k: int = NEIGHBOURS)
     end = begin if clips.across else len(clips.video_N)
     found: list[tuple[I64, I64, F32]] = []
     index = _index(clips, begin)
-    batches = _exact(clips, begin, end, k) if index is None else _probed(clips, index, begin, end, k)
+    batches = (
+        _exact(clips, begin, end, k) if index is None else _probed(clips, index, begin, end, k)
+    )
     for asked, rows_QK, likeness_QK in batches:
         usable = rows_QK >= 0
         asked_QK = np.broadcast_to(asked[:, None], rows_QK.shape)
@@ -113,10 +124,11 @@ def _probed(
     """Search the inverted file video by video, so that the video's own rows can be left out."""
     import faiss
 
+    parameters: Any = faiss.SearchParametersIVF  # its stub lacks the options
     for video in range(clips.asked_V):
         own = clips.rows(video)
         selector = faiss.IDSelectorNot(faiss.IDSelectorRange(own.start - begin, own.stop - begin))
-        options = faiss.SearchParametersIVF(nprobe=_PROBES, sel=selector)
+        options = parameters(nprobe=_PROBES, sel=selector)
         for first in range(own.start, own.stop, _QUERY_ROWS):
             asked = np.arange(first, min(first + _QUERY_ROWS, own.stop))
             queries = np.ascontiguousarray(clips.vectors_ND[asked])

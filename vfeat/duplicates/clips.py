@@ -5,7 +5,6 @@ Legend: N clips, V videos, D width of a vector.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from vfeat.errors import JobError
 from vfeat.search.stored import gone_videos
+from vfeat.storage.temporary import TemporaryFolder
 from vfeat.tables.dataset import FeatureDataset, Sequence
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.index_rows import pieces_of
@@ -101,7 +101,7 @@ def read_clips(
     for one, videos in parts:
         if not videos:
             raise JobError(f"{one.root.uri} holds no rows to compare; see `vfeat status`")
-    with tempfile.TemporaryDirectory(prefix="vfeat-duplicates-") as folder:
+    with TemporaryFolder("duplicates") as folder:
         yield _filled(parts, f"{folder}/vectors", progress)
 
 

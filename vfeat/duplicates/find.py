@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from vfeat.duplicates.background import prepare, usual_likeness
-from vfeat.duplicates.candidates import Hits, nearest
-from vfeat.duplicates.clips import Clips, I64, Progress, read_clips
+from vfeat.duplicates.candidates import Hits, nearest, neighbours_for
+from vfeat.duplicates.clips import I64, Clips, Progress, read_clips
 from vfeat.duplicates.groups import Groups, group
 from vfeat.duplicates.lines import lines
 from vfeat.duplicates.segments import Aligner, Segment
-from vfeat.duplicates.weights import Weights, weigh
+from vfeat.duplicates.weights import Weights, usual_common, weigh
 from vfeat.tables.dataset import FeatureDataset
 
 SHORTEST_S = 4.0
@@ -21,6 +22,7 @@ EVIDENCE_S = 2.0
 """Evidence that a segment needs, seconds."""
 _OVERLAP = 0.5
 """Part of the smaller of two segments of one pair that makes them one find."""
+_AS_STRONG = 0.8
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,7 @@ def find_duplicates(
     """
     with read_clips(dataset, other, progress) as stored:
         clips = prepare(stored, progress)
-        found = find_in(clips, shortest_s=shortest_s, common=common, progress=progress)
-        return found
+        return find_in(clips, shortest_s=shortest_s, common=common, progress=progress)
 
 
 def find_in(
@@ -75,8 +76,10 @@ def find_in(
     progress: Progress = silent,
 ) -> Duplicates:
     """Find the segments among prepared clips."""
+    if common is None:
+        common = usual_common(len(clips.uris))
     usual_N = usual_likeness(clips, progress)
-    hits = nearest(clips, usual_N, progress)
+    hits = nearest(clips, usual_N, neighbours_for(clips, common), progress)
     weights = weigh(clips, hits, common)
     aligner = Aligner(clips, usual_N, weights)
     found: list[Segment] = []
@@ -103,7 +106,7 @@ def _pairs(
     video_a, video_b = clips.video_N[row_a], clips.video_N[row_b]
     is_first = np.concatenate([[True], (np.diff(video_a) != 0) | (np.diff(video_b) != 0)])
     edges = np.append(np.flatnonzero(is_first), len(row_a)) if len(row_a) else np.array([0])
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         rows = slice(first, last)
         yield (
             int(video_a[first]), int(video_b[first]), row_a[rows], row_b[rows], votes[rows],
@@ -127,7 +130,10 @@ def _of_pair(
         segment = aligner.segment(a, b, line)
         if segment is None or segment.evidence_s < EVIDENCE_S:
             continue
-        if min(segment.a_end_s - segment.a_start_s, segment.b_end_s - segment.b_start_s) < shortest_s:
+        if (
+            min(segment.a_end_s - segment.a_start_s, segment.b_end_s - segment.b_start_s)
+            < shortest_s
+        ):
             continue
         found.append(segment)
     found.sort(key=lambda s: (-s.evidence_s, s.a_start_s))
@@ -139,8 +145,14 @@ def _of_pair(
 
 
 def _repeats(one: Segment, other: Segment) -> bool:
-    """Return whether a segment lies over another one in both videos."""
+    """Return whether a segment lies over a stronger one.
+
+    Over one in both videos it is the same find. Over one in a single video it may be the same
+    part a second time, which then has nearly as much evidence; with less it is a motion that
+    comes again.
+    """
     a_s = min(one.a_end_s, other.a_end_s) - max(one.a_start_s, other.a_start_s)
     b_s = min(one.b_end_s, other.b_end_s) - max(one.b_start_s, other.b_start_s)
     shorter = min(one.a_end_s - one.a_start_s, other.a_end_s - other.a_start_s)
-    return min(a_s, b_s) > _OVERLAP * shorter
+    over = min if one.evidence_s >= _AS_STRONG * other.evidence_s else max
+    return over(a_s, b_s) > _OVERLAP * shorter

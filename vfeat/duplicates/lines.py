@@ -56,9 +56,7 @@ def lines(a_s: F64, b_s: F64, votes_H: F32, bin_s: float, fewest: float) -> Iter
         left &= np.abs(b_s - offset - speed * a_s) > 1.5 * bin_s
 
 
-def _strongest(
-    a_s: F64, b_s: F64, votes_H: F32, bin_s: float
-) -> tuple[float, float, float]:
+def _strongest(a_s: F64, b_s: F64, votes_H: F32, bin_s: float) -> tuple[float, float, float]:
     """Return speed, offset and votes of the line with most votes."""
     best = (1.0, 0.0, -1.0)
     most = -np.inf

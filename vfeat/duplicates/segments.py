@@ -18,7 +18,7 @@ from vfeat.duplicates.clips import F32, I64, Clips
 from vfeat.duplicates.lines import Line, fitted
 from vfeat.duplicates.weights import Weights
 
-THRESHOLD = 0.2
+THRESHOLD = 0.15
 """Excess from which a clip speaks for a copy."""
 WORST = -0.35
 """Gain of a clip that differs altogether; bounds what a short disturbance costs."""
@@ -115,9 +115,7 @@ class Aligner:
         found = excess(likeness.max(axis=0), self.usual_N[rows_a], self.usual_N[better])
         return _Match(rows_a, better, found)
 
-    def _stretch(
-        self, a: int, b: int, line: Line, match: _Match
-    ) -> tuple[Segment | None, slice]:
+    def _stretch(self, a: int, b: int, line: Line, match: _Match) -> tuple[Segment | None, slice]:
         """Return the best stretch of a match, and its slice."""
         weights = self.weights
         gain = np.clip(match.excess_M - THRESHOLD, WORST, 1 - THRESHOLD) / (1 - THRESHOLD)
@@ -137,7 +135,7 @@ class Aligner:
         return self._made(a, b, line, match, run, total * self.stride_s), run
 
     def _share(self, a: int, b: int, run: slice, match: _Match) -> float:
-        covered_s = (run.stop - run.start) * self.stride_s + self.clip_s - self.stride_s
+        covered_s = float(run.stop - run.start) * self.stride_s + self.clip_s - self.stride_s
         return covered_s / min(self.clips.length_s(a), self.clips.length_s(b))
 
     def _made(
@@ -169,9 +167,7 @@ def best_run(gain_M: npt.NDArray[np.floating]) -> slice:
     return slice(start, end)
 
 
-def _grown(
-    run: slice, is_sure: npt.NDArray[np.bool_], is_neutral: npt.NDArray[np.bool_]
-) -> slice:
+def _grown(run: slice, is_sure: npt.NDArray[np.bool_], is_neutral: npt.NDArray[np.bool_]) -> slice:
     """Add clips beside a run that are the same and were left out as no evidence."""
     start, stop = run.start, run.stop
     while start > 0 and is_sure[start - 1] and is_neutral[start - 1]:
@@ -179,5 +175,3 @@ def _grown(
     while stop < len(is_sure) and is_sure[stop] and is_neutral[stop]:
         stop += 1
     return slice(start, stop)
-
-

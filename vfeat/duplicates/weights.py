@@ -32,15 +32,17 @@ class Weights:
     novelty_N: F32
 
 
-def weigh(clips: Clips, hits: Hits, common: int | None = None) -> Weights:
+def usual_common(videos: int) -> int:
+    """Return COMMON; in small datasets a sixth of the videos."""
+    return min(COMMON, max(_FEWEST, videos // 6))
+
+
+def weigh(clips: Clips, hits: Hits, common: int) -> Weights:
     """Weigh every clip.
 
     Args:
-        common: videos in which a clip may occur; by default COMMON, in small datasets a third of
-            the videos.
+        common: other videos in which a clip may occur.
     """
-    if common is None:
-        common = min(COMMON, max(_FEWEST, len(clips.uris) // 3))
     return Weights(_recurring(clips, hits, common), _novelty(clips))
 
 
