@@ -50,8 +50,10 @@ def film(seconds: float, *parts: tuple[Content, float, float, float, float]) -> 
     starts = np.arange(0, seconds - CLIP_S + 1e-9, STRIDE_S)
     vectors = np.zeros((len(starts), WIDTH))
     for content, from_s, length_s, content_s, speed in parts:
-        inside = (starts >= from_s) & (starts < from_s + length_s)
-        vectors[inside] = content.at(content_s + (starts[inside] - from_s) * speed)
+        inside = (starts >= from_s) & (starts + CLIP_S <= from_s + length_s)
+        # The middle of a clip decides: a slower one shows less of the content around it.
+        middles = content_s + (starts[inside] + CLIP_S / 2 - from_s) * speed
+        vectors[inside] = content.at(middles)
     return noisy(vectors * _SCALES + _SHARED, len(starts))
 
 

@@ -109,7 +109,7 @@ def _index(clips: Clips, begin: int) -> faiss.Index | None:
     except ImportError:  # slower, with the same results
         return None
     width = clips.vectors_ND.shape[1]
-    lists = int(4 * count**0.5)
+    lists = min(int(4 * count**0.5), max(1, count // 39))  # faiss trains on 39 rows a list
     index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
     sample = np.linspace(begin, begin + count - 1, min(count, 64 * lists)).astype(np.int64)
     index.train(np.ascontiguousarray(clips.vectors_ND[sample]))

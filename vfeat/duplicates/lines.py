@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from vfeat.duplicates.clips import F32, F64
 
@@ -74,24 +73,3 @@ def _strongest(a_s: F64, b_s: F64, votes_H: F32, bin_s: float) -> tuple[float, f
             offset = float(np.average(offsets[chosen], weights=votes_H[chosen]))
             best = (float(speed), offset, float(pairs[top]))
     return best
-
-
-def fitted(
-    line: Line, a_s: F64, b_s: F64, weights: npt.NDArray[np.floating], step_s: float
-) -> Line:
-    """Fit a line to matched times; its speed stays where the times are too short to give one.
-
-    Args:
-        step_s: uncertainty of a time in B.
-    """
-    total = float(weights.sum())
-    if total <= 0:
-        return line
-    mean_a, mean_b = float(weights @ a_s) / total, float(weights @ b_s) / total
-    spread = float(weights @ (a_s - mean_a) ** 2)
-    # Times of B are uncertain by a step: with little evidence the former speed weighs more.
-    held = total * step_s**2 * 4
-    slope = float(weights @ ((a_s - mean_a) * (b_s - mean_b)))
-    speed = (slope + held * line.speed) / (spread + held)
-    speed = float(np.clip(speed, SPEEDS[0] - 0.02, SPEEDS[-1] + 0.02))
-    return Line(speed, mean_b - speed * mean_a, line.from_s, line.to_s)

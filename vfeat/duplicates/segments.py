@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from vfeat.duplicates.candidates import excess
 from vfeat.duplicates.clips import F32, I64, Clips
-from vfeat.duplicates.lines import Line, fitted
+from vfeat.duplicates.lines import Line
+from vfeat.duplicates.refine import refined
 from vfeat.duplicates.weights import Weights
 
 THRESHOLD = 0.15
@@ -24,6 +25,7 @@ WORST = -0.35
 """Gain of a clip that differs altogether; bounds what a short disturbance costs."""
 _ROUNDS = 3
 _REACH_S = 30.0
+_NEARLY = 0.95
 _SURE = 0.6
 """Excess at which a clip that is no evidence still belongs to a stretch beside it."""
 WHOLE = 0.7
@@ -82,13 +84,10 @@ class Aligner:
             found, stretch = self._stretch(a, b, line, match)
             if found is None:
                 break
-            if best is None or found.evidence_s > best.evidence_s:
-                best = found
-            rows_a, rows_b = match.rows_a[stretch], match.rows_b[stretch]
-            weight = np.clip(match.excess_M[stretch], 0, None)
-            start = self.clips.start_N
-            refined = fitted(line, start[rows_a], start[rows_b], weight, self.stride_s)
-            line = replace(refined, from_s=found.a_start_s, to_s=found.a_end_s)
+            if best is None or found.evidence_s > _NEARLY * best.evidence_s:
+                best = found  # a refined line is nearer to the truth
+            line = refined(self.clips, b, line, match.rows_a[stretch], self.stride_s)
+            line = replace(line, from_s=found.a_start_s, to_s=found.a_end_s)
         return best
 
     def _along(self, a: int, b: int, line: Line) -> _Match | None:
