@@ -48,6 +48,7 @@ OWNERS: dict[str, set[str]] = {
     "tensorboardX": {"train"},
     "triton": {"kernels"},
     "duckdb": {"search"},
+    "faiss": {"search"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")

@@ -29,7 +29,9 @@ class Content:
         steps = np.random.default_rng(seed).normal(size=(int(seconds * 4) + 40, WIDTH))
         # A second of content is the mean of what changes every quarter of one.
         kernel = np.hanning(10)[:, None]
-        self._steps = np.stack([(steps[n : n + 10] * kernel).sum(0) for n in range(len(steps) - 10)])
+        self._steps = np.stack(
+            [(steps[n : n + 10] * kernel).sum(0) for n in range(len(steps) - 10)]
+        )
 
     def at(self, times_s: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return vectors at times between 0 and the length."""

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vfeat.duplicates.clips import F32, I64, Clips, Progress
-
-if TYPE_CHECKING:
-    import faiss
+from vfeat.search.inverted_file import InvertedFile, has_faiss
 
 NEIGHBOURS = 48
 """Neighbours of a clip, at least."""
 EXACT_UP_TO = 50_000
 """Clips up to which all are compared with all."""
 _QUERY_ROWS, _BASE_ROWS = 1024, 16_384
-_PROBES = 32
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,9 @@ def nearest(clips: Clips, usual_N: F32, k: int, progress: Progress) -> Hits:
     begin = int(clips.first_V[clips.asked_V]) if clips.across else 0
     end = begin if clips.across else len(clips.video_N)
     found: list[tuple[I64, I64, F32]] = []
-    index = _index(clips, begin)
-    batches = (
-        _exact(clips, begin, end, k) if index is None else _probed(clips, index, begin, end, k)
-    )
+    # Without faiss all are compared: slower, with the same results.
+    is_large = len(clips.video_N) - begin > EXACT_UP_TO and has_faiss()
+    batches = (_probed if is_large else _exact)(clips, begin, end, k)
     for asked, rows_QK, likeness_QK in batches:
         usable = rows_QK >= 0
         asked_QK = np.broadcast_to(asked[:, None], rows_QK.shape)
@@ -99,38 +94,12 @@ def _exact(clips: Clips, begin: int, end: int, k: int) -> Iterator[tuple[I64, I6
         yield asked, np.where(np.isfinite(best), rows, -1), best
 
 
-def _index(clips: Clips, begin: int) -> faiss.Index | None:
-    """Build an inverted file over the rows from `begin` on; None where all are compared."""
-    count = len(clips.video_N) - begin
-    if count <= EXACT_UP_TO:
-        return None
-    try:
-        import faiss
-    except ImportError:  # slower, with the same results
-        return None
-    width = clips.vectors_ND.shape[1]
-    lists = min(int(4 * count**0.5), max(1, count // 39))  # faiss trains on 39 rows a list
-    index = faiss.index_factory(width, f"IVF{lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    sample = np.linspace(begin, begin + count - 1, min(count, 64 * lists)).astype(np.int64)
-    index.train(np.ascontiguousarray(clips.vectors_ND[sample]))
-    for first in range(begin, begin + count, _BASE_ROWS):
-        index.add(np.ascontiguousarray(clips.vectors_ND[first : first + _BASE_ROWS]))
-    return index
-
-
-def _probed(
-    clips: Clips, index: Any, begin: int, end: int, k: int
-) -> Iterator[tuple[I64, I64, F32]]:
-    """Search the inverted file video by video, so that the video's own rows can be left out."""
-    import faiss
-
-    parameters: Any = faiss.SearchParametersIVF  # its stub lacks the options
+def _probed(clips: Clips, begin: int, end: int, k: int) -> Iterator[tuple[I64, I64, F32]]:
+    """Search an inverted file video by video, so that the video's own rows can be left out."""
+    index = InvertedFile(lambda rows: clips.vectors_ND[rows], begin, len(clips.video_N))
     for video in range(clips.asked_V):
         own = clips.rows(video)
-        selector = faiss.IDSelectorNot(faiss.IDSelectorRange(own.start - begin, own.stop - begin))
-        options = parameters(nprobe=_PROBES, sel=selector)
         for first in range(own.start, own.stop, _QUERY_ROWS):
             asked = np.arange(first, min(first + _QUERY_ROWS, own.stop))
-            queries = np.ascontiguousarray(clips.vectors_ND[asked])
-            likeness, rows = index.search(queries, k, params=options)
-            yield asked, np.where(rows >= 0, rows + begin, -1), likeness
+            likeness, rows = index.search(clips.vectors_ND[asked], k, own)
+            yield asked, rows, likeness

@@ -28,6 +28,8 @@ _REACH_S = 30.0
 _NEARLY = 0.95
 _SURE = 0.6
 """Excess at which a clip that is no evidence still belongs to a stretch beside it."""
+_PART = 0.3
+"""Part of the median excess of a stretch that its first and its last clip have at least."""
 WHOLE = 0.7
 """Share of the shorter video from which a stretch is a copy of the whole, its intro included."""
 
@@ -130,6 +132,7 @@ class Aligner:
         if run.stop <= run.start:
             return None, run
         total = float(evidence[run].sum())
+        run = _trimmed(run, match.excess_M)
         run = _grown(run, match.excess_M >= _SURE, evidence == 0)
         return self._made(a, b, line, match, run, total * self.stride_s), run
 
@@ -164,6 +167,16 @@ def best_run(gain_M: npt.NDArray[np.floating]) -> slice:
     # The last of equal lows: the run begins with evidence.
     start = int(np.flatnonzero(sums[:end] == lowest[end - 1])[-1])
     return slice(start, end)
+
+
+def _trimmed(run: slice, excess_M: F32) -> slice:
+    """Leave out clips at the ends that are much less alike than the others.
+
+    They lie half outside of the copy.
+    """
+    alike = excess_M[run] >= _PART * np.median(excess_M[run])
+    inside = np.flatnonzero(alike)
+    return slice(run.start + int(inside[0]), run.start + int(inside[-1]) + 1)
 
 
 def _grown(run: slice, is_sure: npt.NDArray[np.bool_], is_neutral: npt.NDArray[np.bool_]) -> slice:
