@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import vfeat
 from tests.clipmaker.encode import Coding, write_clip
 from tests.clipmaker.scenes import Frame
 from tests.engine.commands import run
+from vfeat.duplicates import clips
+from vfeat.duplicates.find import find_duplicates
+from vfeat.search.dataset import Dataset
+from vfeat.tables.dataset import Sequence
 from vfeat.tables.duplicates import DUPLICATES
 
 DEMO = Path(__file__).parents[2] / "jobs" / "demo_clips"
@@ -95,6 +103,29 @@ def test_two_datasets_are_compared_across(datasets: tuple[Path, Path]) -> None:
     assert (Path(segment["a"]).name, Path(segment["b"]).name) == ("sweeping.mp4", "host.mp4")
     alone = run("duplicates", folder / "two", "--json")
     assert json.loads(alone.stdout)["segments"] == []
+
+
+class Backwards(Dataset):
+    """The same dataset whose videos come from its files in another order."""
+
+    def sequences(self) -> Iterator[Sequence]:
+        return reversed(list(super().sequences()))
+
+
+def test_the_order_of_files_does_not_matter(datasets: tuple[Path, Path]) -> None:
+    dataset = vfeat.open(str(datasets[0]))
+    forwards = find_duplicates(dataset)
+    backwards = find_duplicates(Backwards(dataset.root, dataset.recipe))
+    assert len(forwards.segments) == 1
+    assert forwards.segments == backwards.segments
+    assert forwards.clips.uris == backwards.clips.uris
+
+
+def test_a_removed_video_is_not_found(datasets: tuple[Path, Path], monkeypatch: Any) -> None:
+    dataset = vfeat.open(str(datasets[0]))
+    [host] = [s.video_id for s in dataset.sequences() if s.uri.endswith("host.mp4")]
+    monkeypatch.setattr(clips, "gone_videos", lambda _: pa.array([host]))
+    assert find_duplicates(dataset).segments == []
 
 
 def test_refusals_are_one_sentence(datasets: tuple[Path, Path], tmp_path: Path) -> None:
