@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from vfeat.duplicates.background import prepare, usual_likeness
 from vfeat.duplicates.candidates import Hits, nearest, neighbours_for
@@ -23,6 +24,8 @@ EVIDENCE_S = 2.0
 _OVERLAP = 0.5
 """Part of the smaller of two segments of one pair that makes them one find."""
 _AS_STRONG = 0.8
+_BESIDE = 12
+"""Hits after a hit, in the order of time, among which one must support it."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def _pairs(
     row_a, row_b, votes = row_a[~twice], row_b[~twice], votes[~twice]  # found from both sides
     novel = np.minimum(weights.novelty_N[row_a], weights.novelty_N[row_b])
     votes = votes * novel
+    kept = _supported(clips, row_a, row_b) & (votes > 0)
+    row_a, row_b, votes = row_a[kept], row_b[kept], votes[kept]
     video_a, video_b = clips.video_N[row_a], clips.video_N[row_b]
     is_first = np.concatenate([[True], (np.diff(video_a) != 0) | (np.diff(video_b) != 0)])
     edges = np.append(np.flatnonzero(is_first), len(row_a)) if len(row_a) else np.array([0])
@@ -112,6 +117,29 @@ def _pairs(
             int(video_a[first]), int(video_b[first]), row_a[rows], row_b[rows], votes[rows],
             int(last),
         )  # fmt: skip
+
+
+def _supported(clips: Clips, row_a: I64, row_b: I64) -> npt.NDArray[np.bool_]:
+    """Return which hits have another one of their pair nearby, in the direction of a line.
+
+    Chance hits of unrelated videos are many more than copies, and most of them stand alone.
+
+    Args:
+        row_a, row_b: sorted by pair, then by time in A.
+    """
+    _, stride_s = clips.grid()
+    kept = np.zeros(len(row_a), bool)
+    for step in range(1, _BESIDE + 1):
+        one, other = slice(None, -step), slice(step, None)
+        same = (clips.video_N[row_a[one]] == clips.video_N[row_a[other]]) & (
+            clips.video_N[row_b[one]] == clips.video_N[row_b[other]]
+        )
+        a_s = clips.start_N[row_a[other]] - clips.start_N[row_a[one]]
+        b_s = clips.start_N[row_b[other]] - clips.start_N[row_b[one]]
+        near = (a_s > 0) & (a_s <= 8 * stride_s) & (np.abs(b_s - a_s) <= a_s / 3 + stride_s)
+        kept[one] |= same & near
+        kept[other] |= same & near
+    return kept
 
 
 def _of_pair(
