@@ -24,6 +24,7 @@ ROWS = [
     {"tables"},
     {"sequences"},
     {"search", "export"},
+    {"duplicates"},
     {"engine"},
     {"train"},
     {"extract", "classify", "importing"},

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from vfeat.job.recipe import OutputSpec
 from vfeat.job.several import SeveralJobs
 from vfeat.job.spec import Job
+from vfeat.tables.duplicates import DUPLICATE_NOTES, DUPLICATES
 from vfeat.tables.schema import (
     COLUMN_NOTES,
     ERRORS,
@@ -38,6 +39,7 @@ def published_schemas() -> dict[str, str]:
             "tokens": features,
         },
         "predictions": _columns(predictions_schema(embedding=True), PREDICTION_NOTES),
+        "duplicates": _columns(DUPLICATES, DUPLICATE_NOTES),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
     }

@@ -9,6 +9,7 @@ import typer
 import vfeat
 from vfeat.cli import (
     classify,
+    duplicates,
     export,
     extract,
     html_report,
@@ -58,6 +59,7 @@ app.command("show")(show.show)
 app.command("search")(search.search)
 app.command("report")(html_report.report)
 app.command("index")(index.index)
+app.command("duplicates")(duplicates.duplicates)
 app.command("verify")(inspect.verify)
 app.command("errors")(inspect.errors)
 app.command("reindex")(inspect.reindex)

@@ -1,0 +1,1 @@
+"""Partial copies among the videos of a dataset, found in the stored clip vectors alone."""
