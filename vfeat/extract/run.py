@@ -261,7 +261,7 @@ class ExtractRun(StageRun):
         """
 
         def failed() -> Iterator[pa.Table]:
-            for table in failed_ranges(self.root, classes):
+            for table in failed_ranges(self.root, classes, with_gone=True):
                 table = _only(nodes, table)
                 yield table.filter(self._is_unchanged(table))
 
