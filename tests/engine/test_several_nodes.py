@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +15,10 @@ from ray.cluster_utils import Cluster
 
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, run, summary
 from tests.engine.jobs import keys, verified
+from vfeat.engine.preflight import versions
+from vfeat.engine.ray_feeders import _Feeder
 from vfeat.engine.ray_machines import _Actor
-from vfeat.errors import DeviceLost
+from vfeat.errors import DeviceLost, NodeDiffers
 
 FAULTY = ("--decoder", "tests.engine.faults:faulty", "--shard-minutes", "0.001")
 
@@ -83,6 +86,12 @@ def test_the_doctor_compares_the_nodes(cluster: str) -> None:
     assert sorted(line["state"] for line in nodes) == ["missing", "ok", "ok"]
     [different] = [line for line in nodes if line["state"] == "missing"]
     assert "has torch 9.9 instead of" in different["found"]
+
+
+@pytest.mark.parametrize("actor", [_Actor, _Feeder])
+def test_another_version_is_refused_before_anything_is_unpickled(actor: Any) -> None:
+    with pytest.raises(NodeDiffers, match=r"instead of 9\.9: install what the driver has"):
+        actor().setup({**versions(), "torch": "9.9"}, b"not a pickle")
 
 
 def test_what_cuda_raises_in_a_worker_is_a_lost_device() -> None:

@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vfeat.engine.feeder_host import Batch, FeederHost
 from vfeat.engine.feeding import Attachment, FeedLost, Portion
 from vfeat.engine.machines import FeederSetup
+from vfeat.engine.preflight import check_versions, versions
 from vfeat.engine.worker_protocol import Progress
 
 PULL_S = 0.25  # a pull that finds nothing ends after so long
@@ -29,7 +30,9 @@ _OTHER_CALLS = 5  # at once, besides pulls: set up, begin, submit, counters, and
 class _Feeder:
     """A feeder inside a Ray actor."""
 
-    def setup(self, setup: FeederSetup) -> int:
+    def setup(self, driver: dict[str, str], pickled: bytes) -> int:
+        check_versions(driver)  # before anything of another version is unpickled
+        setup: FeederSetup = ray.cloudpickle.loads(pickled)
         self.host = FeederHost(setup.spec, setup.cpus)
         return os.getpid()
 
@@ -57,7 +60,7 @@ def start_feeder(node: str, setup: FeederSetup) -> tuple[Any, Any]:
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
     handle = actor.remote()
-    return handle, handle.setup.remote(setup)
+    return handle, handle.setup.remote(versions(), ray.cloudpickle.dumps(setup))
 
 
 class RayFeed:
