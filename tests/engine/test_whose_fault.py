@@ -12,7 +12,7 @@ from tests.engine.test_ledger import lease
 from vfeat.engine.executor import Assembled, Finished
 from vfeat.engine.preflight import LOW_SPACE
 from vfeat.engine.worker_fault import WorkerFault, device_lost
-from vfeat.errors import DeviceLost, EnvironmentMissing, NodeDiffers
+from vfeat.errors import DeviceLost, EnvironmentMissing, NodeDiffers, WorkersLost
 from vfeat.plan.unit import Lease
 
 LEASES = [lease(number) for number in range(6)]
@@ -95,6 +95,16 @@ def test_a_lost_gpu_is_its_nodes_fault_and_no_videos() -> None:
     assert finished_on(events) == {"a"}
     assert any("address-b (b) rests for 15 s: a GPU of" in text for text in notices(events))
     assert device_lost(RuntimeError("shapes do not match")) is None
+
+
+def test_a_run_whose_only_node_fails_again_and_again_ends_with_the_reason() -> None:
+    machines = PretendedMachines("a")
+    machines.work = lambda node, lease: WorkerFault("node", "low on memory", has_ended=True)
+    with pytest.raises(WorkersLost) as raised:
+        work_through(machines, LEASES)
+    text = str(raised.value)
+    assert "every node that could hold a worker is left out" in text and "low on memory" in text
+    assert len(machines.started) > 2 and not machines.done
 
 
 def test_what_has_failed_on_a_node_is_given_to_another_one() -> None:

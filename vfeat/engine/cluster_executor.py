@@ -47,6 +47,7 @@ LEASES = 2  # one in flight, one prefetched
 MOST_LEASES = 8  # of a worker with feeders
 UNITS_PER_CORE = 2  # in the hands of a worker, for the cores of its feeders
 DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
+NODES_OUT = "every node that could hold a worker is left out after repeated faults"
 
 
 @dataclass(frozen=True)
@@ -293,14 +294,15 @@ class ClusterExecutor:
             yield Notice(f"{member.name}: {outcome}")
             common = self._health.all_fail(set(self._placed))
             if common is not None:
-                raise common if isinstance(common, VfeatError) else self._workers_lost(common, 1)
+                raise common if isinstance(common, VfeatError) else self._workers_lost(common, NODES_OUT)
         elif isinstance(error, VfeatError):
             raise error
         else:
             split = ledger.died(member.name)
             yield Notice(f"{member.name} died: {_first_line(error)}")
             if ledger.deaths >= DEATHS_IN_A_ROW:
-                raise self._workers_lost(error, ledger.deaths)
+                in_a_row = f"{ledger.deaths} workers in a row died before they finished anything"
+                raise self._workers_lost(error, in_a_row)
             if split is not None:
                 yield Assembled(split.lease, _in_order(split.results))
 
@@ -323,12 +325,11 @@ class ClusterExecutor:
         found = self._machines.nodes().get(node)
         return f"{found.address} ({node[:8]})" if found else node
 
-    def _workers_lost(self, error: Exception, deaths: int) -> WorkersLost:
+    def _workers_lost(self, error: Exception, reason: str) -> WorkersLost:
         self._keep_logs = True
         return WorkersLost(
-            f"{deaths} workers in a row died before they finished anything. What is "
-            "committed stays, and the same command goes on from there. Ray's logs are in "
-            f"{self._machines.logs}. The last one ended with:",
+            f"{reason}. What is committed stays, and the same command goes on from there. Ray's "
+            f"logs are in {self._machines.logs}. The last worker ended with:",
             *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
         )
 
