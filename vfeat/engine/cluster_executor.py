@@ -294,7 +294,8 @@ class ClusterExecutor:
             yield Notice(f"{member.name}: {outcome}")
             common = self._health.all_fail(set(self._placed))
             if common is not None:
-                raise common if isinstance(common, VfeatError) else self._workers_lost(common, NODES_OUT)
+                is_named = isinstance(common, VfeatError)
+                raise common if is_named else self._workers_lost(common, NODES_OUT)
         elif isinstance(error, VfeatError):
             raise error
         else:
