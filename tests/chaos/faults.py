@@ -24,7 +24,7 @@ _FOUND_S = 20.0  # how long a target is waited for
 _STORM_S = (0.5, 2.5)
 _LOW = "low on memory"  # what the command prints of a worker that Ray's monitor has killed
 MEMORY = "memory pressure"
-PRESSURE_BYTES = 1200 << 20
+PRESSURE_BYTES = 4 << 30  # half of it is more than the command needs itself
 
 
 @dataclass
