@@ -175,7 +175,7 @@ def _retry(run: ExtractRun) -> Figures:
         assert not list(plans)
         assert classes is not None
         began = time.perf_counter()
-        names = list(run._plan_retries(classes))
+        names = list(run._ranges.retries(classes))
         retry_s = time.perf_counter() - began
     columns = [run.root.local_path(f"plans/{name}.parquet") for name in names]
     ranges = sum(pq.read_metadata(path).num_rows for path in columns)

@@ -67,7 +67,7 @@ def held_by_steps(folder: Path, videos: int) -> dict[str, int]:
     assert dataset_status(night.root.uri).videos["gone"] == CHANGED
     again = run_of(folder, "next.parquet")
     assert inputs.plan_all(again) == []
-    held["retry"] = traced(lambda: list(again._plan_retries(("all",))))
+    held["retry"] = traced(lambda: list(again._ranges.retries(("all",))))
     return held
 
 

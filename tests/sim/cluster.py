@@ -247,9 +247,13 @@ class Worker:
         if kernel.happens(self.cluster.fates.late_answer):
             kernel.fault("late answer", lease.shard)
             late_s = chance.uniform(5, 100)
-        if not self.is_detached and (lease.shard, lease.alone) in self.held:
-            self.held.remove((lease.shard, lease.alone))
+        # a worker that ends before its driver has the answer ends with the lease
+        kernel.at(late_s, lambda: self._let_go(lease))
         self._deliver(call, report, late_s)
+
+    def _let_go(self, lease: Lease) -> None:
+        if (lease.shard, lease.alone) in self.held:
+            self.held.remove((lease.shard, lease.alone))
 
     def _publish(self, lease: Lease, results: list[UnitResult]) -> bool:
         spec = self.setup.spec

@@ -155,9 +155,9 @@ class Archive:
         return film
 
     def change(self, name: str) -> None:
-        """Replace a film by another one of its name."""
-        old = self.films[name]
-        self.put(self.draw(name, old.version + 1))
+        """Replace a film by another one of its name, with an etag that none has had."""
+        last = max(film.version for film in self.every.values() if film.name == name)
+        self.put(self.draw(name, last + 1))
 
     def heal(self) -> None:
         """Let what failed before be readable, with the same etags."""

@@ -14,8 +14,7 @@ from vfeat.engine.cluster_executor import ClusterExecutor
 from vfeat.engine.crew import Crew
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.stage_run import StageRun
-from vfeat.extract import planning
-from vfeat.extract import run as extract_run
+from vfeat.extract import planning, range_plans
 from vfeat.extract.planning import Planner
 from vfeat.extract.run import ExtractRun
 from vfeat.storage.root import Root
@@ -142,7 +141,7 @@ def retries_drop_a_range() -> Patches:
     def shortened(failed: Any, *args: Any) -> Iterator[Any]:
         yield from list(retried(failed, *args))[:1]
 
-    yield mock.patch.object(extract_run, "retried", shortened)
+    yield mock.patch.object(range_plans, "retried", shortened)
 
 
 @_plant
@@ -166,18 +165,6 @@ def pending_shards_are_success() -> Patches:
         Ledger, "idle", property(lambda self: self.stopping or self._source.exhausted)
     )
     yield mock.patch.object(StageRun, "_enqueue_others", lambda self: False)
-
-
-@_plant
-def lost_idlers_are_deaths() -> Patches:
-    """An idle worker that is lost with its node is noticed by its silence alone."""
-    beat = Crew.beat
-
-    def unnoticed(self: Crew, wait_s: float) -> list[Any]:
-        beat(self, wait_s)
-        return []
-
-    yield mock.patch.object(Crew, "beat", unnoticed)
 
 
 @_plant

@@ -30,7 +30,6 @@ FINDS = {
     "retries_drop_a_range": 277,
     "both_drivers_plan_a_video": 16,
     "pending_shards_are_success": 0,
-    "lost_idlers_are_deaths": 52,
     "a_driver_that_waits_takes_workers_for_dead": 496,
 }
 

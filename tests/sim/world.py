@@ -72,7 +72,7 @@ class Notes(Watch):
         self.silences = self.deaths = 0
 
     def note(self, text: str) -> None:
-        self.silences += "no sign of life" in text
+        self.silences += "no sign of life" in text and "lost with its node" not in text
         self.deaths += " died: " in text
         said = re.sub(r" \(process \d+ on [^)]*\)", "", text)  # the only thing from this machine
         self._kernel.trace(self._driver, "notes:", said)
@@ -200,6 +200,7 @@ class World:
         if gone and chance.random() < 0.3 and gone[0].name not in before:
             film = chance.choice(gone)
             archive.put(film)
+            self.is_healed = True  # what failed while it was gone is an error until it is retried
         if chance.random() < 0.4:
             archive.heal()
             self.is_healed = True

@@ -46,7 +46,8 @@ PLACEMENT_S = 60.0  # workers without a place after so long are reported
 LEASES = 2  # one in flight, one prefetched
 MOST_LEASES = 8  # of a worker with feeders
 UNITS_PER_CORE = 2  # in the hands of a worker, for the cores of its feeders
-DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between
+DEATHS_IN_A_ROW = 6  # workers lost with nothing finished between, at least so many
+DEATHS_EACH = 3  # of one worker: as many leases that kill are in hand at once as there are workers
 NODES_OUT = "every node that could hold a worker is left out after repeated faults"
 
 
@@ -301,7 +302,7 @@ class ClusterExecutor:
         else:
             split = ledger.died(member.name)
             yield Notice(f"{member.name} died: {_first_line(error)}")
-            if ledger.deaths >= DEATHS_IN_A_ROW:
+            if ledger.deaths >= max(DEATHS_IN_A_ROW, DEATHS_EACH * (len(list(self._crew)) + 1)):
                 in_a_row = f"{ledger.deaths} workers in a row died before they finished anything"
                 raise self._workers_lost(error, in_a_row)
             if split is not None:
@@ -317,7 +318,7 @@ class ClusterExecutor:
             node_s = isinstance(error, StorageError | DeviceLost)
             node_s |= may_be_node and isinstance(error, EnvironmentMissing)
             return "node" if node_s else "job"
-        if error.has_ended and error.owner == "lease" and member.node not in self._machines.nodes():
+        if error.owner == "lease" and member.node not in self._machines.nodes():
             return "nobody"
         return "node" if may_be_node and error.owner == "lease" else error.owner
 

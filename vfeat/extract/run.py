@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -14,14 +14,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vfeat.corpus import MISSING_ETAG, Corpus, FixedType, Video, VideoBatch
+from vfeat.corpus import Corpus, FixedType, Video, VideoBatch
 from vfeat.corpus.address_book import AddressBook
 from vfeat.corpus.id_set import IdSet
 from vfeat.corpus.ids import raw_ids
 from vfeat.engine.dataset_root import check_dataset, create_dataset
 from vfeat.engine.executor import Executor
 from vfeat.engine.placement import make_executor
-from vfeat.engine.second_opinion import DOUBTFUL, Doubt, Key
+from vfeat.engine.second_opinion import DOUBTFUL, Doubt
 from vfeat.engine.stage_run import RunSettings, StageRun
 from vfeat.engine.summary import PlanPreview, RunSummary
 from vfeat.engine.watch import Watch
@@ -31,9 +31,10 @@ from vfeat.extract.class_labels import notes
 from vfeat.extract.listing import Listing
 from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
-from vfeat.extract.planning import Planner, count_numbered, publish_follow_up, retried
+from vfeat.extract.planning import Planner, publish_follow_up
 from vfeat.extract.prepare import estimate, make_recipe, shard_limits
 from vfeat.extract.preview import SAMPLE, Sample, look
+from vfeat.extract.range_plans import RangePlans
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
@@ -49,11 +50,10 @@ from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.kind import FEATURES
 from vfeat.tables.layout import plan_of
-from vfeat.tables.pending import failed_ranges, missing_follow_ups, pending_plans, replaced_ranges
+from vfeat.tables.pending import missing_follow_ups, pending_plans
 from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan, secret_videos
 
 _FIRST_S = 2.0  # a plan is published so soon where workers wait for one
-_STAT_THREADS = 16
 _ROUNDS = 3  # a video that changes again and again is left to the next run
 
 
@@ -97,8 +97,9 @@ class ExtractRun(StageRun):
         self._is_listed.set()
         self._tell_skipped()
         if self.job.retry_errors is not None:
-            yield from self._plan_retries(self.job.retry_errors)
-        yield from self._plan_returned()
+            yield from self._ranges.retries(self.job.retry_errors)
+        if self._may_have_returned:
+            yield from self._ranges.returned()
         yield from self._plan_changed()
 
     def _tell_listed(self, listing: Listing) -> None:
@@ -248,89 +249,14 @@ class ExtractRun(StageRun):
             yield pa.concat_tables(held, promote_options="default")
 
     def try_again(self, doubts: Sequence[Doubt]) -> Iterator[str]:
-        yield from self._plan_retries(DOUBTFUL, {doubt.key: doubt.node for doubt in doubts})
+        yield from self._ranges.retries(DOUBTFUL, {doubt.key: doubt.node for doubt in doubts})
 
-    def _plan_retries(
-        self, classes: tuple[str, ...], nodes: Mapping[Key, str] | None = None
-    ) -> Iterator[str]:
-        """Publish plans of failed clips.
-
-        Args:
-            classes: of the errors.
-            nodes: only these ranges, those of different nodes in different shards.
-        """
-
-        def failed() -> Iterator[pa.Table]:
-            for table in failed_ranges(self.root, classes, with_gone=True):
-                table = _only(nodes, table)
-                yield table.filter(self._is_unchanged(table))
-
-        yield from self._plan_ranges(failed, nodes or {})
-
-    def _plan_returned(self) -> Iterator[str]:
-        """Plan videos that were replaced after they were planned, and whose content is back."""
-
-        def returned() -> Iterator[pa.Table]:
-            for table in replaced_ranges(self.root):
-                yield table.filter(self._has_returned(table))
-
-        if self._may_have_returned:
-            yield from self._plan_ranges(returned, {})
-
-    def _plan_ranges(
-        self, ranges: Callable[[], Iterator[pa.Table]], nodes: Mapping[Key, str]
-    ) -> Iterator[str]:
-        """Publish plans of clip ranges.
-
-        Args:
-            ranges: reads them, as tables of `failed_ranges`.
-            nodes: on which they failed; those of different nodes are in different shards.
-        """
-        while True:
-            plans = count_numbered(self.root)  # before looking: see Planner
-            rows = [row for table in ranges() for row in table.to_pylist()]
-            if not rows:
-                return
-            limits = shard_limits(self.job, self.model.shape)
-            unit_clips = limits.unit_clips(self._estimate.clip_cost_s)
-            units = list(map(self._marked, retried(rows, self._estimate, unit_clips)))
-            names = self._planner.plan_ranges(units, plans, partial(_node, nodes))
-            if names is not None:
-                yield from names
-                return
-
-    def _marked(self, unit: Unit) -> Unit:
-        is_secret = self._addresses.find(unit.video_id, unit.uri, unit.source) is not None
-        return replace(unit, has_secret=is_secret)
-
-    def _is_unchanged(self, failed: pa.Table) -> pa.Array:
-        """Return whether the object of each row is still there with the same content."""
-        gone = self._listing.is_gone(failed).to_pylist()
-        asked = [(uri, etag) for uri, etag, is_gone in zip(
-            failed.column("uri").to_pylist(), failed.column("etag").to_pylist(), gone, strict=True
-        ) if is_gone is None]  # fmt: skip
-        answers = here().each(_STAT_THREADS, _is_same, asked)
-        found = dict(zip(asked, answers, strict=True))
-        columns = (failed.column(name).to_pylist() for name in ("uri", "etag"))
-        return pa.array(
-            [
-                found[uri, etag] if is_gone is None else not is_gone and etag != MISSING_ETAG
-                for uri, etag, is_gone in zip(*columns, gone, strict=True)
-            ],
-            pa.bool_(),
+    @cached_property
+    def _ranges(self) -> RangePlans:
+        limits = shard_limits(self.job, self.model.shape)
+        return RangePlans(
+            self.root, self._planner, self._listing, self._addresses, self._estimate, limits
         )
-
-    def _has_returned(self, replaced: pa.Table) -> pa.Array:
-        """Return whether the object of each row has the content that was planned.
-
-        A list may give any etag, so the object itself is looked at.
-        """
-        gone = self._listing.is_gone(replaced).to_pylist()
-        asked = [
-            (self._addresses.find(*row[:3]) or row[1], MISSING_ETAG if is_gone else row[3])
-            for row, is_gone in zip(_columns(replaced), gone, strict=True)
-        ]
-        return pa.array(here().each(_STAT_THREADS, _is_same, asked), pa.bool_())
 
     def _plan_changed(self) -> Iterator[str]:
         """Plan the new content of videos that changed after they were planned."""
@@ -351,34 +277,6 @@ class ExtractRun(StageRun):
                 self._addresses.add(videos)
             if videos is not None and is_new:
                 yield from filter(None, [self._planner.plan(videos)])
-
-
-def _only(nodes: Mapping[Key, str] | None, failed: pa.Table) -> pa.Table:
-    """Return the rows of these ranges; all for None."""
-    if nodes is None:
-        return failed
-    ids, clips = (failed.column(name).to_pylist() for name in ("video_id", "first_clip"))
-    keys = zip(ids, clips, strict=True)
-    return failed.filter(pa.array([key in nodes for key in keys], pa.bool_()))
-
-
-def _node(nodes: Mapping[Key, str], unit: Unit) -> str:
-    return nodes.get((unit.video_id, unit.first_clip), "")
-
-
-def _columns(rows: pa.Table) -> Iterator[tuple[str, str, str, str]]:
-    names = ("video_id", "uri", "source", "etag")
-    return zip(*(rows.column(name).to_pylist() for name in names), strict=True)
-
-
-def _is_same(video: tuple[str, str]) -> bool:
-    uri, etag = video
-    if not uri or etag == MISSING_ETAG:
-        return False
-    try:
-        return find_object(uri).etag == etag
-    except VfeatError:
-        return False
 
 
 def _found_anew(root: Root, unit: Unit, plan: str) -> pa.Table | None:
