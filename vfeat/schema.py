@@ -37,6 +37,7 @@ def published_schemas() -> dict[str, str]:
             "halffloat vectors",
             "order": "video_id, clip_index",
             "tokens": features,
+            "shots": _columns(features_schema(shape, OutputSpec(), shots=True)),
         },
         "predictions": _columns(predictions_schema(embedding=True), PREDICTION_NOTES),
         "duplicates": _columns(DUPLICATES, DUPLICATE_NOTES),

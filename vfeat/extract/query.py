@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone, TaskFailed
+from vfeat.media.shots.grid import shot_grid
 from vfeat.video_facts import Probe
 
 MOST_CLIPS = 64  # of a query; what is longer is cut
@@ -77,5 +79,8 @@ def _clips(path: str, recipe: Recipe, found: Probe, at_s: float | None) -> tuple
     if at_s >= found.duration_s:
         raise JobError(f"{path} has {found.duration_s:.2f} s; --at {at_s:g} lies behind its end")
     clip = recipe.clip
+    if clip.sampling == "shots":
+        number = shot_grid(clip, found.timeline).nearest(Fraction(at_s))
+        return number, number
     number = min(found.n_clips - 1, max(0, round((at_s - clip.clip_s / 2) / clip.stride_s)))
     return number, number

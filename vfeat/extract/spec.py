@@ -11,6 +11,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
+from vfeat.media.shots.detectors import check_detector
 
 if TYPE_CHECKING:
     from vfeat.engine.executor import Worker
@@ -49,6 +50,7 @@ class DecodeFeederSpec:
 
     def build(self, cores: int) -> Feeder:
         """Make the pool: one child a core, or as many as an extract worker was given."""
+        check_detector(self.recipe.clip.shots)
         pool = DecodePool(self.recipe.clip, self.recipe.frame, self.limits, self.children or cores)
         return DecodeFeeder(pool)
 
