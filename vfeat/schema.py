@@ -21,6 +21,7 @@ from vfeat.tables.schema import (
     features_schema,
     predictions_schema,
 )
+from vfeat.tables.shots import SHOT_NOTES, SHOTS
 
 
 def published_schemas() -> dict[str, str]:
@@ -41,6 +42,7 @@ def published_schemas() -> dict[str, str]:
         },
         "predictions": _columns(predictions_schema(embedding=True), PREDICTION_NOTES),
         "duplicates": _columns(DUPLICATES, DUPLICATE_NOTES),
+        "shots": _columns(SHOTS, SHOT_NOTES),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
     }

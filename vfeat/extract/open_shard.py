@@ -88,7 +88,7 @@ class OpenShard:
         """Return results in the lease's order, of the units that have one."""
         return [
             reconcile(self.outcomes[unit.key], self._rows(unit))
-            for unit in self.lease.units
+            for unit in self.lease.to_do(Unit)
             if unit.key in self.outcomes
         ]
 

@@ -106,9 +106,11 @@ class ShotGrid:
         shot = self.shot(index)
         place = round((moment_s - shot.start_s - self._clip / 2) / self._stride)
         inside = min(max(shot.first_clip + place, shot.first_clip), shot.last_clip)
-        return min(
-            inside, shot.last_clip, key=lambda clip: abs(sum(self.span(clip)) / 2 - moment_s)
-        )
+        return min(inside, shot.last_clip, key=lambda clip: self._distance(clip, moment_s))
+
+    def _distance(self, clip_index: int, moment_s: Fraction) -> Fraction:
+        start, end = self.span(clip_index)
+        return abs((start + end) / 2 - moment_s)
 
 
 @lru_cache(maxsize=32)

