@@ -14,6 +14,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone, TaskFailed
+from vfeat.media.shots.detectors import check_detector
 from vfeat.media.shots.grid import shot_grid
 from vfeat.video_facts import Probe
 
@@ -33,13 +34,15 @@ def embed_query(
     Raises:
         UnitError: the file cannot be decoded.
         JobError: it has no clip there.
-        EnvironmentMissing: the recipe's weights are not there, or are others.
+        EnvironmentMissing: the recipe's weights, or its detector of shots, are not there, or are
+            others.
     """
     if recipe.is_imported:
         raise JobError(
             f"these features were imported ({recipe.model.name}), and vfeat does not have the "
             "model that made them; search with --like VIDEO@SECONDS, or in Python with a vector"
         )
+    check_detector(recipe.clip.shots)
     plain = dataclasses.replace(recipe.output, tokens="none", top_k=0)
     encoder = Encoder(dataclasses.replace(recipe, output=plain), device)
     vectors: list[npt.NDArray[np.float32]] = []

@@ -58,6 +58,7 @@ class Grid:
         self.spec = spec
         self.timeline = timeline
         self.n_clips = clips_of(spec, timeline)
+        self.shots = shot_grid(spec, timeline) if spec.sampling == "shots" else None
         self._frame_ticks = frame_ticks
         self._tick_s = timeline.tick_s
 
@@ -65,7 +66,10 @@ class Grid:
         """Return position and sample ticks of one clip."""
         if self.spec.sampling == "sparse":
             return self._sparse_window(clip_index)
-        start, end = span_of(self.spec, self.timeline, clip_index)
+        if self.shots is not None:
+            start, end = self.shots.span(clip_index)
+        else:
+            start, end = span_of(self.spec, self.timeline, clip_index)
         step = (end - start) / (2 * self.spec.num_frames)
         samples = (start + step * (2 * i + 1) for i in range(self.spec.num_frames))
         origin, tick_s = self.timeline.origin_tick, self._tick_s
@@ -97,8 +101,8 @@ class Grid:
     def last_window_before(self, tick: int) -> int:
         """Return the largest index (may be < 0) of a window that ends by `tick`; not sparse."""
         seconds = (tick - self.timeline.origin_tick) * self._tick_s
-        if self.spec.sampling == "shots":
-            return shot_grid(self.spec, self.timeline).last_ending_by(seconds)
+        if self.shots is not None:
+            return self.shots.last_ending_by(seconds)
         return floor((seconds - self.spec.clip) / self.spec.stride)
 
 
@@ -175,6 +179,6 @@ def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
 def _first_window_after(grid: Grid, tick: int) -> int:
     """Return the smallest clip index > 0 whose window starts after `tick`."""
     seconds = (tick - grid.timeline.origin_tick) * grid.timeline.tick_s
-    if grid.spec.sampling == "shots":
-        return max(1, shot_grid(grid.spec, grid.timeline).first_starting_after(seconds))
+    if grid.shots is not None:
+        return max(1, grid.shots.first_starting_after(seconds))
     return max(1, floor(seconds / grid.spec.stride) + 1)
