@@ -54,7 +54,7 @@ DETECTORS: tuple[ShotDetector, ...] = ("content", "adaptive", "transnetv2")
 REAL = (
     ("bigbuckbunny_720p25.mp4", 0.0, 5.2), ("bikes_640x272.mp4", 0.0, 1.16),
     ("bikes_640x272.mp4", 1.24, 3.0), ("bikes_640x272.mp4", 3.08, 5.44),
-    ("bikes_640x272.mp4", 5.52, 7.44), ("bikes_640x272.mp4", 7.52, 9.9),
+    ("bikes_640x272.mp4", 5.52, 7.44), ("bikes_640x272.mp4", 7.52, 9.64),
     ("cockatoo_720p20.mp4", 0.0, 6.0), ("nasa_13013_multistream.mp4", 0.0, 5.0),
     ("water_bottle_drumming_512.mp4", 0.0, 6.0),
 )  # fmt: skip

@@ -133,7 +133,7 @@ def test_places_on_the_grid_are_those_of_a_search_through_it(
 # --- finding ---
 
 
-@pytest.mark.parametrize("detector", [*SCENES, pytest.param("transnetv2", marks=needs_network)])
+@pytest.mark.parametrize("detector", SCENES)
 def test_cuts_of_known_places_are_found(detector: ShotDetector, tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     true = film(path, [30, 26, 41, 30])
@@ -204,6 +204,21 @@ def test_what_a_detector_holds_does_not_grow(detector: ShotDetector) -> None:
     finally:
         tracemalloc.stop()
     assert sizes[-1] - sizes[0] < 600_000, sizes
+
+
+@needs_network
+def test_a_child_finds_shots_by_the_network_in_its_sandbox(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    film(path, [30, 26])
+    with pool_of(spec=on_shots("transnetv2")) as pool:
+        pool.submit(DecodeTask(1, "v", str(path), path.stat().st_size, None, 0, None))
+        for event in events(pool, 1):
+            if isinstance(event, ClipReady):
+                event.release()
+            elif isinstance(event, TaskDone):
+                assert event.outcome.errors == () and event.outcome.rows == 4
+        [child] = pool.stats()
+        assert child.rss_bytes < 1 << 30
 
 
 @needs_network
