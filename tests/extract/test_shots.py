@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import vfeat
 from tests.engine.jobs import keys, tiny_job, verified
 from tests.extract.test_split import DiesBeforeFollowUps, plans
 from tests.media.test_shots import film
 from vfeat.cli.app import app
 from vfeat.engine.watch import Watch
 from vfeat.errors import EnvironmentMissing, JobError
+from vfeat.extract.query import embed_query
 from vfeat.extract.run import run_job
 from vfeat.job.spec import ExtractJob
 from vfeat.storage.root import Root
 from vfeat.tables.about import read_recipe
+from vfeat.tables.parquet import read_table
 from vfeat.tables.shots import publish_shots
 from vfeat.tables.snapshot import rebuild_index
 from vfeat.tables.status import dataset_status
@@ -199,3 +204,37 @@ def test_a_cluster_lays_the_same_grid(films: Path, tmp_path: Path) -> None:
     assert grid(inline) == grid(ray) != []
     assert shots(inline) == shots(ray)
     verified(ray)
+
+
+def test_shots_from_a_bucket_to_a_bucket_are_those_of_a_folder(
+    films: Path, bucket: str, tmp_path: Path
+) -> None:
+    source, local, remote = Root(f"{bucket}/in"), tmp_path / "local", f"{bucket}/out"
+    run_job(shots_job(local, films))
+    for name in sorted(LENGTHS):  # a run a video: the table grows by what is new
+        source.create_file(name, films / name)
+        assert run_job(tiny_job(remote, source.uri, **FIELDS)).exit_code == 0
+    columns = ["shot_index", "start_s", "end_s", "first_clip", "last_clip"]
+
+    def content(table: pa.Table) -> list[tuple[Any, ...]]:
+        names = [Path(uri).name for uri in table.column("uri").to_pylist()]
+        return sorted(zip(names, *(table.column(c).to_pylist() for c in columns), strict=True))
+
+    found = content(read_table(Root(remote), "shots.parquet"))
+    assert found == content(pq.read_table(local / "shots.parquet"))
+    assert verified(remote).rows == len(grid(local))
+
+
+def test_a_query_is_the_clip_around_its_moment(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run_job(shots_job(out, films / "a.mp4"))
+    rows = vfeat.open(str(out)).to_arrow(["clip_index", "start_s", "end_s", "embedding"])
+    recipe = read_recipe(Root(str(out)))
+    for at_s in (0.1, 1.15, 1.25, 3.0, 4.9):
+        vector = embed_query(str(films / "a.mp4"), recipe, at_s, "cpu")
+        near = min(
+            (row for row in rows.to_pylist() if row["start_s"] <= at_s < row["end_s"]),
+            key=lambda row: abs(row["start_s"] + row["end_s"] - 2 * at_s),
+        )
+        stored = np.array(near["embedding"]) / np.linalg.norm(near["embedding"])
+        assert vector @ stored == pytest.approx(1, abs=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tests.media.running import LIMITS, events, pool_of, read_tick, settle
 from vfeat.errors import EnvironmentMissing, NodeDiffers, UnitError
 from vfeat.job.recipe import SHOT_THRESHOLDS, ClipSpec, ShotDetector, ShotSpec
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
+from vfeat.media.children.unit_budget import UnitBudget
 from vfeat.media.clips import Clip, Empty
 from vfeat.media.probe import probe
 from vfeat.media.shots import detect, detectors
@@ -246,6 +248,18 @@ def test_windows_of_a_stream_are_those_of_the_packages_own_pass() -> None:
     found += cuts.finish()
     np.testing.assert_allclose(seen[: len(frames)], expected.numpy(), atol=1e-5)
     assert found == [43]
+
+
+def test_only_a_child_that_looks_for_cuts_has_the_time_to_decode_all() -> None:
+    """A unit's budget: else a long, small file would end as one that never gets to its clips."""
+    size = 100 << 20
+    task = DecodeTask(1, "v", "/a.mp4", size, None, 0, None)
+    plain, looks = (
+        UnitBudget(task, LIMITS, os.getpid(), finds)._allowed_s for finds in (False, True)
+    )
+    assert looks - plain == size / (1 << 14)
+    goes_on = replace(task, timeline=Timeline(1, 25, 0, 100, 100))
+    assert UnitBudget(goes_on, LIMITS, os.getpid(), True)._allowed_s == plain
 
 
 # --- what is not there ---
