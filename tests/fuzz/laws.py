@@ -114,6 +114,9 @@ def outcome_faults(
     for clip in clips:
         if clip.shape != shape or clip.dtype != "uint8":
             yield f"clip {clip.clip_index} has {clip.shape} {clip.dtype}, not {shape} uint8"
+        if spec.sampling == "shots":
+            if not 0 <= clip.start_s < clip.end_s <= clip.start_s + spec.clip_s + 1e-6:
+                yield f"clip {clip.clip_index} lies at {clip.start_s} to {clip.end_s} s"
         if spec.sampling == "dense":
             start_s = float(clip.clip_index * spec.stride)
             end_s = float(clip.clip_index * spec.stride + spec.clip)
