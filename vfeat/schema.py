@@ -21,6 +21,7 @@ from vfeat.tables.schema import (
     features_schema,
     predictions_schema,
 )
+from vfeat.tables.shots import SHOT_NOTES, SHOTS
 
 
 def published_schemas() -> dict[str, str]:
@@ -37,9 +38,11 @@ def published_schemas() -> dict[str, str]:
             "halffloat vectors",
             "order": "video_id, clip_index",
             "tokens": features,
+            "shots": _columns(features_schema(shape, OutputSpec(), shots=True)),
         },
         "predictions": _columns(predictions_schema(embedding=True), PREDICTION_NOTES),
         "duplicates": _columns(DUPLICATES, DUPLICATE_NOTES),
+        "shots": _columns(SHOTS, SHOT_NOTES),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
     }

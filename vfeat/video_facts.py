@@ -6,9 +6,11 @@ Plain records, written into plans and footers as JSON.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
+
+MOST_CUTS = 20_000  # of a video: so many fit into one message to a decoder child
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Timeline:
         duration_ticks: from the origin to the end of the last frame's display.
         n_frames: frames from the origin on, counted from packets or given by the header.
         restarts: time starts again in mid-stream: decode from the start, never seek.
+        cuts: ticks after the origin at which a shot begins, but for the first; empty unless the
+            recipe lays clips on shots.
     """
 
     num: int
@@ -29,6 +33,7 @@ class Timeline:
     duration_ticks: int
     n_frames: int
     restarts: bool = False
+    cuts: tuple[int, ...] = ()
 
     @property
     def tick_s(self) -> Fraction:
@@ -107,9 +112,18 @@ class Probe:
             start = end + 1
 
 
+def probe_fields(probe: Probe) -> dict[str, Any]:
+    """Return a probe as plain values, for `parse_probe`."""
+    fields = asdict(probe)
+    if not probe.timeline.cuts:  # few videos have them, and earlier versions do not read them
+        del fields["timeline"]["cuts"]
+    return fields
+
+
 def parse_probe(fields: Mapping[str, Any]) -> Probe:
-    """Build a probe from what `dataclasses.asdict` made of it, by way of JSON."""
+    """Build a probe from what `probe_fields` made of it, by way of JSON."""
     gaps = tuple((first, last) for first, last in fields.get("gaps", ()))
     warnings = tuple(fields.get("warnings", ()))
-    timeline = Timeline(**fields["timeline"])
+    cuts = tuple(fields["timeline"].get("cuts", ()))
+    timeline = Timeline(**{**fields["timeline"], "cuts": cuts})
     return Probe(**{**fields, "timeline": timeline, "gaps": gaps, "warnings": warnings})

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from tests.fuzz.mutate import MUTATORS, kinds_of
 from tests.fuzz.sources import Source
-from vfeat.job.recipe import ClipSpec
+from vfeat.job.recipe import ClipSpec, ShotSpec
 
 GRIDS = (
     ClipSpec(4, 1.0, 1.0),
     ClipSpec(3, 0.5, 2.3),
     ClipSpec(2, 0.25, 0.125),
     ClipSpec(2, 2.0, 2.0, "sparse", 3),
+    ClipSpec(2, 0.5, 0.5, "shots", shots=ShotSpec("content", 5.0, 0.1)),  # many cuts
 )
 # How a video is asked for: in one task, in units of two clips, after a probe of its own, or in
 # one task twice.

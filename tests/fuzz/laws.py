@@ -114,17 +114,23 @@ def outcome_faults(
     for clip in clips:
         if clip.shape != shape or clip.dtype != "uint8":
             yield f"clip {clip.clip_index} has {clip.shape} {clip.dtype}, not {shape} uint8"
-        if spec.sampling == "dense":
-            start_s = float(clip.clip_index * spec.stride)
-            end_s = float(clip.clip_index * spec.stride + spec.clip)
-            if (clip.start_s, clip.end_s) != (start_s, end_s):
-                yield f"clip {clip.clip_index} lies at {clip.start_s} to {clip.end_s} s"
+        if _is_misplaced(clip, spec):
+            yield f"clip {clip.clip_index} lies at {clip.start_s} to {clip.end_s} s"
     if (found := outcome.probe) is not None:
         if not 0 <= found.duration_s < float("inf") or found.n_clips < 1:
             yield f"the grid has {found.n_clips} clips in {found.duration_s} s"
         last = outcome.split.last_clip if outcome.split else outcome.last_clip
         if last != found.n_clips - 1:
             yield f"the grid has {found.n_clips} clips, and the task ends with {last}"
+
+
+def _is_misplaced(clip: ClipSeen, spec: ClipSpec) -> bool:
+    if spec.sampling == "shots":
+        longest_s = clip.start_s + spec.clip_s + 1e-6
+        return not 0 <= clip.start_s < clip.end_s <= longest_s
+    start_s = float(clip.clip_index * spec.stride)
+    end_s = float(clip.clip_index * spec.stride + spec.clip)
+    return spec.sampling == "dense" and (clip.start_s, clip.end_s) != (start_s, end_s)
 
 
 def difference(

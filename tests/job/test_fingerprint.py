@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from vfeat.job.fingerprint import Recipe, difference, fingerprint
-from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
+from vfeat.job.recipe import (
+    ClipSpec,
+    FlipSpec,
+    FrameSpec,
+    LabelSpec,
+    ModelSpec,
+    OutputSpec,
+    ShotSpec,
+)
 
 MODEL = ModelSpec("videomamba_tiny", "a.pth", (("depth", 2),))
 RECIPE = Recipe(MODEL, "sha256:00", ClipSpec(), FrameSpec(), OutputSpec())
 NAMED = replace(RECIPE, labels=LabelSpec("k400", "400 names, 12ab"))
 FLIPPED = replace(NAMED, flips=(FlipSpec("horizontal", (1, 0, 2)), FlipSpec("reverse", (0, 1, 2))))
+ON_SHOTS = replace(RECIPE, clip=ClipSpec(sampling="shots", shots=ShotSpec(version="x 1")))
 
 
 def test_a_recipe_without_names_is_what_it_was_before_there_were_any() -> None:
     assert not {"labels", "flips"} & RECIPE.to_json().keys()
+    assert "shots" not in RECIPE.to_json()["clip"]
     assert RECIPE.fingerprint == "6111e4782e348a35df88059c20cc1ea6"
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, NAMED, FLIPPED], ids=["numbers", "names", "flips"])
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, NAMED, FLIPPED, ON_SHOTS], ids=["numbers", "names", "flips", "shots"]
+)
 def test_json_brings_the_recipe_back(recipe: Recipe) -> None:
     content = json.loads(json.dumps(recipe.to_json()))
     assert Recipe.from_json(content) == recipe
@@ -44,3 +57,17 @@ def test_flips_are_part_of_it() -> None:
     assert len({r.fingerprint for r in (NAMED, FLIPPED, other)}) == 3
     lines = difference(FLIPPED.to_json(), other.to_json())
     assert lines == ["flips.horizontal: the dataset has [1, 0, 2], this job [0, 1, 2]"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"detector": "adaptive"}, {"threshold": 26.0}, {"min_s": 0.5}, {"version": "x 2"}]
+)
+def test_how_shots_are_found_is_part_of_it(change: dict[str, Any]) -> None:
+    assert ON_SHOTS.clip.shots is not None
+    other = replace(
+        ON_SHOTS, clip=replace(ON_SHOTS.clip, shots=replace(ON_SHOTS.clip.shots, **change))
+    )
+    assert len({r.fingerprint for r in (RECIPE, ON_SHOTS, other)}) == 3
+    [name] = change
+    [line] = difference(ON_SHOTS.to_json(), other.to_json())
+    assert line.startswith(f"clip.shots.{name}: ")

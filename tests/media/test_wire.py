@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, ShotSpec
 from vfeat.media.children.believed import check_probe
+from vfeat.media.children.channel import Channel
 from vfeat.media.children.messages import (
     Alive,
     BrokenProtocol,
@@ -31,12 +33,15 @@ from vfeat.media.children.task import DecodeTask, ProbeTask
 from vfeat.media.children.wire import MESSAGE_CHARS, MOST_BYTES, limits_of, pack, unpack
 from vfeat.media.sandbox.enter import NAMES, Measure
 from vfeat.outcome import RangeError
-from vfeat.video_facts import Probe, Timeline
+from vfeat.video_facts import MOST_CUTS, Probe, Timeline
 
 LINE = Timeline(1, 12800, -512, 76800, 150, restarts=True)
 PROBE = Probe(
     "mov,mp4,m4a", "h264", 1920, 1080, 90, LINE, 3, 1, 1.5, True, ((1, 1),), 2.0, ("ä", "b")
 )
+ON_SHOTS = ClipSpec(4, 2.0, 2.0, "shots", shots=ShotSpec("adaptive", 3.0, 0.5, "x 1"))
+CUT = replace(LINE, cuts=(12800, 25600))
+LONG = replace(LINE, duration_ticks=1 << 50, cuts=tuple(range(1 << 40, (1 << 40) + MOST_CUTS)))
 MESSAGES: list[Any] = [
     Hello((Measure(NAMES[0]), Measure(NAMES[1], "why not"))),
     Alive(),
@@ -52,6 +57,9 @@ MESSAGES: list[Any] = [
     DecodeTask(1, "", "/a/ö.mp4", 1 << 40, LINE, 0, 5, 100, "etag"),
     DecodeTask(1, "", "/a.mp4", None, None, 0, None),
     ChildConfig(ClipSpec(8, 0.1, 0.3), FrameSpec(crops=3), DecodeLimits(), 4, False),
+    ChildConfig(ON_SHOTS, FrameSpec(), DecodeLimits(), 4),
+    GridLaid(replace(PROBE, timeline=CUT)),
+    DecodeTask(1, "", "/a.mp4", None, LONG, 0, 5),
 ]
 
 
@@ -171,6 +179,33 @@ def test_a_probe_that_contradicts_itself_is_not_believed(lie: dict[str, Any], sa
     check_probe(PROBE, ClipSpec(), DecodeLimits())
     with pytest.raises(BrokenProtocol, match=says):
         check_probe(replace(PROBE, **lie), ClipSpec(), DecodeLimits())
+
+
+@pytest.mark.parametrize("cuts", [(0,), (5, 5), (9, 8), (76800,), (-1,)])
+def test_cuts_that_are_no_times_of_the_video_are_not_believed(cuts: tuple[int, ...]) -> None:
+    found = replace(PROBE, timeline=CUT, n_clips=3)  # shots of 1, 1 and 4 s: 1 + 1 + 2 clips
+    check_probe(replace(found, n_clips=4), ON_SHOTS, DecodeLimits())
+    with pytest.raises(BrokenProtocol, match="of 4 clips counts 3"):
+        check_probe(found, ON_SHOTS, DecodeLimits())
+    lie = replace(found, timeline=replace(CUT, cuts=cuts))
+    with pytest.raises(BrokenProtocol, match="not times of its video in order"):
+        check_probe(lie, ON_SHOTS, DecodeLimits())
+    with pytest.raises(BrokenProtocol, match="the recipe has no shots"):
+        check_probe(found, ClipSpec(), DecodeLimits())
+
+
+def test_a_task_with_the_longest_list_of_cuts_is_sent_in_one_go() -> None:
+    """The parent waits for no child that does not read."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
+    task = DecodeTask(1, "", "/a.mp4", None, LONG, 0, 5)
+    Channel(ours, waits=False).send(task)
+    received, channel = None, Channel(theirs, waits=True)
+    while received is None:
+        received = channel.receive(10)
+    assert received == task
+    ours.close()
+    theirs.close()
 
 
 def test_a_probe_over_the_limit_of_clips_is_not_believed() -> None:

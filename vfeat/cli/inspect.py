@@ -161,9 +161,12 @@ def reindex(out: flags.Dataset, json_output: flags.Json = False) -> None:
     """Make the index and the snapshots anew from the committed files."""
     from vfeat.cli.terminal import say, say_json
     from vfeat.tables.opened_root import dataset_root
+    from vfeat.tables.shots import rebuild_shots
     from vfeat.tables.snapshot import rebuild_index
 
-    videos = rebuild_index(dataset_root(out))
+    root = dataset_root(out)
+    videos = rebuild_index(root)
+    rebuild_shots(root)
     if json_output:
         say_json({"videos": dict(videos)})
         return

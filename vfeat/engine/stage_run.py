@@ -203,10 +203,11 @@ class StageRun(ABC):
         here().start("vfeat-planner", lambda: self._feed(catalogue))
         self._work()
         is_gone = cannot_tell if self.interrupted or self._planning_error else self.is_gone
-        idle = not self._plans.names and is_current(self.root, is_gone)
+        idle = not self._plans.names and is_current(self.root, is_gone) and self.has_tables()
         videos: Counter[str] = Counter()
         if not idle:
             self._begin("closing")
+            self.publish_tables()  # before the snapshot, which shows that a run is closed
             videos = publish_snapshot(self.root, is_gone)
         summary = self._summary(here().now_s() - began, videos)
         if not idle:
@@ -216,6 +217,14 @@ class StageRun(ABC):
         if (error := self._planning_error or self._failure) is not None:
             raise error
         return summary
+
+    def has_tables(self) -> bool:
+        """Return whether the stage's own tables are there."""
+        return True
+
+    def publish_tables(self) -> None:
+        """Replace the stage's own tables beside the snapshot, if it has any."""
+        return
 
     def close(self) -> None:
         self.executor.close()

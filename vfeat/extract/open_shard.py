@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.job.fingerprint import Recipe
+from vfeat.job.recipe import ClipSpec
+from vfeat.media.shots.grid import shot_grid
 from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.listing import local_etag
@@ -33,11 +35,13 @@ class OpenShard:
     """Rows and outcomes of a lease so far. Only the pump thread uses it, until `finished`.
 
     Attributes:
+        clip: the recipe's clip grid.
         failure: why this machine could not do it.
     """
 
     lease: Lease
     waiting: int
+    clip: ClipSpec = field(default_factory=ClipSpec)
     unencoded: int = 0
     rows: dict[str, list[ClipRow]] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -83,9 +87,21 @@ class OpenShard:
     def results(self) -> list[UnitResult]:
         """Return results in the lease's order, of the units that have one."""
         return [
-            reconcile(self.outcomes[unit.key], self.rows.get(unit.key, []))
-            for unit in self.lease.units
+            reconcile(self.outcomes[unit.key], self._rows(unit))
+            for unit in self.lease.to_do(Unit)
             if unit.key in self.outcomes
+        ]
+
+    def _rows(self, unit: Unit) -> list[ClipRow]:
+        """Return a unit's rows, with their shots where clips are laid on shots."""
+        rows, probe = self.rows.get(unit.key, []), self.outcomes[unit.key].probe or unit.probe
+        if self.clip.sampling != "shots" or probe is None:
+            return rows
+        grid = shot_grid(self.clip, probe.timeline)
+        shots = (grid.shot_of(row.clip_index) for row in rows)
+        return [
+            replace(row, shot=(shot.index, float(shot.start_s), float(shot.end_s)))
+            for row, shot in zip(rows, shots, strict=True)
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 
 from vfeat.engine.executor import Capacity
@@ -12,6 +13,7 @@ from vfeat.extract.spec import decoder_children
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
 from vfeat.media.decoders.base import check_decoder
+from vfeat.media.shots.detectors import installed_version
 from vfeat.plan.estimate import Estimate, ModelWork, make_estimate, measured
 from vfeat.plan.shards import ShardLimits
 from vfeat.storage.root import Root
@@ -29,12 +31,16 @@ def make_recipe(job: ExtractJob, described: ModelOutline) -> Recipe:
 
     Raises:
         JobError: unknown decoder, or another number of class names than of classes.
-        EnvironmentMissing: no weights or class names, or a decoder whose package is missing.
+        EnvironmentMissing: no weights or class names, or a decoder or a shot detector whose package
+            is missing.
     """
     digest = model_digest(job)
     check_decoder(job.decoder)
     model, labels = with_labels(job, described)
     clip, frame = described.clip, described.frame
+    if clip.shots is not None:
+        version = installed_version(clip.shots.detector)
+        clip = replace(clip, shots=replace(clip.shots, version=version))
     return Recipe(model, digest, clip, frame, job.output_spec, labels=labels, flips=described.flips)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -78,11 +78,16 @@ class Outlook:
 
 
 def look(sample: Sample, recipe: Recipe, limits: DecodeLimits, estimate: Estimate) -> Outlook:
-    """Open the videos of a sample, in decoder children of this machine."""
+    """Open the videos of a sample, in decoder children of this machine.
+
+    Where clips are laid on shots, they are counted as on a dense grid: finding shots would decode
+    the sample.
+    """
     videos = sample.chosen
     children = max(1, min(_MOST_CHILDREN, usable_cores(), len(videos)))
     found: list[tuple[int, Probe | None]] = []
-    with DecodePool(recipe.clip, recipe.frame, limits, children) as pool:
+    grid = replace(recipe.clip, sampling="dense", shots=None) if recipe.clip.shots else recipe.clip
+    with DecodePool(grid, recipe.frame, limits, children) as pool:
         for video, probe in probe_videos(pool, videos, children):
             found.append((video.size_bytes, probe if isinstance(probe, Probe) else None))
     return extrapolate(sample, found, estimate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Probed, ProbeTask, TaskDone, TaskFailed
+from vfeat.media.shots.detectors import check_detector
+from vfeat.media.shots.grid import shot_grid
 from vfeat.video_facts import Probe
 
 MOST_CLIPS = 64  # of a query; what is longer is cut
@@ -31,13 +34,15 @@ def embed_query(
     Raises:
         UnitError: the file cannot be decoded.
         JobError: it has no clip there.
-        EnvironmentMissing: the recipe's weights are not there, or are others.
+        EnvironmentMissing: the recipe's weights, or its detector of shots, are not there, or are
+            others.
     """
     if recipe.is_imported:
         raise JobError(
             f"these features were imported ({recipe.model.name}), and vfeat does not have the "
             "model that made them; search with --like VIDEO@SECONDS, or in Python with a vector"
         )
+    check_detector(recipe.clip.shots)
     plain = dataclasses.replace(recipe.output, tokens="none", top_k=0)
     encoder = Encoder(dataclasses.replace(recipe, output=plain), device)
     vectors: list[npt.NDArray[np.float32]] = []
@@ -77,5 +82,8 @@ def _clips(path: str, recipe: Recipe, found: Probe, at_s: float | None) -> tuple
     if at_s >= found.duration_s:
         raise JobError(f"{path} has {found.duration_s:.2f} s; --at {at_s:g} lies behind its end")
     clip = recipe.clip
+    if clip.sampling == "shots":
+        number = shot_grid(clip, found.timeline).nearest(Fraction(at_s))
+        return number, number
     number = min(found.n_clips - 1, max(0, round((at_s - clip.clip_s / 2) / clip.stride_s)))
     return number, number

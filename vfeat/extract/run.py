@@ -49,9 +49,10 @@ from vfeat.tables.catalogue import Catalogue
 from vfeat.tables.committed import read_footers
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.kind import FEATURES
-from vfeat.tables.layout import plan_of
+from vfeat.tables.layout import SHOTS, plan_of
 from vfeat.tables.pending import missing_follow_ups, pending_plans
 from vfeat.tables.plans import EXTRA, PLAN_VIDEOS, leases, read_plan, secret_videos
+from vfeat.tables.shots import publish_shots
 
 _FIRST_S = 2.0  # a plan is published so soon where workers wait for one
 _ROUNDS = 3  # a video that changes again and again is left to the next run
@@ -161,6 +162,13 @@ class ExtractRun(StageRun):
 
     def publish(self, shard: str, results: list[UnitResult]) -> bool:
         return publish_shard(self.root, shard, results, self.recipe, self.model.shape)
+
+    def has_tables(self) -> bool:
+        return self.recipe.clip.sampling != "shots" or self.root.exists(SHOTS)
+
+    def publish_tables(self) -> None:
+        if self.recipe.clip.sampling == "shots":
+            publish_shots(self.root, self.recipe.clip)
 
     def preview(self) -> PlanPreview:
         """Return what a run would do; opens a sample of the new videos and writes nothing."""

@@ -11,6 +11,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
+from vfeat.media.shots.detectors import check_detector
 
 if TYPE_CHECKING:
     from vfeat.engine.executor import Worker
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Expected, to be booked with the cluster: a child with its picture buffers and slots at 1080p, a
 # pool's own process, and a worker with torch and the model.
 _CHILD_BYTES = 320 << 20
+_NETWORK_BYTES = 448 << 20  # torch and TransNetV2 in a child that finds shots by it
 _FEEDER_BYTES = 256 << 20
 _WORKER_BYTES = 1536 << 20
 
@@ -49,12 +51,13 @@ class DecodeFeederSpec:
 
     def build(self, cores: int) -> Feeder:
         """Make the pool: one child a core, or as many as an extract worker was given."""
+        check_detector(self.recipe.clip.shots)
         pool = DecodePool(self.recipe.clip, self.recipe.frame, self.limits, self.children or cores)
         return DecodeFeeder(pool)
 
     def memory_bytes(self, cores: int) -> int:
         """Return what the pool is expected to need."""
-        return _FEEDER_BYTES + (self.children or cores) * _CHILD_BYTES
+        return _FEEDER_BYTES + (self.children or cores) * _child_bytes(self.recipe)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,13 @@ class ExtractSpec:
     def memory_bytes(self, cores: int) -> int:
         """Return what a worker is expected to need, as many children as beside a GPU included."""
         children = decoder_children(self.settings.decode_workers, cores, gpu=True)
-        return _WORKER_BYTES + children * _CHILD_BYTES
+        return _WORKER_BYTES + children * _child_bytes(self.recipe)
+
+
+def _child_bytes(recipe: Recipe) -> int:
+    shots = recipe.clip.shots
+    by_network = shots is not None and shots.detector == "transnetv2"
+    return _CHILD_BYTES + (_NETWORK_BYTES if by_network else 0)
 
 
 def decoder_children(wanted: int | None, cores: int, *, gpu: bool) -> int:

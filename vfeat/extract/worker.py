@@ -27,6 +27,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
+from vfeat.media.shots.detectors import check_detector
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 
@@ -49,6 +50,7 @@ class ExtractWorker:
     def __init__(self, recipe: Recipe, settings: WorkerSettings, cores: int = 1) -> None:
         self.recipe = recipe
         self.root = Root(settings.root, patience_s=settings.patience_s)
+        check_detector(recipe.clip.shots)
         self.encoder = Encoder(recipe, settings.device, settings.batch_size)
         if self.encoder.device.type == "cpu":
             keep_freed_memory()
@@ -118,7 +120,7 @@ class ExtractWorker:
 
     def _begin(self, lease: Lease) -> OpenShard:
         units = lease.to_do(Unit)
-        shard = OpenShard(lease, len(units))
+        shard = OpenShard(lease, len(units), self.recipe.clip)
         with self._lock:
             self._shards[id(shard)] = shard
             # The pump has died and would never finish this shard.

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from vfeat.addresses import public
-from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, LabelSpec, ModelSpec, OutputSpec
+from vfeat.job.recipe import (
+    ClipSpec,
+    FlipSpec,
+    FrameSpec,
+    LabelSpec,
+    ModelSpec,
+    OutputSpec,
+    ShotSpec,
+)
 
 SCHEMA_VERSION = 1
 IMPORTED = "imported:"  # begins the model's name in the recipe of imported features
@@ -43,7 +51,11 @@ class Recipe:
         fields["model"]["config"] = dict(self.model.config)
         if self.model.weights is not None:
             fields["model"]["weights"] = public(self.model.weights)
-        if self.labels is None:  # left out, so that the fingerprints of older datasets hold
+        if (
+            self.clip.shots is None
+        ):  # left out, like all below, for the fingerprints of old datasets
+            del fields["clip"]["shots"]
+        if self.labels is None:
             del fields["labels"]
         else:
             fields["labels"]["source"] = public(self.labels.source)
@@ -71,13 +83,18 @@ class Recipe:
         return cls(
             ModelSpec(model["name"], model["weights"], tuple(sorted(model["config"].items()))),
             fields["weights_digest"],
-            ClipSpec(**fields["clip"]),
+            _clip_spec(fields["clip"]),
             FrameSpec(**frame),
             OutputSpec(**fields["output"]),
             fields["schema_version"],
             LabelSpec(**fields["labels"]) if "labels" in fields else None,
             tuple(FlipSpec(f, tuple(b)) for f, b in fields.get("flips", {}).items()),
         )
+
+
+def _clip_spec(fields: dict[str, Any]) -> ClipSpec:
+    shots = fields.get("shots")
+    return ClipSpec(**{**fields, "shots": ShotSpec(**shots) if shots else None})
 
 
 def fingerprint(recipe: dict[str, Any]) -> str:

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, get_args
 
-Sampling = Literal["dense", "sparse"]
+Sampling = Literal["dense", "sparse", "shots"]
+FixedSampling = Literal["dense", "sparse"]  # laid without a look at the pictures
+ShotDetector = Literal["content", "adaptive", "transnetv2"]
+# What the authors of each detector recommend.
+SHOT_THRESHOLDS: dict[ShotDetector, float] = {"content": 27.0, "adaptive": 3.0, "transnetv2": 0.5}
 Resize = Literal["bilinear", "area"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
@@ -25,6 +29,28 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
+class ShotSpec:
+    """Detection of the shots that clips are laid on.
+
+    Attributes:
+        detector: `content` and `adaptive` are PySceneDetect's, `transnetv2` is a network.
+        threshold: of the detector's own score; a higher one finds fewer cuts.
+        min_s: least length of a shot, seconds.
+        version: package and version of the detector; another one may find other cuts.
+    """
+
+    detector: ShotDetector = "content"
+    threshold: float = 27.0
+    min_s: float = 0.6
+    version: str = ""
+
+    @property
+    def shortest(self) -> Fraction:
+        """Least length of a shot, exact."""
+        return Fraction(repr(self.min_s))
+
+
+@dataclass(frozen=True)
 class ClipSpec:
     """The grid of clips over a video; dense, clip k starts at k * stride_s.
 
@@ -33,8 +59,10 @@ class ClipSpec:
         clip_s: length of a clip's window, seconds of presentation time.
         stride_s: distance between the starts of two clips, seconds.
         sampling: `dense` lays clips every stride; `sparse` spreads the frames of a
-            fixed number of clips over the whole video (the K400 and COIN protocol).
+            fixed number of clips over the whole video (the K400 and COIN protocol);
+            `shots` lays clips on each shot, so that none spans a cut.
         sparse_clips: clips per video when sampling is sparse.
+        shots: how shots are found; None unless sampling is `shots`.
     """
 
     num_frames: int = 8
@@ -42,6 +70,7 @@ class ClipSpec:
     stride_s: float = 2.0
     sampling: Sampling = "dense"
     sparse_clips: int = 4
+    shots: ShotSpec | None = None
 
     @property
     def clip(self) -> Fraction:

@@ -15,6 +15,7 @@ from vfeat.errors import ErrorClass, JobError, did_you_mean
 from vfeat.job.flag import CLIPS, LIMITS, MODEL, RETRIES, SOURCE, STORED, WHERE
 from vfeat.job.kinds import KINDS, load
 from vfeat.job.recipe import (
+    SHOT_THRESHOLDS,
     ClipSpec,
     DecodeLimits,
     Dtype,
@@ -22,6 +23,8 @@ from vfeat.job.recipe import (
     OutputSpec,
     Resize,
     Sampling,
+    ShotDetector,
+    ShotSpec,
     Tokens,
 )
 from vfeat.job.train_encoder import TrainEncoderJob
@@ -104,10 +107,29 @@ class ExtractJob(Placement):
         None, gt=0, description="Time between clip starts; default: the clip's length"
     )
     sampling: Annotated[Sampling, CLIPS] = Field(
-        "dense", description="dense grid, or sparse over the whole video"
+        "dense",
+        description="dense grid; sparse over the whole video; shots, so that no clip spans a cut",
     )
     sparse_clips: Annotated[int, CLIPS.measured_in("clips")] = Field(
         4, ge=1, description="Clips per video when sampling is sparse"
+    )
+    shot_detector: Annotated[ShotDetector, CLIPS] = Field(
+        "content",
+        description="Finder of cuts when sampling is shots: content or adaptive (PySceneDetect), "
+        "or transnetv2 (a network)",
+    )
+    shot_threshold: Annotated[float | None, CLIPS] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Score from which on a frame is a cut; default: the detector's, content 27, "
+        "adaptive 3, transnetv2 0.5",
+    )
+    min_shot_seconds: Annotated[float, CLIPS] = Field(
+        0.6,
+        ge=0,
+        allow_inf_nan=False,
+        description="Least length of a shot; an earlier cut does not count",
     )
 
     size: Annotated[int | None, CLIPS.measured_in("pixels")] = Field(
@@ -190,6 +212,9 @@ class ExtractJob(Placement):
             raise ValueError(
                 "crops: 3 averages embeddings; tokens cannot be averaged, use crops: 1"
             )
+        about_shots = {"shot_detector", "shot_threshold", "min_shot_seconds"}
+        if self.sampling != "shots" and (named := sorted(about_shots & self.model_fields_set)):
+            raise ValueError(f"{named[0]} is for sampling: shots, and sampling is {self.sampling}")
         return self
 
     def clip_spec(self, own: ClipSpec) -> ClipSpec:
@@ -197,8 +222,17 @@ class ExtractJob(Placement):
         clip_s = own.clip_s if self.clip_seconds is None else self.clip_seconds
         return ClipSpec(
             self.num_frames or own.num_frames, clip_s, self.stride_seconds or clip_s,
-            self.sampling, self.sparse_clips,
+            self.sampling, self.sparse_clips, self._shot_spec,
         )  # fmt: skip
+
+    @property
+    def _shot_spec(self) -> ShotSpec | None:
+        """Detection of shots, but for the detector's version, which is this machine's."""
+        if self.sampling != "shots":
+            return None
+        name, threshold = self.shot_detector, self.shot_threshold
+        threshold = SHOT_THRESHOLDS[name] if threshold is None else threshold
+        return ShotSpec(name, threshold, self.min_shot_seconds)
 
     def frame_spec(self, own: FrameSpec) -> FrameSpec:
         """Return the frames' preparation; `own` is the model's, for what the job leaves open."""

@@ -21,7 +21,7 @@ from vfeat.job.flag import (
     TRAINING,
     WHERE,
 )
-from vfeat.job.recipe import ClipSpec, DecodeLimits, Flip, FrameSpec, Resize, Sampling
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FixedSampling, Flip, FrameSpec, Resize
 
 Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
@@ -81,7 +81,7 @@ class TrainEncoderJob(BaseModel):
     stride_seconds: Annotated[float | None, CLIPS] = Field(
         None, gt=0, description="Time between clip starts; default: the clip's length"
     )
-    sampling: Annotated[Sampling, CLIPS] = Field(
+    sampling: Annotated[FixedSampling, CLIPS] = Field(
         "dense", description="dense grid, or sparse over the whole video"
     )
     size: Annotated[int, CLIPS.measured_in("pixels")] = Field(

@@ -46,4 +46,5 @@ def _frames_to_decode(clip: ClipSpec, timeline: Timeline, group: float) -> float
     duration_s = max(float(timeline.duration_s), 1e-6)
     per_clip = frames * min(1.0, clip.clip_s / duration_s) + group / 2
     clips = duration_s / clip.stride_s
-    return min(frames, max(1.0, clips * per_clip))
+    looked = frames if clip.sampling == "shots" else 0.0  # to find the shots
+    return looked + min(frames, max(1.0, clips * per_clip))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
@@ -19,8 +19,9 @@ from vfeat.media.decoders.base import DecodeRequest, complaint_of
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.scan import Scan, scan
+from vfeat.media.shots.detect import find_cuts
 from vfeat.media.source import Progress, Source, locate, no_progress
-from vfeat.media.timeline import Grid, count_clips, find_gaps
+from vfeat.media.timeline import Grid, clips_of, count_clips, find_gaps
 from vfeat.video_facts import Probe, Timeline
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
@@ -62,8 +63,10 @@ def probe_source(
 ) -> Probe:
     """Probe one video.
 
+    Where clips are laid on shots, all of it is decoded once.
+
     Args:
-        source: its bytes. A remote file of more than 4 MiB is not read whole.
+        source: its bytes. A remote file of more than 4 MiB is not read whole, but to find shots.
         clip: clip grid of the recipe.
         limits: budgets of decoding.
         frame: the recipe's frame spec; with it, pictures whose resize would be over the pixel
@@ -86,6 +89,10 @@ def probe_source(
         found, scanned = _look(source, limits, new_phase(), whole=True)
         line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
+    if clip.shots is not None:
+        _check_length(uri, clip, line, (), limits)  # before all of it is decoded
+        cuts = find_cuts(source, line, clip.shots, limits, new_phase())
+        line = replace(line, cuts=cuts)
     gaps = find_gaps(Grid(clip, line), ticks) if scanned else ()
     _check_length(uri, clip, line, gaps, limits)
     return Probe(
@@ -95,7 +102,7 @@ def probe_source(
         height=shape.height,
         rotation=shape.rotation,
         timeline=line,
-        n_clips=count_clips(clip, line.duration_s),
+        n_clips=clips_of(clip, line),
         n_empty=sum(last - first + 1 for first, last in gaps),
         decode_s=decode_cost_s(found.codec, shape.pixels, clip, line, found.scan.n_keyframes),
         scanned=scanned,
@@ -213,7 +220,7 @@ def _check_length(
     uri: str, clip: ClipSpec, line: Timeline, gaps: Sequence[tuple[int, int]], limits: DecodeLimits
 ) -> None:
     """Raise UnitError `too_large` for a video over the limits, not counting empty stretches."""
-    planned = count_clips(clip, line.duration_s)
+    planned = clips_of(clip, line)
     clips = planned - sum(last - first + 1 for first, last in gaps)
     found = f"{uri}: its packets span {float(line.duration_s):,.0f} s"
     if line.duration_s > limits.max_video_s:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.job.recipe import ClipSpec
+from vfeat.media.shots.grid import shot_grid
 from vfeat.video_facts import Timeline
 
 Ticks = npt.NDArray[np.int64]
@@ -56,7 +57,8 @@ class Grid:
         """
         self.spec = spec
         self.timeline = timeline
-        self.n_clips = count_clips(spec, timeline.duration_s)
+        self.n_clips = clips_of(spec, timeline)
+        self.shots = shot_grid(spec, timeline) if spec.sampling == "shots" else None
         self._frame_ticks = frame_ticks
         self._tick_s = timeline.tick_s
 
@@ -64,9 +66,11 @@ class Grid:
         """Return position and sample ticks of one clip."""
         if self.spec.sampling == "sparse":
             return self._sparse_window(clip_index)
-        start = clip_index * self.spec.stride
-        end = start + self.spec.clip
-        step = self.spec.clip / (2 * self.spec.num_frames)
+        if self.shots is not None:
+            start, end = self.shots.span(clip_index)
+        else:
+            start, end = span_of(self.spec, self.timeline, clip_index)
+        step = (end - start) / (2 * self.spec.num_frames)
         samples = (start + step * (2 * i + 1) for i in range(self.spec.num_frames))
         origin, tick_s = self.timeline.origin_tick, self._tick_s
         return Window(
@@ -95,13 +99,34 @@ class Grid:
         )
 
     def last_window_before(self, tick: int) -> int:
-        """Return the largest index (may be < 0) of a dense window that ends by `tick`."""
+        """Return the largest index (may be < 0) of a window that ends by `tick`; not sparse."""
         seconds = (tick - self.timeline.origin_tick) * self._tick_s
+        if self.shots is not None:
+            return self.shots.last_ending_by(seconds)
         return floor((seconds - self.spec.clip) / self.spec.stride)
+
+
+def clips_of(spec: ClipSpec, timeline: Timeline) -> int:
+    """Return the number of clips of a video."""
+    if spec.sampling == "shots":
+        return shot_grid(spec, timeline).n_clips
+    return count_clips(spec, timeline.duration_s)
+
+
+def span_of(spec: ClipSpec, timeline: Timeline, clip_index: int) -> tuple[Fraction, Fraction]:
+    """Return start and end of a clip's window, exact seconds; of a sparse clip the whole video."""
+    if spec.sampling == "sparse":
+        return Fraction(0), timeline.duration_s
+    if spec.sampling == "shots":
+        return shot_grid(spec, timeline).span(clip_index)
+    start = clip_index * spec.stride
+    return start, start + spec.clip
 
 
 def count_clips(spec: ClipSpec, duration_s: Fraction) -> int:
     """Count the clips of a video: the first always, others when half their window is inside.
+
+    Of a video that is laid on shots, it is what a dense grid would have.
 
     Args:
         spec: clip settings of the recipe.
@@ -130,7 +155,7 @@ def sparse_indices(frames: int, num_frames: int, segments: int, clip_index: int)
 
 
 def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
-    """Find ranges of clips of a dense grid in whose window no frame begins.
+    """Find ranges of clips of a dense grid, or one on shots, in whose window no frame begins.
 
     Args:
         grid: clip grid of the video.
@@ -154,4 +179,6 @@ def find_gaps(grid: Grid, frame_ticks: Ticks) -> list[tuple[int, int]]:
 def _first_window_after(grid: Grid, tick: int) -> int:
     """Return the smallest clip index > 0 whose window starts after `tick`."""
     seconds = (tick - grid.timeline.origin_tick) * grid.timeline.tick_s
+    if grid.shots is not None:
+        return max(1, grid.shots.first_starting_after(seconds))
     return max(1, floor(seconds / grid.spec.stride) + 1)

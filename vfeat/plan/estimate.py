@@ -100,7 +100,7 @@ def make_estimate(
         workers: how many workers the plan counts on.
         decoders: decoder children of each.
     """
-    dense = clip.sampling == "dense"
+    dense = clip.sampling != "sparse"
     bytes_of_clip = clip.stride_s * _VIDEO_BYTES_S if dense else 0.0
     fixed = 0 if dense else clip.sparse_clips
     if run is None:

@@ -21,10 +21,11 @@ from vfeat.tables.footer import (
     load_outcomes,
 )
 from vfeat.tables.parquet import ParquetReader
-from vfeat.tables.schema import LABELS, RowShape, features_schema
+from vfeat.tables.schema import LABELS, SHOT_COLUMNS, RowShape, features_schema
 
 ROW_GROUP_BYTES = 32 << 20
 _UNITS = {"start_s": "second", "end_s": "second", "embedding": "1", "labels.score": "probability"}
+_SHOT_UNITS = {"shot_start_s": "second", "shot_end_s": "second"}
 _TOKENS = ("frame_tokens", "patch_tokens")
 
 
@@ -35,6 +36,7 @@ class ClipRow:
     Attributes:
         embedding: [D], float16 or float32 as the recipe stores it.
         tokens: [steps, D] or [steps * patches, D], or None.
+        shot: index, start and end (seconds) of its shot; None unless clips are laid on shots.
     """
 
     video_id: str
@@ -45,13 +47,15 @@ class ClipRow:
     embedding: np.ndarray
     labels: tuple[tuple[str, float], ...] = field(default=())
     tokens: np.ndarray | None = None
+    shot: tuple[int, float, float] | None = None
 
 
 def features_table(
     rows: Sequence[ClipRow], shape: RowShape, recipe: Recipe, shard: str
 ) -> pa.Table:
     """Make a table of rows, sorted by (video_id, clip_index)."""
-    schema = features_schema(shape, recipe.output)
+    has_shots = recipe.clip.sampling == "shots"
+    schema = features_schema(shape, recipe.output, shots=has_shots)
     rows = sorted(rows, key=lambda row: (row.video_id, row.clip_index))
     columns: dict[str, Any] = {
         "video_id": [row.video_id for row in rows],
@@ -65,6 +69,10 @@ def features_table(
         ),
         "shard": [shard] * len(rows),
     }
+    if has_shots:
+        shots = [row.shot for row in rows if row.shot is not None]
+        for place, field_ in enumerate(SHOT_COLUMNS):
+            columns[field_.name] = [shot[place] for shot in shots]
     for name in _TOKENS:
         if name in schema.names:
             tokens = [row.tokens for row in rows if row.tokens is not None]
@@ -103,7 +111,8 @@ def write_features(
     The vector columns carry no dictionary (on, it makes float32 a third larger than raw);
     float32 is byte-stream split, float16 is not, because DuckDB cannot read it so encoded.
     """
-    metadata = footer_metadata(table, outcomes, recipe.to_json(), _UNITS)
+    units = _UNITS | (_SHOT_UNITS if recipe.clip.sampling == "shots" else {})
+    metadata = footer_metadata(table, outcomes, recipe.to_json(), units)
     depth = {"embedding": 1, "frame_tokens": 2, "patch_tokens": 2}
     vectors = [n + ".list.element" * depth[n] for n in table.column_names if n in depth]
     split = vectors if recipe.output.dtype == "float32" else False

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vfeat.outcome import Outcome, RangeError, Split
-from vfeat.video_facts import parse_probe
+from vfeat.video_facts import parse_probe, probe_fields
 
 OUTCOMES_KEY = b"vfeat.outcomes"
 RECIPE_KEY = b"vfeat.recipe"
@@ -40,6 +40,8 @@ def dump_outcomes(outcomes: Iterable[Outcome]) -> bytes:
 
 def _fields(outcome: Outcome) -> dict[str, Any]:
     fields = dataclasses.asdict(outcome)
+    if outcome.probe is not None:
+        fields["probe"] = probe_fields(outcome.probe)
     return {name: value for name, value in fields.items() if value or name not in _OPTIONAL}
 
 

@@ -14,6 +14,7 @@ from vfeat.surroundings import here
 DATASET = "dataset.json"
 VIDEOS = "videos.parquet"
 ERRORS = "errors.parquet"
+SHOTS = "shots.parquet"
 PLANS = "plans"
 FEATURES = "features"
 PREDICTIONS = "predictions"

@@ -23,7 +23,7 @@ from vfeat.storage.root import Root
 from vfeat.tables import layout
 from vfeat.tables.parquet import opened, read_table
 from vfeat.tables.schema import UNITS
-from vfeat.video_facts import Probe, parse_probe
+from vfeat.video_facts import Probe, parse_probe, probe_fields
 
 EXTRA = "extra."  # columns that a list brought along
 PLAN_VIDEOS = 50_000  # a plan is what the driver holds at once
@@ -274,4 +274,7 @@ def parse_sequence(text: str) -> SequenceRef:
 
 
 def _json(record: Probe | SequenceRef | None) -> str | None:
-    return None if record is None else json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+    if record is None:
+        return None
+    fields = probe_fields(record) if isinstance(record, Probe) else dataclasses.asdict(record)
+    return json.dumps(fields, separators=(",", ":"))

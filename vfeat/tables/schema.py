@@ -14,9 +14,12 @@ LABELS = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
 COLUMN_NOTES = {
     "video_id": "hash of uri and etag (or size and mtime); 32 hex digits",
     "uri": "absolute path or URI of the video, without user information and web query",
-    "clip_index": "place on the clip grid; clip k starts at k * stride_s",
+    "clip_index": "place on the clip grid; on a dense grid clip k starts at k * stride_s",
     "start_s": "start of the clip's window, seconds after the first presented frame",
     "end_s": "end of the clip's window, seconds; past the end of the video for a last, short clip",
+    "shot_index": "number of the shot that the clip lies on, from 0; only with --sampling shots",
+    "shot_start_s": "start of that shot, seconds after the first presented frame",
+    "shot_end_s": "end of that shot, seconds: the start of the next one, or the end of the video",
     "embedding": "normalised class token; of a frame-wise model the mean of its frames' tokens",
     "labels": "best classes with their softmax scores, best first; empty without a trained head",
     "frame_tokens": "[steps, width]: the mean patch token of each frame step, or the class token "
@@ -49,8 +52,19 @@ class RowShape:
         return vectors[output.tokens] * self.dim * item + 64 + 24 * output.top_k
 
 
-def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
-    """Return the schema of `features/*.parquet` for one recipe."""
+SHOT_COLUMNS = (
+    pa.field("shot_index", pa.int32(), nullable=False),
+    pa.field("shot_start_s", pa.float64(), nullable=False),
+    pa.field("shot_end_s", pa.float64(), nullable=False),
+)
+
+
+def features_schema(shape: RowShape, output: OutputSpec, *, shots: bool = False) -> pa.Schema:
+    """Return the schema of `features/*.parquet` for one recipe.
+
+    Args:
+        shots: clips are laid on shots.
+    """
     item = pa.float16() if output.dtype == "bfloat16" else pa.float32()
     vector = pa.list_(item, shape.dim)
     fields = [
@@ -59,6 +73,7 @@ def features_schema(shape: RowShape, output: OutputSpec) -> pa.Schema:
         pa.field("clip_index", pa.int32(), nullable=False),
         pa.field("start_s", pa.float64(), nullable=False),
         pa.field("end_s", pa.float64(), nullable=False),
+        *(SHOT_COLUMNS if shots else ()),
         pa.field("embedding", vector, nullable=False),
         pa.field("labels", LABELS, nullable=False),
     ]

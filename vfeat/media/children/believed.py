@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from itertools import pairwise
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits
 from vfeat.media.children.messages import BrokenProtocol, ClipMade
-from vfeat.media.timeline import count_clips
+from vfeat.media.timeline import clips_of, span_of
 from vfeat.video_facts import Probe, Timeline
 
 
@@ -20,7 +20,8 @@ def check_probe(probe: Probe, clip: ClipSpec, limits: DecodeLimits) -> None:
     duration_s = line.duration_s
     if not 0 <= duration_s <= limits.max_video_s:
         raise BrokenProtocol("a probe is longer than the longest video, or shorter than nothing")
-    planned = count_clips(clip, duration_s)
+    _check_cuts(line, clip)
+    planned = clips_of(clip, line)
     if probe.n_clips != planned:
         raise BrokenProtocol(f"a probe of {planned} clips counts {probe.n_clips}")
     if not probe.n_empty < probe.n_clips:
@@ -34,16 +35,21 @@ def check_probe(probe: Probe, clip: ClipSpec, limits: DecodeLimits) -> None:
         before = gap[1]
 
 
+def _check_cuts(line: Timeline, clip: ClipSpec) -> None:
+    if not line.cuts:
+        return
+    if clip.sampling != "shots":
+        raise BrokenProtocol("a probe has cuts, and the recipe has no shots")
+    if any(after <= before for before, after in pairwise((0, *line.cuts, line.duration_ticks))):
+        raise BrokenProtocol("a probe's cuts are not times of its video in order")
+
+
 def check_window(made: ClipMade, clip: ClipSpec, line: Timeline) -> None:
     """Compare a clip's times with those that the recipe gives it.
 
     Raises:
         BrokenProtocol: they are others.
     """
-    if clip.sampling == "sparse":
-        start, end = Fraction(0), line.duration_s
-    else:
-        start = made.clip_index * clip.stride
-        end = start + clip.clip
+    start, end = span_of(clip, line, made.clip_index)
     if (made.start_s, made.end_s) != (float(start), float(end)):
         raise BrokenProtocol(f"clip {made.clip_index} has not the times of the grid")

@@ -1,8 +1,8 @@
 """A decoder child: `python -m vfeat.media.children.child_main SOCKET FEED MEMORY PARENT_PID`.
 
 Serves one task at a time until its parent closes the socket or dies. Whatever decodes is imported
-before the sandbox is entered, and nothing of a video is read before. Never imports torch; about
-60 MB.
+before the sandbox is entered, and nothing of a video is read before. About 60 MB; torch is imported
+only for shots that a network finds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import replace
 import av.logging
 
 from vfeat.errors import ErrorClass, StorageError, UnitError, VfeatError
+from vfeat.job.recipe import ClipSpec
 from vfeat.media.children.channel import Channel
 from vfeat.media.children.clip_slots import Ring, clip_shape
 from vfeat.media.children.feed import Feed, GivenSource
@@ -57,6 +58,7 @@ from vfeat.media.sandbox.enter import Measure, enter
 from vfeat.media.sandbox.kernel import set_process_option
 from vfeat.media.sandbox.limits import limit_memory
 from vfeat.media.scan import scan
+from vfeat.media.shots.detectors import load_detector
 from vfeat.media.source import Progress, Source, locate, storage_failure
 from vfeat.media.timeline import Grid
 from vfeat.outcome import RangeError
@@ -96,6 +98,7 @@ class Child:
         except VfeatError as error:
             self._factory = error  # each unit fails with it
         self._by_path = reads_paths(self._factory)
+        self._no_shots = _prepare_shots(config.clip)
         self._measures: tuple[Measure, ...] = ()
         if config.bounded:
             self._measures = enter(reads_files=self._by_path)
@@ -135,6 +138,8 @@ class Child:
     def _probe(self, task: ProbeTask) -> ProbeDone | ProbeFailed:
         config = self._config
         try:
+            if self._no_shots is not None:
+                raise self._no_shots
             with ExitStack() as stack_:
                 source = self._given(task, stack_)
                 found = probe_source(
@@ -173,6 +178,8 @@ class Child:
     def _open(self, task: DecodeTask, source: Source) -> tuple[DecodeTask, Timeline]:
         """Lay the video's grid; return the task with its last clip, and the timeline."""
         config = self._config
+        if self._no_shots is not None:
+            raise self._no_shots
         found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
         last, _ = own_part(task, found)
         self._send(GridLaid(found))
@@ -233,9 +240,9 @@ class Child:
         if source.is_local or source.size_bytes is None:
             return False
         clip = self._config.clip
-        most = clip.sampling == "dense" and clip.stride_s <= 2 * clip.clip_s
-        if task.timeline is None:  # laying the grid of a small file reads all of it
-            most |= source.size_bytes <= SMALL_BYTES
+        most = clip.sampling != "sparse" and clip.stride_s <= 2 * clip.clip_s
+        if task.timeline is None:  # finding shots, or laying the grid of a small file, reads it all
+            most |= source.size_bytes <= SMALL_BYTES or clip.shots is not None
         else:
             assert task.last_clip is not None
             n_clips = Grid(clip, task.timeline).n_clips
@@ -244,7 +251,7 @@ class Child:
 
     def _grid(self, source: Source, line: Timeline) -> Grid:
         clip, limits = self._config.clip, self._config.limits
-        if clip.sampling == "dense" or not source.is_local:
+        if clip.sampling != "sparse" or not source.is_local:
             return Grid(clip, line)
         # The sparse protocol counts frames: their times come from a scan.
         with Opened(source, limits.max_frame_pixels) as opened:
@@ -281,6 +288,17 @@ class Child:
                 self._free.append(message.slot)
         self._waited_s += time.monotonic() - started_s
         return self._free.popleft()
+
+
+def _prepare_shots(clip: ClipSpec) -> VfeatError | None:
+    """Load the recipe's detector of shots; return why that failed: each unit fails with it."""
+    if clip.shots is None:
+        return None
+    try:
+        load_detector(clip.shots)
+    except VfeatError as error:
+        return error
+    return None
 
 
 def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:

@@ -32,6 +32,7 @@ from vfeat.media.children.served import Served
 from vfeat.media.children.started import explain_exit, start_child
 from vfeat.media.children.task import DecodeTask, Task
 from vfeat.media.children.unit_budget import UnitBudget
+from vfeat.media.children.wire import MOST_BYTES
 from vfeat.media.sandbox.enter import Measure
 from vfeat.media.sandbox.limits import memory_in_use
 
@@ -81,6 +82,7 @@ class ChildProcess:
             ChildLost: it did not start within `start_timeout_s`.
         """
         self._limits = config.limits
+        self._finds_shots = config.clip.shots is not None
         self._closed = closed
         self.tasks = 0
         self._lock = threading.Lock()  # over the socket's sending side and the counts
@@ -93,6 +95,8 @@ class ChildProcess:
         shape = clip_shape(config.clip, config.frame)
         memory_fd = create_fd(config.slots, shape)
         ours, theirs = socket.socketpair()
+        # A task with a long video's cuts is one message, and the parent waits for no reader.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
         feeds, fed = socket.socketpair()
         try:
             self.ring = Ring(memory_fd, config.slots, shape)
@@ -148,7 +152,7 @@ class ChildProcess:
         if self._channel.has_unread() or self._feeder.refused is not None:
             raise ConnectionError("the child is gone, or sent messages without a task")
         self._stderr.truncate(0)
-        self._budget = UnitBudget(task, self._limits, self.pid)
+        self._budget = UnitBudget(task, self._limits, self.pid, self._finds_shots)
         self._beats, self._began_s = 0, time.monotonic()
         limits = self._limits
         self._feeder.serve(Served(task, limits.timeout_s / 2, limits.spool_bytes))

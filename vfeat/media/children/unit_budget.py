@@ -22,6 +22,9 @@ _ENTRY_TIMEOUTS = 5
 # Slower than any disk or store that one would read videos from, bytes per second.
 _LOCAL_RATE = 1 << 20
 _REMOTE_RATE = 1 << 16
+# Finding shots decodes all of a video before its first clip: so many bytes hold a second of work
+# of one core at least, also in a recording of a still screen.
+_SHOTS_RATE = 1 << 14
 _CHECK_S = 1.0
 # The kernel ends a child this much later, should its parent be too busy to do it.
 _GRACE_S = 10.0
@@ -42,12 +45,15 @@ class UnitBudget:
         settled: clips and ranges of clips that the child has settled.
     """
 
-    def __init__(self, task: Task | None, limits: DecodeLimits, pid: int) -> None:
+    def __init__(
+        self, task: Task | None, limits: DecodeLimits, pid: int, finds_shots: bool = False
+    ) -> None:
         """Begin to count.
 
         Args:
             task: what the child has to do; None for its start.
             pid: of the child.
+            finds_shots: a grid is laid on shots.
         """
         self.settled = 0
         self._each_s = limits.timeout_s
@@ -57,6 +63,8 @@ class UnitBudget:
         elif task.size_bytes:
             rate = _LOCAL_RATE if is_local(task.uri) else _REMOTE_RATE
             self._entry_s += task.size_bytes / rate
+            if finds_shots and getattr(task, "timeline", None) is None:
+                self._entry_s += task.size_bytes / _SHOTS_RATE
         self._memory_bytes = limits.memory_bytes
         self._pid = pid
         self._began_s = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from vfeat.errors import ERROR_CLASSES
-from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, ShotSpec
 from vfeat.media.children.messages import (
     Alive,
     BrokenProtocol,
@@ -42,7 +42,7 @@ from vfeat.media.children.schema import (
 from vfeat.media.children.task import DecodeTask, ProbeTask
 from vfeat.media.sandbox.enter import NAMES, Measure
 from vfeat.outcome import RangeError
-from vfeat.video_facts import Probe, Timeline
+from vfeat.video_facts import MOST_CUTS, Probe, Timeline
 
 MOST_BYTES = 1 << 20  # of a message
 MESSAGE_CHARS = 8000
@@ -61,7 +61,9 @@ _WARNINGS = Sequence(Text(2000), 64)
 _ERROR = Choice(*ERROR_CLASSES)
 _TRIPLE = Sequence(_ANY, 3)
 
-_TIMELINE = Record(Timeline, _POSITIVE, _POSITIVE, _TICK, _TICK, _POSITIVE, Boolean())
+_CUTS = Sequence(_POSITIVE, MOST_CUTS)
+_TIMELINE = Record(Timeline, _POSITIVE, _POSITIVE, _TICK, _TICK, _POSITIVE, Boolean(), _CUTS)
+_SHOTS = Optional(Record(ShotSpec, _NAME, _ANY, _ANY, _NAME))
 _PROBE = Record(
     Probe, _NAME, _NAME, _SIDE, _SIDE, Integer(-360, 360), _TIMELINE,
     Integer(1, 1 << 31), _COUNT, _SECONDS, Boolean(), Sequence(Sequence(_CLIP, 2), 100), _SECONDS,
@@ -88,7 +90,7 @@ _KINDS: tuple[Record, ...] = (
     ),
     Record(
         ChildConfig,
-        Record(ClipSpec, _COUNT, _ANY, _ANY, _NAME, _COUNT),
+        Record(ClipSpec, _COUNT, _ANY, _ANY, _NAME, _COUNT, _SHOTS),
         Record(FrameSpec, _COUNT, _NAME, Integer(1, 3), Boolean(), _URI, _TRIPLE, _TRIPLE),
         Record(DecodeLimits, _ANY, _ANY, _COUNT, _COUNT, _COUNT, _COUNT, _ANY, _COUNT),
         _SLOT,
@@ -117,7 +119,7 @@ def unpack(data: bytes) -> Any:
     """
     try:
         found = msgpack.unpackb(
-            data, use_list=False, strict_map_key=True, max_array_len=256, max_map_len=0,
+            data, use_list=False, strict_map_key=True, max_array_len=MOST_CUTS, max_map_len=0,
             max_bin_len=0, max_ext_len=0, max_str_len=MOST_BYTES,
         )  # fmt: skip
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
