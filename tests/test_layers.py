@@ -30,6 +30,7 @@ ROWS = [
     {"extract", "classify", "importing"},
     {"schema", "doctor"},
     {"report"},
+    {"browse"},
     {"cli"},
 ]
 OWNERS: dict[str, set[str]] = {
@@ -56,6 +57,8 @@ OWNERS: dict[str, set[str]] = {
     "lancedb": set(),  # readers of what is exported
     "datasets": set(),
     "faiss": {"search"},
+    "starlette": {"browse"},
+    "uvicorn": {"browse"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")
