@@ -1,0 +1,47 @@
+"""`vfeat browse`: a page on this machine that shows a dataset."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vfeat.cli import flags
+
+
+def browse(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Features dataset.")],
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URI", help="Predictions to show; those beside OUT are found."),
+    ] = None,
+    duplicates: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The file of `vfeat duplicates --out`: copies."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
+    keep_megabytes: Annotated[
+        int, typer.Option(min=0, help="Vectors that may stay in memory, for fast searches.")
+    ] = 4000,
+    device: Annotated[
+        str, typer.Option(help="Where a dropped clip is encoded: auto, cpu or cuda.")
+    ] = "auto",
+    json_output: flags.Json = False,
+) -> None:
+    """Show a dataset in a browser: drop a clip, see what is like it, play it at that second.
+
+    On 127.0.0.1 only, under an address with a token; nothing is written. Ctrl-C ends it.
+    """
+    from vfeat.browse.serve import serve
+    from vfeat.cli.terminal import say, say_json
+
+    def ready(address: str) -> None:
+        if json_output:
+            say_json({"address": address})
+        else:
+            say(f"Open {address}\nCtrl-C ends it.")
+
+    serve(
+        out, predictions=predictions or [], duplicates=duplicates,
+        keep_bytes=keep_megabytes * 1_000_000, port=port, device=device, ready=ready,
+    )  # fmt: skip
