@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,7 +17,6 @@ _STATUS: tuple[tuple[type[VfeatError], int], ...] = (
     (JobError, 400),
     (EnvironmentMissing, 501),
 )
-_LOG = logging.getLogger("vfeat.browse")
 
 
 class NotThere(VfeatError):
@@ -50,8 +47,7 @@ async def on_vfeat_error(request: Request, error: Exception) -> Response:
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
-    """Answer a request that failed for a bug; the traceback goes to the log."""
-    _LOG.error("a request of the page failed", exc_info=error)
+    """Answer a request that failed for a bug; the server prints the traceback."""
     return failure(500, f"a bug in vfeat ({type(error).__name__}); the terminal shows where")
 
 

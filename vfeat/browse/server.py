@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vfeat.browse.dropped import with_dropped_file
-from vfeat.browse.failures import NotThere, on_bug, on_refused, on_vfeat_error
+from vfeat.browse.failures import NotThere, Refused, on_bug, on_refused, on_vfeat_error
 from vfeat.browse.guard import Guard
 from vfeat.browse.opened import Opened
 from vfeat.browse.parameters import HITS, MOST_HITS, VIDEO_ID, count, filters, seconds
@@ -28,7 +28,9 @@ from vfeat.errors import VfeatError
 from vfeat.plain_text import one_line
 
 PAGE = Path(__file__).parent / "page"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_TYPES = {
+    ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
+}  # fmt: skip
 _MOST_FIRST = 10_000_000
 _THUMBNAIL_S = 90.0
 
@@ -118,7 +120,11 @@ class _Views:
         video = await self._video(request.path_params["video"])
         asked = self._opened.thumbnails.ask(video, seconds(request.query_params))
         # Several requests wait for one picture: one that goes away must not cancel it.
-        jpeg = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(asked)), _THUMBNAIL_S)
+        waited = asyncio.shield(asyncio.wrap_future(asked))
+        try:
+            jpeg = await asyncio.wait_for(waited, _THUMBNAIL_S)
+        except TimeoutError:
+            raise Refused(504, "not decoded in time: the source is slow or away") from None
         headers = {"cache-control": "private, max-age=86400"}
         return Response(jpeg, headers=headers, media_type="image/jpeg")
 
