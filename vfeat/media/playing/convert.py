@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 
 import av
 import numpy as np
@@ -92,7 +92,7 @@ def _seek(opened: Opened, target: int) -> bool:
 
 def _copied(opened: Opened, begin: int, end: int, origin: int) -> Stretch | None:
     """Copy packets; None where their times do not allow it."""
-    packets: list[Packet] = []
+    packets: list[Packet[VideoStream]] = []
     size = 0
     for packet in opened.container.demux(opened.stream):
         if packet.pts is None or packet.dts is None:
@@ -113,7 +113,7 @@ def _copied(opened: Opened, begin: int, end: int, origin: int) -> Stretch | None
     key = packets[0].pts
     packets = [packet for packet in packets if packet.pts is not None and packet.pts >= key]
     decode = [packet.dts or 0 for packet in packets]
-    if any(b <= a for a, b in zip(decode, decode[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(decode)):
         return None
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as out:
@@ -125,9 +125,7 @@ def _copied(opened: Opened, begin: int, end: int, origin: int) -> Stretch | None
     return Stretch(float((key - origin) * opened.tick_s), True, file.getvalue())
 
 
-def _encoded(
-    opened: Opened, begin: int, end: int, origin: int, is_entered: bool
-) -> Stretch | None:
+def _encoded(opened: Opened, begin: int, end: int, origin: int, is_entered: bool) -> Stretch | None:
     """Encode; None without a frame, or where the entry was behind the beginning."""
     frames = _frames(opened, begin, end)
     first = next(frames, None)
@@ -157,7 +155,8 @@ def _turned(frame: VideoFrame, turns: int) -> VideoFrame:
     if not turns:
         return frame
     rgb_HWC = np.rot90(frame.to_ndarray(format="rgb24"), turns)
-    return VideoFrame.from_ndarray(np.ascontiguousarray(rgb_HWC), format="rgb24")
+    upright_HWC = np.ascontiguousarray(rgb_HWC, np.uint8)
+    return VideoFrame.from_ndarray(upright_HWC, format="rgb24")
 
 
 def _frames(opened: Opened, begin: int, end: int) -> Iterator[VideoFrame]:
