@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def browse(
     On 127.0.0.1 only, under an address with a token; nothing is written. Ctrl-C ends it.
     """
     from vfeat.browse.serve import serve
+    from vfeat.cli.interrupt import leave, signals_to
     from vfeat.cli.terminal import say, say_json
 
     def ready(address: str) -> None:
@@ -41,7 +43,8 @@ def browse(
         else:
             say(f"Open {address}\nCtrl-C ends it.")
 
-    serve(
-        out, predictions=predictions or [], duplicates=duplicates,
-        keep_bytes=keep_megabytes * 1_000_000, port=port, device=device, ready=ready,
-    )  # fmt: skip
+    with suppress(KeyboardInterrupt), signals_to(leave):  # the ordinary end
+        serve(
+            out, predictions=predictions or [], duplicates=duplicates,
+            keep_bytes=keep_megabytes * 1_000_000, port=port, device=device, ready=ready,
+        )  # fmt: skip
