@@ -20,7 +20,8 @@ def test_the_printed_address_answers_until_it_is_ended(tmp_path: Path, number: i
     process = start("browse", tmp_path / "out", "--json")
     try:
         assert process.stdout is not None
-        address = urlsplit(json.loads(process.stdout.readline())["address"])
+        printed = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        address = urlsplit(json.loads(printed)["address"])
         assert address.hostname == "127.0.0.1" and len(address.path) > 30
         connection = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=120)
         connection.request("GET", f"{address.path}page/main.js")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def browse(
             say_json({"address": address})
         else:
             say(f"Open {address}\nCtrl-C ends it.")
+        sys.stdout.flush()  # nothing else is printed that would
 
     with suppress(KeyboardInterrupt), signals_to(leave):  # the ordinary end
         serve(
