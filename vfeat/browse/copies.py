@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from vfeat.errors import JobError
+from vfeat.errors import JobError, StorageError
 from vfeat.plain_text import one_line
-from vfeat.storage.source import open_source
+from vfeat.storage.root import Root
 from vfeat.tables.duplicates import DUPLICATES
+from vfeat.tables.parquet import read_table, reading
 
 _MOST = 200
 
@@ -49,12 +48,12 @@ def _fields(row: dict[str, Any], own: str, other: str) -> dict[str, Any]:
 
 
 def _read(uri: str) -> pa.Table:
-    with open_source(uri) as file:
-        content = file.read()
+    folder, _, name = uri.rpartition("/")
+    root = Root(folder or ("/" if uri.startswith("/") else "."))
     try:
-        table = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False)
-        return table.select(DUPLICATES.names)
-    except (pa.ArrowException, KeyError) as error:
+        with reading(root, name):
+            return read_table(root, name, DUPLICATES.names)
+    except (StorageError, pa.ArrowException, KeyError) as error:
         raise JobError(
             f"--duplicates {uri}: expected the file of `vfeat duplicates --out` ({error})"
         ) from None
