@@ -40,7 +40,7 @@ ARGUMENT = {
     "train head": "features",
     "train encoder": "source",
 }
-# What else a job cannot do without, as words and as fields.
+# Other required values of a job, as words and as fields.
 REQUIRED = {"import": ("--name", "n", "--step-seconds", "1")}
 REQUIRED_FIELDS = {"import": {"name", "step_seconds"}}
 every_command = pytest.mark.parametrize("name", COMMANDS)

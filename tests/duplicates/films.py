@@ -23,7 +23,7 @@ _SCALES = np.linspace(3, 0.5, WIDTH)
 
 
 class Content:
-    """What a video shows at each of its seconds."""
+    """Content of a video at each of its seconds."""
 
     def __init__(self, seed: int, seconds: float) -> None:
         steps = np.random.default_rng(seed).normal(size=(int(seconds * 4) + 40, WIDTH))

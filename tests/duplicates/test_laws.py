@@ -69,7 +69,7 @@ def test_independent_videos_share_nothing() -> None:
 
 
 def test_an_intro_of_all_joins_none() -> None:
-    """What is found is the one true copy, and no group has a third member."""
+    """Find the one true copy, and no group with a third member."""
     intro, source = Content(3, 20), Content(4, 60)
     videos = {f"v{n:02}": film(60, own(200 + n), (intro, 0, 10, 0, 1.0)) for n in range(12)}
     videos["copy"] = film(60, own(5), (intro, 0, 10, 0, 1.0), (source, 20, 20, 10, 1.0))

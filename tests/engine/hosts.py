@@ -45,6 +45,7 @@ class Host:
         self.address = f"{network.prefix}.{number}"
         self._network = network
         self._link = f"{network.name}v{number}"
+        self._log = network.logs / f"ray-{number}.log"
         _ip("netns", "add", self.name)
         _ip("link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         _ip("link", "set", self._link, "master", network.name, "up")
@@ -63,14 +64,17 @@ class Host:
             if head is self
             else [f"--address={head.address}:{_PORT}"]
         )  # fmt: skip
-        with self._network.log.open("ab") as log:
+        with self._log.open("wb") as log:
             self.spawn(
                 [str(_RAY), "start", *place, f"--node-ip-address={self.address}",
                  f"--num-cpus={cpus}", "--disable-usage-stats", "--block",
                  f"--object-store-memory={100 << 20}"],
                 stdout=log, stderr=log, env=token,
             )  # fmt: skip
-        wait_until(lambda: bool(self.processes("raylet/raylet")), 120, f"a raylet on {self.name}")
+        # Ray picks the names of a node's sockets before it makes them, and hosts share the folder:
+        # two nodes that start at once would get the same ones, and one of them never joins.
+        started = "Ray runtime started"
+        wait_until(lambda: started in self._log.read_text(), 120, f"a Ray node on {self.name}")
 
     def spawn(
         self, command: list[str], env: dict[str, str], **options: object
@@ -122,7 +126,7 @@ class Network:
     Attributes:
         prefix: first three numbers of its addresses.
         extra: variables of every host: a home folder with the cluster's token.
-        log: where Ray writes what it prints.
+        logs: folder of what Ray prints on each host.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +135,7 @@ class Network:
         # Ray notes the latest cluster of a machine in its folder, for commands without an address.
         self.temp_dir = tempfile.mkdtemp(prefix="vfh-", dir="/tmp")  # sockets need a short path
         self.extra = {"HOME": str(folder), "RAY_TMPDIR": self.temp_dir}
-        self.log = folder / "ray.log"
+        self.logs = folder
         (folder / ".ray").mkdir()
         (folder / ".ray" / "auth_token").write_text(secrets.token_hex(16))
         self.hosts: list[Host] = []

@@ -85,6 +85,21 @@ def test_errors_of_a_video_that_is_gone_are_not_open(folder: Path, tmp_path: Pat
         assert counted == row["planned_clips"]
 
 
+def test_errors_of_a_video_that_is_back_are_retried_by_the_run_that_lists_it(
+    folder: Path, tmp_path: Path
+) -> None:
+    broken, aside, out = folder / "broken.mp4", tmp_path / "broken.mp4", tmp_path / "out"
+    broken.write_bytes(os.urandom(3000))
+    run_job(tiny_job(out, folder))
+    broken.rename(aside)
+    run_job(tiny_job(out, folder))
+    aside.rename(broken)
+    again = run_job(tiny_job(out, folder, retry_errors=["all"]))
+    assert again.totals.planned_clips == 1 and len(open_errors(str(out))) == 1
+    broken.rename(aside)
+    assert run_job(tiny_job(out, folder, retry_errors=["all"])).totals.planned_clips == 0
+
+
 def test_a_row_whose_file_came_later_is_a_new_video(
     own_clips: Path, folder: Path, tmp_path: Path
 ) -> None:

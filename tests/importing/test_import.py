@@ -240,7 +240,8 @@ def test_imported_features_go_through_every_command(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no common width"):
         Export(str(tmp_path / "predictions"), str(tmp_path / "npy"), "npy")
     found = json.loads(run("search", out, "--like", "v03.npy@2.5", "-k", "3", "--json").stdout)
-    assert found[0]["uri"] == f"{source}/v03.npy" and found[0]["clip_index"] == 2
+    best = found["moments"][0]
+    assert best["uri"] == f"{source}/v03.npy" and best["clip_index"] == 2
     refused = run("search", out, "--clip", source / "v03.npy")
     assert refused.returncode == 2 and "were imported" in refused.stderr
 

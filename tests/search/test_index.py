@@ -95,7 +95,7 @@ def test_the_order_is_that_of_exact_search(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize("k", [1, 10, 60])
 def test_it_finds_what_it_measured(indexed: Path, k: int) -> None:
-    """Of clips of the dataset that it was not measured with as well, and of more hits than ten."""
+    """The recall holds for clips that it was not measured with, and for more hits than ten."""
     index = open_index(Root(str(indexed)), layout.search_index_key(1))
     assert index.about.recall is not None and index.about.recall >= recall.TARGET
     assert index.about.queries == recall.QUERIES

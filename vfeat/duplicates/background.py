@@ -1,4 +1,4 @@
-"""What is usual in a dataset, so that only the unusual counts as alike.
+"""Usual vectors and scores of a dataset, so that only the unusual counts as alike.
 
 Vectors are centred and whitened: directions in which all clips differ count less, so that two
 clips of one kind (say, a pan) are no more alike than their contents are. What still is alike by

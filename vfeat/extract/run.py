@@ -261,11 +261,11 @@ class ExtractRun(StageRun):
         """
 
         def failed() -> Iterator[pa.Table]:
-            for table in failed_ranges(self.root, classes):
+            for table in failed_ranges(self.root, classes, with_gone=True):
                 table = _only(nodes, table)
                 yield table.filter(self._is_unchanged(table))
 
-        yield from self._plan_ranges(failed, partial(_node, nodes or {}))
+        yield from self._plan_ranges(failed, nodes or {})
 
     def _plan_returned(self) -> Iterator[str]:
         """Plan videos that were replaced after they were planned, and whose content is back."""
@@ -275,16 +275,16 @@ class ExtractRun(StageRun):
                 yield table.filter(self._has_returned(table))
 
         if self._may_have_returned:
-            yield from self._plan_ranges(returned, partial(_node, {}))
+            yield from self._plan_ranges(returned, {})
 
     def _plan_ranges(
-        self, ranges: Callable[[], Iterator[pa.Table]], node: Callable[[Unit], str]
+        self, ranges: Callable[[], Iterator[pa.Table]], nodes: Mapping[Key, str]
     ) -> Iterator[str]:
         """Publish plans of clip ranges.
 
         Args:
             ranges: reads them, as tables of `failed_ranges`.
-            node: units for which this differs are in different shards.
+            nodes: on which they failed; those of different nodes are in different shards.
         """
         while True:
             plans = count_numbered(self.root)  # before looking: see Planner
@@ -294,7 +294,7 @@ class ExtractRun(StageRun):
             limits = shard_limits(self.job, self.model.shape)
             unit_clips = limits.unit_clips(self._estimate.clip_cost_s)
             units = list(map(self._marked, retried(rows, self._estimate, unit_clips)))
-            names = self._planner.plan_ranges(units, plans, node)
+            names = self._planner.plan_ranges(units, plans, partial(_node, nodes))
             if names is not None:
                 yield from names
                 return

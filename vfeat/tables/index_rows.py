@@ -262,15 +262,18 @@ def videos_schema(extras: Mapping[str, pa.DataType]) -> pa.Schema:
     return pa.schema([*VIDEOS, *more])
 
 
-def open_error_rows(rows: pa.Table, others: Iterable[str] = ()) -> pa.Table:
+def open_error_rows(
+    rows: pa.Table, others: Iterable[str] = (), *, with_gone: bool = False
+) -> pa.Table:
     """Return a row for each open error of videos that are not gone.
 
     Args:
         rows: with the columns video_id, uri, errors, gone, changed and the others.
         others: further columns of the video, beside its errors.
+        with_gone: also of those that were gone when they were last listed.
     """
     has_errors = pc.greater(pc.list_value_length(rows.column("errors")), 0)
-    wanted = pc.and_not(has_errors, is_out(rows))
+    wanted = pc.and_not(has_errors, rows.column("changed") if with_gone else is_out(rows))
     rows = rows.select(["video_id", "uri", "errors", *others]).filter(wanted).combine_chunks()
     errors = rows.column("errors")
     parents = pc.list_parent_indices(errors).combine_chunks()

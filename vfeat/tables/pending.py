@@ -108,10 +108,15 @@ def _written(
     return found | dict(read_outcomes(root, [shard for shard in shards if shard not in noted]))
 
 
-def failed_ranges(root: Root, classes: tuple[str, ...]) -> Iterator[pa.Table]:
+def failed_ranges(
+    root: Root, classes: tuple[str, ...], *, with_gone: bool = False
+) -> Iterator[pa.Table]:
     """Yield the open errors of these classes (`all`: any) that no pending unit covers.
 
-    Videos that are gone are left out.
+    Args:
+        root: the dataset.
+        classes: of the errors.
+        with_gone: also those of videos that were gone at the last listing, and may be back.
 
     Returns:
         Tables of video_id (hex), uri, etag, size_bytes, source, first_clip, last_clip (inclusive),
@@ -121,7 +126,7 @@ def failed_ranges(root: Root, classes: tuple[str, ...]) -> Iterator[pa.Table]:
     waiting = _Waiting(state.catalogue)
     columns = ["video_id", "uri", "errors", "gone", "changed", *_TOLD]
     for table in state.tables(columns):
-        found = open_error_rows(table, _TOLD)
+        found = open_error_rows(table, _TOLD, with_gone=with_gone)
         if "all" not in classes:
             wanted = pa.array(classes, pa.string())
             found = found.filter(pc.is_in(found.column("error_class"), wanted))
