@@ -10,6 +10,7 @@ import numpy as np
 
 import vfeat
 from vfeat.browse.copies import Copies
+from vfeat.browse.corrections import Corrections
 from vfeat.browse.label_counts import LabelCounts
 from vfeat.browse.queries import Queries
 from vfeat.browse.search_view import SearchView
@@ -33,17 +34,19 @@ class Opened:
         duplicates: str | None,
         keep_bytes: int,
         device: str = "auto",
+        labels: str | None = None,
     ) -> None:
-        """Open everything; nothing is written.
+        """Open everything; nothing is written but labels, later, where a file is named for them.
 
         Raises:
             JobError: there is no features dataset, or one of the others is none.
         """
         self.dataset = open_dataset(uri, keep_bytes)
+        self.corrections = None if labels is None else Corrections(labels, self.dataset.root)
         self.videos = Videos(self.dataset.root)
         self.lined = lined_datasets(self.dataset.root, self.videos, predictions)
         self.copies = Copies(duplicates)
-        self.search = SearchView(self.dataset)
+        self.search = SearchView(self.dataset, self.corrections)
         self.queries = Queries(self.dataset.recipe, device)
         self.labels = LabelCounts(self.dataset)
         self.thumbnails = Thumbnails(_CHILDREN)
@@ -59,7 +62,8 @@ class Opened:
         name = self.dataset.root.uri.rstrip("/").rpartition("/")[2]
         return {
             "name": one_line(name), "videos": videos, "version": vfeat.__version__,
-            "takes_clips": not self.dataset.recipe.is_imported, **self.labels.so_far(),
+            "takes_clips": not self.dataset.recipe.is_imported,
+            "takes_labels": self.corrections is not None, **self.labels.so_far(),
         }  # fmt: skip
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from vfeat.browse.failures import NotThere
 from vfeat.errors import JobError, UnitError
-from vfeat.extract.query import embed_query
+from vfeat.extract.encoder import Encoder
+from vfeat.extract.query import embed_query, query_encoder
 from vfeat.job.fingerprint import Recipe
 from vfeat.surroundings import here
 
@@ -33,7 +34,8 @@ class Queries:
         self._recipe, self._device = recipe, device
         self._kept: OrderedDict[str, Query] = OrderedDict()
         self._lock = threading.Lock()
-        self._encoding = threading.Lock()  # one model in memory at a time
+        self._encoding = threading.Lock()  # one query at a time has all cores
+        self._encoder: Encoder | None = None  # loaded with the first query, then kept
 
     def add(self, path: str, name: str) -> str:
         """Encode a file; return the id of the query.
@@ -43,7 +45,9 @@ class Queries:
         """
         try:
             with self._encoding:
-                vector = embed_query(path, self._recipe, None, self._device)
+                if self._encoder is None:
+                    self._encoder = query_encoder(self._recipe, self._device)
+                vector = embed_query(path, self._recipe, encoder=self._encoder)
         except UnitError as error:
             reason = error.message.replace(path, name)
             raise JobError(f"the clip cannot be decoded: {reason}") from error

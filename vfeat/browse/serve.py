@@ -33,6 +33,7 @@ def serve(
     keep_bytes: int,
     port: int,
     device: str,
+    labels: str | None,
     ready: Callable[[str], None],
 ) -> None:
     """Serve the page of a dataset until the process is interrupted.
@@ -52,7 +53,7 @@ def serve(
     from vfeat.browse.server import application
 
     listening = bind(port)
-    opened = Opened(uri, predictions, duplicates, keep_bytes, device)
+    opened = Opened(uri, predictions, duplicates, keep_bytes, device, labels)
     try:
         token = new_token()
         config = uvicorn.Config(

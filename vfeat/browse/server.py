@@ -19,12 +19,13 @@ from starlette.types import ASGIApp
 from vfeat.browse.dropped import with_dropped_file
 from vfeat.browse.failures import NotThere, Refused, on_bug, on_refused, on_vfeat_error
 from vfeat.browse.guard import Guard
+from vfeat.browse.label_views import label_routes
 from vfeat.browse.opened import Opened
-from vfeat.browse.parameters import HITS, MOST_HITS, VIDEO_ID, count, filters, seconds
+from vfeat.browse.parameters import HITS, MOST_HITS, count, filters, seconds
 from vfeat.browse.playing import file_answer, stretch_answer
 from vfeat.browse.time_line import video_fields
 from vfeat.browse.videos import Video
-from vfeat.errors import VfeatError
+from vfeat.errors import JobError, VfeatError
 from vfeat.plain_text import one_line
 
 PAGE = Path(__file__).parent / "page"
@@ -40,6 +41,7 @@ def application(opened: Opened, token: str) -> ASGIApp:
     views = _Views(opened)
     app = Starlette(
         routes=[
+            *label_routes(opened),
             Route("/", views.page),
             Route("/page/{name}", views.page),
             Route("/api/dataset", views.dataset),
@@ -86,8 +88,12 @@ class _Views:
 
     async def clips(self, request: Request) -> Response:
         first = count(request.query_params, "first", 0, _MOST_FIRST)
-        wanted = filters(request.query_params)
-        return await _json(partial(self._opened.search.matching, wanted, first, HITS))
+        wanted, order = filters(request.query_params), request.query_params.get("order", "")
+        if order not in ("", "unsure"):
+            raise JobError(f"order={order[:40]!r}: expected order=unsure, or none")
+        view = self._opened.search
+        found = view.unsure if order else view.matching
+        return await _json(partial(found, wanted, first, HITS))
 
     async def search(self, request: Request) -> Response:
         asked = request.query_params
@@ -138,8 +144,6 @@ class _Views:
         return await run_in_threadpool(stretch_answer, video, seconds(request.query_params))
 
     async def _video(self, text: str) -> Video:
-        if not VIDEO_ID.fullmatch(text):
-            raise NotThere("expected the id of a video of this dataset")
         return await run_in_threadpool(self._opened.videos.get, text)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.browse.failures import NotThere
+from vfeat.browse.parameters import VIDEO_ID
 from vfeat.corpus.ids import hex_ids
 from vfeat.storage.root import Root
 from vfeat.surroundings import here
@@ -60,7 +61,8 @@ class Videos:
         Raises:
             NotThere: the dataset has none of this id.
         """
-        if (found := self.find(video_id)) is None:
+        found = self.find(video_id) if VIDEO_ID.fullmatch(video_id) else None
+        if found is None:
             raise NotThere(f"no video of this dataset has the id {video_id!r:.80}")
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from contextlib import suppress
 from typing import Annotated
 
@@ -21,6 +22,13 @@ def browse(
         str | None,
         typer.Option(metavar="FILE", help="The file of `vfeat duplicates --out`: copies."),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="CSV file of your own labels, given in the page."),
+    ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the address in this machine's browser.")
+    ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     keep_megabytes: Annotated[
         int, typer.Option(min=0, help="Vectors that may stay in memory, for fast searches.")
@@ -32,7 +40,9 @@ def browse(
 ) -> None:
     """Show a dataset in a browser: drop a clip, see what is like it, play it at that second.
 
-    On 127.0.0.1 only, under an address with a token; nothing is written. Ctrl-C ends it.
+    On 127.0.0.1 only, under an address with a token. Nothing is written but FILE, and that only
+    with --labels: the page then takes labels, for `vfeat train head` and `train encoder`. Ctrl-C
+    ends it.
     """
     from vfeat.browse.serve import serve
     from vfeat.cli.interrupt import leave, signals_to
@@ -44,9 +54,12 @@ def browse(
         else:
             say(f"Open {address}\nCtrl-C ends it.")
         sys.stdout.flush()  # nothing else is printed that would
+        if open_page:
+            webbrowser.open(address)
 
     with suppress(KeyboardInterrupt), signals_to(leave):  # the ordinary end
         serve(
             out, predictions=predictions or [], duplicates=duplicates,
-            keep_bytes=keep_megabytes * 1_000_000, port=port, device=device, ready=ready,
+            keep_bytes=keep_megabytes * 1_000_000, port=port, device=device, labels=labels,
+            ready=ready,
         )  # fmt: skip
