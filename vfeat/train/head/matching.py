@@ -126,7 +126,7 @@ def _one_each(
     for place, own in lines.items():
         whole = [row for row in own if not row.is_part]
         if len(whole) > 1:
-            twice.append(whole[0].key)
+            twice += [row.key for row in whole[1:]]
         elif whole or len({row.target for row in own}) == 1:
             rows[place] = whole[0] if whole else own[0]
         else:
