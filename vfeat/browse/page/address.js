@@ -10,12 +10,13 @@ export function read() {
     name: query.get("name") || "",
     where: query.get("where") || "",
     labels: query.getAll("label"),
+    order: query.get("order") || "",  // "unsure": least sure clips first
   };
 }
 
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of ["video", "like", "query", "name", "where"]) {
+  for (const name of ["video", "like", "query", "name", "where", "order"]) {
     if (view[name]) query.set(name, view[name]);
   }
   if (view.video) query.set("t", String(Math.round(view.t * 1000) / 1000));

@@ -28,7 +28,7 @@ export function colour(label) {
 }
 
 // One clip or video: a link, so that a second tab and the keyboard work as everywhere.
-export function card({ href, video, at, title, lines, hint, isCurrent }) {
+export function card({ href, video, at, title, lines, hint, isCurrent, span, given }) {
   const picture = make("span", { className: "picture" });
   const source = `thumbnail/${video}?t=${at}`;
   const image = make("img", { loading: "lazy", decoding: "async", alt: "", src: source });
@@ -44,6 +44,18 @@ export function card({ href, video, at, title, lines, hint, isCurrent }) {
   for (const line of lines) if (line) words.append(make("span", { textContent: line }));
   const link = make("a", { className: "card", href, title: hint || title }, picture, words);
   link.dataset.video = video;
+  if (span) Object.assign(link.dataset, { start: span.start_s, end: span.end_s });
+  if (given) mark(link, given);
   if (isCurrent) link.setAttribute("aria-current", "true");
   return make("li", {}, link);
+}
+
+// Show on a card the label that a person has given; null for none.
+export function mark(link, label) {
+  link.classList.toggle("given", label !== null);
+  const old = link.querySelector(".yours");
+  if (old) old.remove();
+  if (label !== null) {
+    link.querySelector(".words").append(make("span", { className: "yours", textContent: `✓ ${label}` }));
+  }
 }

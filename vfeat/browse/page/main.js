@@ -2,16 +2,19 @@
 
 import { filters, read, write } from "./address.js";
 import { askJson } from "./ask.js";
-import { byId, card, clock, make } from "./elements.js";
+import * as correct from "./correct.js";
+import { byId, card, clock, make, mark } from "./elements.js";
 import * as lines from "./lines.js";
 import * as player from "./player.js";
-import { list } from "./results.js";
+import { keepList, list } from "./results.js";
 
 const TYPING_MS = 200;
 let view = read();
 let listed = null;  // what the list follows from, as text: it is asked for when that changes
 let shown = "";     // video in the player
 let known = null;   // the labels on the page, as text
+let takesLabels = false;
+let whole = null;   // what predictions call the video in the player
 
 function problem(error) {
   if (error && error.name === "AbortError") return;
@@ -28,19 +31,22 @@ function go(next, { replace = false, play = false } = {}) {
 
 async function render(play) {
   view = read();
-  if (view.video && !view.like && !view.query && !view.where && !view.labels.length) {
+  if (view.video && !takesLabels && !view.like && !view.query && !view.order && !view.where
+      && !view.labels.length) {
     view.like = `${view.video}@${view.t}`;
   }
   byId("where").value = document.activeElement === byId("where") ? byId("where").value : view.where;
   byId("name").value = document.activeElement === byId("name") ? byId("name").value : view.name;
-  byId("name").disabled = Boolean(view.query || view.like || view.where || view.labels.length);
+  byId("name").disabled = Boolean(
+    view.query || view.like || view.order || view.where || view.labels.length);
+  byId("unsure").setAttribute("aria-current", String(view.order === "unsure"));
   chips();
   problem(null);
   await Promise.all([renderVideo(play), renderList()].map((part) => part.catch(problem)));
 }
 
 async function renderList() {
-  const follows = JSON.stringify([view.query, view.like, view.name, filters(view).toString()]);
+  const follows = JSON.stringify([view.query, view.like, view.order, view.name, filters(view).toString()]);
   if (follows !== listed) {
     byId("status").textContent = "Searching …";
     try {
@@ -53,7 +59,7 @@ async function renderList() {
   for (const link of byId("results").querySelectorAll("a[aria-current]")) {
     link.removeAttribute("aria-current");
   }
-  const here = byId("results").querySelector(`a[href="${CSS.escape(location.search)}"]`);
+  const here = cards()[current()];
   if (here) here.setAttribute("aria-current", "true");
 }
 
@@ -64,15 +70,18 @@ async function renderVideo(play) {
   if (!view.video) {
     shown = "";
     player.close();
+    correct.leave();
     return;
   }
   const { video, t } = view;
   if (video === shown) {
     player.seek(t, play);
+    if (takesLabels) await correct.judge(video, t, whole);
     return;
   }
   shown = video;
   player.show(video, t, Infinity, play);  // the picture need not wait for the lines
+  const judged = takesLabels ? correct.judge(video, t, null) : null;
   const fields = await askJson(`api/video/${encodeURIComponent(video)}`);
   if (video !== view.video) return;
   player.show(video, view.t, fields.duration_s, play);
@@ -82,6 +91,48 @@ async function renderVideo(play) {
   lines.draw(fields, (at) => go({ ...view, t: at }, { replace: true, play: true }));
   lines.mark(t);
   copies(fields.copies);
+  const wholes = fields.lines.flatMap((line) => line.whole);
+  whole = wholes.length ? wholes[0] : null;
+  await judged;
+  if (takesLabels && whole && video === view.video) await correct.judge(video, view.t, whole);
+}
+
+// Going through the list: the cards, and which of them is in the player.
+function cards() {
+  return [...byId("results").querySelectorAll("a.card")];
+}
+
+function current() {
+  return cards().findIndex(({ dataset }) => dataset.video === view.video && (!dataset.start
+    || (view.t >= Number(dataset.start) && view.t < Number(dataset.end))));
+}
+
+function step(by, wanted = () => true) {
+  const all = cards();
+  const at = current();
+  for (let next = at < 0 ? 0 : at + by; next >= 0 && next < all.length; next += by) {
+    if (wanted(all[next])) {
+      all[next].click();
+      all[next].scrollIntoView({ block: "nearest" });
+      return;
+    }
+  }
+  if (by > 0) byId("status").textContent = "The end of the list.";
+}
+
+function given(video, found, scope, advance) {
+  for (const link of cards()) {
+    const { start, end } = link.dataset;
+    if (link.dataset.video !== video) continue;
+    if (!start) {
+      if (scope === "video") mark(link, found.given_whole);
+    } else if (Number(start) === found.start_s && Number(end) === found.end_s) {
+      mark(link, found.given ?? found.given_whole);
+    } else if (scope === "video" && found.given_whole !== null) {
+      mark(link, found.given_whole);
+    }
+  }
+  if (advance) step(1, (link) => !link.classList.contains("given"));
 }
 
 function copies(found) {
@@ -107,6 +158,11 @@ async function about() {
   const found = await askJson("api/dataset");
   byId("about").textContent = `${found.name}: ${found.videos.toLocaleString("en")} videos`;
   document.querySelector(".drop").hidden = !found.takes_clips;
+  if (found.takes_labels && !takesLabels) {
+    takesLabels = true;
+    keepList();
+    correct.start(found.labels.map((one) => one.label), given, problem);
+  }
   const text = JSON.stringify(found.labels);
   byId("labels").hidden = !found.labels.length && !view.labels.length;
   byId("counting").textContent = found.error || (found.done ? "" : "(being counted …)");
@@ -118,6 +174,7 @@ async function about() {
       ...others.map((label) => chip(label, label, null)),
       ...found.labels.map((one) => chip(one.label, one.shown, one.clips)),
     );
+    if (takesLabels) correct.labels(names);
     chips();
   }
   if (!found.done) setTimeout(() => about().catch(problem), 1000);
@@ -181,7 +238,7 @@ document.addEventListener("drop", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a.card, #close, #home");
+  const link = event.target.closest("a.card, #close, #home, #unsure");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) {
     return;
   }
@@ -191,11 +248,12 @@ document.addEventListener("click", (event) => {
   if (link.classList.contains("card")) byId("player").scrollIntoView({ block: "nearest" });
 });
 document.addEventListener("keydown", (event) => {
-  const isText = event.target.matches("input, textarea, select");
-  if (event.key === "/" && !isText) {
-    event.preventDefault();
-    byId("where").focus();
-  }
+  const isText = event.target.matches("input:not([type=radio], [type=checkbox]), textarea, select");
+  if (isText || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/") byId("where").focus();
+  else if (event.key === "n" || event.key === "p") step(event.key === "n" ? 1 : -1);
+  else if (!takesLabels || !correct.key(event.key)) return;
+  event.preventDefault();
 });
 byId("like").addEventListener("click", () => {
   const t = player.now();
@@ -216,5 +274,5 @@ byId("more").addEventListener("click", () => {
 addEventListener("popstate", () => render(false));
 player.whenTimePasses(lines.mark);
 
+await about().catch(problem);  // whether labels are taken changes what is listed
 render(true);
-about().catch(problem);

@@ -4,7 +4,10 @@ import { filters, write } from "./address.js";
 import { askJson } from "./ask.js";
 import { byId, card, clock, percent } from "./elements.js";
 
+let keeps = false;     // whether a click leaves the list as it is, to go through it
 let present = null;  // AbortController of the list that is being asked for
+
+export function keepList() { keeps = true; }
 
 export async function list(view, first = 0) {
   if (present) present.abort();
@@ -23,7 +26,7 @@ export async function list(view, first = 0) {
 
 async function answer(view, first, signal) {
   if (view.query || view.like) return nearest(view, signal);
-  if (view.where || view.labels.length) return matching(view, first, signal);
+  if (view.order || view.where || view.labels.length) return matching(view, first, signal);
   return videos(view, first, signal);
 }
 
@@ -46,9 +49,12 @@ async function nearest(view, signal) {
 
 async function matching(view, first, signal) {
   const query = filters(view);
-  query.set("first", first);
+  // Clips that have a label by now are left out there, and so do not count.
+  const open = byId("results").querySelectorAll("a:not(.given)").length;
+  query.set("first", view.order && first ? open : first);
+  if (view.order) query.set("order", view.order);
   const found = await askJson(`api/clips?${query}`, { signal });
-  return { title: "Clips", how: found.how, more: found.more,
+  return { title: view.order ? "Least sure clips" : "Clips", how: found.how, more: found.more,
     cards: found.hits.map((hit) => clip(view, hit)) };
 }
 
@@ -56,7 +62,7 @@ async function videos(view, first, signal) {
   const query = new URLSearchParams({ first, name: view.name });
   const found = await askJson(`api/videos?${query}`, { signal });
   const cards = found.videos.map((one) => card({
-    href: write({ ...view, video: one.video, t: 0, like: `${one.video}@0` }),
+    href: write({ ...view, video: one.video, t: 0, like: keeps ? "" : `${one.video}@0` }),
     video: one.video, at: Math.min(1, one.duration_s / 2), title: one.name, hint: one.uri,
     lines: [clock(one.duration_s)], isCurrent: one.video === view.video,
   }));
@@ -67,12 +73,14 @@ async function videos(view, first, signal) {
 function clip(view, hit) {
   const score = hit.score === null ? "" : `likeness ${hit.score.toFixed(3)}`;
   const label = hit.shown === null ? "" : `${hit.shown} ${percent(hit.label_score)}`;
-  // Of a dropped clip the list stays; otherwise a click makes the clip the new question.
-  const like = view.query ? "" : `${hit.video}@${(hit.start_s + hit.end_s) / 2}`;
+  // The list stays of a dropped clip, and where labels are given; otherwise a click makes the
+  // clip the new question.
+  const like = view.query || keeps ? view.like : `${hit.video}@${(hit.start_s + hit.end_s) / 2}`;
   return card({
     href: write({ ...view, like, video: hit.video, t: hit.start_s }),
     video: hit.video, at: (hit.start_s + hit.end_s) / 2, title: hit.name, hint: hit.uri,
     lines: [`${clock(hit.start_s)} – ${clock(hit.end_s)}`, score, label],
+    span: hit, given: hit.given ?? hit.given_whole,
     isCurrent: hit.video === view.video && view.t >= hit.start_s && view.t < hit.end_s,
   });
 }
