@@ -64,7 +64,13 @@ class Served:
 @contextmanager
 def serving(uri: str, **options: Any) -> Iterator[Served]:
     """Serve a dataset for the length of a test."""
-    given = {"predictions": [], "duplicates": None, "keep_bytes": 1 << 28, "device": "cpu", "labels": None}
+    given = {
+        "predictions": [],
+        "duplicates": None,
+        "keep_bytes": 1 << 28,
+        "device": "cpu",
+        "labels": None,
+    }
     opened = Opened(uri, **{**given, **options})
     listening = bind(0)
     config = uvicorn.Config(

@@ -21,10 +21,11 @@ export function percent(score) {
   return score === null || score === undefined ? "" : `${Math.round(score * 100)} %`;
 }
 
+const coloured = new Map();  // labels in the order in which they came, so that neighbours differ
+
 export function colour(label) {
-  let sum = 0;
-  for (const letter of label) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
-  return `k${sum % 6}`;
+  if (!coloured.has(label)) coloured.set(label, coloured.size % 6);
+  return `k${coloured.get(label)}`;
 }
 
 // One clip or video: a link, so that a second tab and the keyboard work as everywhere.
