@@ -72,8 +72,13 @@ class Opened:
         self.thumbnails.close()
 
     def _warm(self) -> None:
-        """Read the vectors that stay in memory, so that the first search is as fast as others."""
-        with suppress(VfeatError):  # the search itself reports it
+        """Start a decoder child, and read the vectors that stay in memory.
+
+        The first picture and the first search are then about as fast as others.
+        """
+        with suppress(VfeatError):  # the request itself reports it
+            for video in self.videos.named("", 0, 1)[0]:
+                self.thumbnails.ask(video, 0.0)
             for table in self.dataset.tables(["embedding"]):
                 if len(table):
                     width = table.column("embedding").type.list_size
