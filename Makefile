@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
-.PHONY: demo test check fix schemas clean
+.PHONY: demo demo-page test check fix schemas clean
 
 $(VENV)/installed: pyproject.toml constraints.txt hatch_build.py $(wildcard kernels/csrc/*)
 	$(PYTHON) -m venv $(VENV)
@@ -17,6 +17,10 @@ demo: $(VENV)/installed  ## both stages on Ray, with the weights in the package,
 	$(BIN)/vfeat show $(DEMO_OUT)/features
 	$(BIN)/vfeat show $(DEMO_OUT)/styles --labels 2
 	$(BIN)/vfeat report $(DEMO_OUT)/features --to $(DEMO_OUT)/report.html
+
+demo-page: $(VENV)/installed  ## a page on this machine that shows the demo's output
+	test -f $(DEMO_OUT)/report.html || $(MAKE) demo
+	$(BIN)/vfeat browse $(DEMO_OUT)/features --labels $(DEMO_OUT)/labels.csv --open
 
 check: $(VENV)/installed  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .

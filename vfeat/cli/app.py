@@ -8,6 +8,7 @@ import typer
 
 import vfeat
 from vfeat.cli import (
+    browse,
     classify,
     duplicates,
     export,
@@ -58,6 +59,7 @@ app.command("status")(inspect.status)
 app.command("show")(show.show)
 app.command("search")(search.search)
 app.command("report")(html_report.report)
+app.command("browse")(browse.browse)
 app.command("index")(index.index)
 app.command("duplicates")(duplicates.duplicates)
 app.command("verify")(inspect.verify)

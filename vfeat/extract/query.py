@@ -21,19 +21,11 @@ from vfeat.video_facts import Probe
 MOST_CLIPS = 64  # of a query; what is longer is cut
 
 
-def embed_query(
-    path: str, recipe: Recipe, at_s: float | None = None, device: str = "auto"
-) -> npt.NDArray[np.float32]:
-    """Return the direction [D] of a video file under a recipe, float32.
-
-    Args:
-        path: an absolute local path or any URI that can be read.
-        at_s: second of the file that the query is about; None: all of it, as the mean of its
-            clips, at most the first MOST_CLIPS.
+def query_encoder(recipe: Recipe, device: str = "auto") -> Encoder:
+    """Load the model of a recipe for queries.
 
     Raises:
-        UnitError: the file cannot be decoded.
-        JobError: it has no clip there.
+        JobError: the features were imported.
         EnvironmentMissing: the recipe's weights, or its detector of shots, are not there, or are
             others.
     """
@@ -44,7 +36,31 @@ def embed_query(
         )
     check_detector(recipe.clip.shots)
     plain = dataclasses.replace(recipe.output, tokens="none", top_k=0)
-    encoder = Encoder(dataclasses.replace(recipe, output=plain), device)
+    return Encoder(dataclasses.replace(recipe, output=plain), device)
+
+
+def embed_query(
+    path: str,
+    recipe: Recipe,
+    at_s: float | None = None,
+    device: str = "auto",
+    encoder: Encoder | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the direction [D] of a video file under a recipe, float32.
+
+    Args:
+        path: an absolute local path or any URI that can be read.
+        at_s: second of the file that the query is about; None: all of it, as the mean of its
+            clips, at most the first MOST_CLIPS.
+        device: where the model is loaded.
+        encoder: what `query_encoder` returned for this recipe; None loads it for this query.
+
+    Raises:
+        UnitError: the file cannot be decoded.
+        JobError: it has no clip there.
+        EnvironmentMissing: the recipe's weights are not there, or are others.
+    """
+    encoder = encoder or query_encoder(recipe, device)
     vectors: list[npt.NDArray[np.float32]] = []
     with DecodePool(recipe.clip, recipe.frame, DecodeLimits(), 1) as pool:
         found = _probe(pool, path)

@@ -13,6 +13,7 @@ from vfeat.storage import MissingObject, open_source
 from vfeat.train.task import SPLITS, LabelRow, Split, Target, TaskLabels
 
 KEYS = ("uri", "video_id")
+PART = ("start_s", "end_s")  # a line with one of them labels a stretch
 SHOWN = 3
 
 
@@ -78,10 +79,14 @@ def _table(
         raise JobError(f"{uri}: column {column!r} is empty in all of {len(rows)} lines")
     classes, targets = _targets(uri, kind, [(place, cells[place]) for place in labelled])
     found = tuple(
-        LabelRow(rows[place][1].strip(), target, rows[place][2])
+        LabelRow(rows[place][1].strip(), target, rows[place][2], _is_part(rows[place][0]))
         for place, target in zip(labelled, targets, strict=True)
     )
     return TaskLabels(name, kind, classes, found, uri)
+
+
+def _is_part(row: dict[str, str | None]) -> bool:
+    return any((row.get(name) or "").strip() for name in PART)
 
 
 def _cells(row: dict[str, str | None]) -> list[str | None]:

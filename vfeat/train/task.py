@@ -20,11 +20,13 @@ class LabelRow:
         key: full URI, video_id, base name or stem of a video.
         target: by the task's kind.
         split: as published or as the file says; None: to be drawn.
+        is_part: the label is that of a stretch of the video.
     """
 
     key: str
     target: Target
     split: Split | None
+    is_part: bool = False
 
 
 @dataclass(frozen=True)

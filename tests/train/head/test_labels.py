@@ -171,3 +171,21 @@ def test_bad_flags_are_a_sentence(flags: list[str], sentence: str, tmp_path: Pat
     refused = CliRunner().invoke(app, command).exception
     assert isinstance(refused, JobError) and refused.exit_code == 2
     assert sentence in str(refused)
+
+
+def test_stretches_of_one_label_stand_for_their_video(tmp_path: Path) -> None:
+    """A line of the whole video decides; stretches that disagree are no label of it."""
+    text = "uri,start_s,end_s,label\n" + "".join(
+        f"v{n:03d},{start},{start + 1},{'xy'[n % 2]}\n" for n in range(20) for start in (0, 1)
+    )
+    assert len(matched(tmp_path, text, many(20)).videos) == 20
+    mixed = text + "v000,5,6,y\n"
+    with pytest.raises(JobError, match="1 videos have stretches of different labels"):
+        matched(tmp_path, mixed, many(20))
+    left = matched(tmp_path, mixed, many(20), allow=True)
+    assert len(left.videos) == 19 and any("different labels" in note for note in left.notes)
+    whole = matched(tmp_path, mixed + "v000,,,y\n", many(20))
+    [task] = whole.tasks
+    every = [e for split in (task.train, task.val, task.test) for e in split]
+    found = {whole.videos[e.video].uri: task.classes[int(str(e.target))] for e in every}
+    assert found["s3://b/v000.mp4"] == "y"

@@ -14,16 +14,23 @@ _MESSAGE_CHARS = 400
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
 
 
-def start_child(output: IO[bytes], *handles: int) -> subprocess.Popen[bytes]:
+def start_child(
+    output: IO[bytes],
+    *handles: int,
+    module: str = "vfeat.media.children.child_main",
+    further: tuple[str, ...] = (),
+) -> subprocess.Popen[bytes]:
     """Start a child.
 
     Args:
         output: file for its standard output and error.
         handles: descriptors that it receives, in the order of its arguments.
+        module: what it runs.
+        further: arguments after the id of this process.
     """
-    command = [sys.executable, "-m", "vfeat.media.children.child_main"]
+    command = [sys.executable, "-m", module]
     return subprocess.Popen(
-        [*command, *map(str, handles), str(os.getpid())],
+        [*command, *map(str, handles), str(os.getpid()), *further],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

@@ -88,8 +88,7 @@ def _find(
 ) -> dict[int, LabelRow]:
     """Find the label of each video, by its place."""
     unknown: list[str] = []
-    rows: dict[int, LabelRow] = {}
-    twice: list[str] = []
+    lines: dict[int, list[LabelRow]] = defaultdict(list)
     for row in table.rows:
         places = videos.find(row.key)
         if len(places) > 1:
@@ -99,12 +98,9 @@ def _find(
             )
         if not places:
             unknown.append(row.key)
-        elif places[0] in rows:
-            twice.append(row.key)
         else:
-            rows[places[0]] = row
-    if twice:
-        raise JobError(f"{table.source} labels {len(twice)} videos twice: {listed(twice)}")
+            lines[places[0]].append(row)
+    rows = _one_each(table, lines, notes, allow_missing)
     if unknown:
         sentence = (
             f"{table.source}: {len(unknown)} of {len(table.rows)} labelled videos are not in the "
@@ -113,6 +109,36 @@ def _find(
         _refuse_or_note(sentence, "leaves them out", notes, allow_missing)
     if not rows:
         raise JobError(f"{table.source}: none of its {len(table.rows)} videos is in the features")
+    return rows
+
+
+def _one_each(
+    table: TaskLabels, lines: dict[int, list[LabelRow]], notes: list[str], allow_missing: bool
+) -> dict[int, LabelRow]:
+    """Choose the line of each video.
+
+    Lines that label stretches stand for their video where they have one label and no line labels
+    the whole.
+    """
+    rows: dict[int, LabelRow] = {}
+    twice: list[str] = []
+    mixed: list[str] = []
+    for place, own in lines.items():
+        whole = [row for row in own if not row.is_part]
+        if len(whole) > 1:
+            twice += [row.key for row in whole[1:]]
+        elif whole or len({row.target for row in own}) == 1:
+            rows[place] = whole[0] if whole else own[0]
+        else:
+            mixed.append(own[0].key)
+    if twice:
+        raise JobError(f"{table.source} labels {len(twice)} videos twice: {listed(twice)}")
+    if mixed:
+        sentence = (
+            f"{table.source}: {len(mixed)} videos have stretches of different labels, and no label "
+            f"of the whole video: {listed(mixed)}"
+        )
+        _refuse_or_note(sentence, "leaves them out", notes, allow_missing)
     return rows
 
 

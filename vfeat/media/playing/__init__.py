@@ -1,0 +1,1 @@
+"""A stretch of a video in a form that browsers play."""
