@@ -12,11 +12,13 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 import torch
+from click.testing import Result
+from typer.testing import CliRunner
 
 import vfeat
-from tests.engine.commands import run
 from tests.engine.jobs import tiny_job, verified
 from tests.models.retrieval_models import SMALL_MM
+from vfeat.cli.app import app
 from vfeat.engine.watch import Watch
 from vfeat.errors import EnvironmentMissing, JobError, NodeDiffers
 from vfeat.extract.run import ExtractRun
@@ -24,7 +26,6 @@ from vfeat.job.recipe import ClipSpec, FrameSpec
 from vfeat.models import create_retrieval
 from vfeat.models.weights import RANDOM
 from vfeat.search.text_query import embed_text
-from vfeat.tables.dataset import FeatureDataset
 
 CLIPS = Path(__file__).parents[1] / "clips"
 NAMES = ("cfr25_bframes.mp4", "vfr.mp4", "vp9.webm")
@@ -47,6 +48,26 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     teacher = {"clip_teacher.weight": torch.ones(3)}
     torch.save({"model": {**model.state_dict(), **teacher}, "epoch": 9}, file)
     return file
+
+
+def command(*arguments: str | Path) -> Result:
+    """The command line in this process; it need not load torch anew each time."""
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def answer_of(*arguments: str | Path) -> dict[str, Any]:
+    """What a command prints with --json."""
+    result = command(*arguments, "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.exception
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The sentence with which a command refuses."""
+    refused = command(*arguments).exception
+    assert isinstance(refused, JobError), refused
+    return str(refused)
 
 
 def mm_job(out: Path, weights: Path | str, **fields: Any) -> Any:
@@ -88,9 +109,9 @@ def test_the_recipe_is_that_of_words_and_video(out: Path, weights: Path, tmp_pat
     assert chosen.frame == FrameSpec(224, "bicubic", fit="squash")
     said = mm_job(tmp_path, weights, resize="area", fit="crop", crops=3)
     assert ExtractRun(said, Watch()).recipe.frame == FrameSpec(32, "area", crops=3)
-    with pytest.raises(JobError, match="--crops 3.*--fit crop"):
+    with pytest.raises(JobError, match=r"--crops 3.*--fit crop"):
         ExtractRun(mm_job(tmp_path, weights, crops=3), Watch())
-    with pytest.raises(JobError, match="--tokens: videomamba_mm embeds clips beside sentences"):
+    with pytest.raises(JobError, match=r"--tokens: videomamba_mm embeds clips beside sentences"):
         ExtractRun(mm_job(tmp_path, weights, tokens="patch"), Watch())
 
 
@@ -106,15 +127,15 @@ def test_text_finds_what_brute_force_finds(out: Path) -> None:
     stored = np.array([row["embedding"] for row in rows(out)], np.float64)
     cosines = stored @ query[0] / np.linalg.norm(stored, axis=1)
     assert np.ptp(cosines) > 0.01, "clips that are all alike prove nothing"
-    answer = run("search", str(out), "--text", SENTENCE, "-k", "5", "--device", "cpu", "--json")
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)["moments"]
+    found = answer_of("search", out, "--text", SENTENCE, "-k", "5")["moments"]
     assert found[0]["score"] == pytest.approx(float(cosines.max()), abs=1e-5)
     assert "match" not in found[0]
 
 
-def matches(out: Path, weights: Path, dataset: FeatureDataset) -> dict[tuple[str, int], float]:
+@pytest.fixture(scope="module")
+def matches(out: Path, weights: Path) -> dict[tuple[str, int], float]:
     """Match of every clip, by the network alone; its clips are decoded one video at a time."""
+    dataset = vfeat.open(str(out))
     from vfeat.extract.encoder import Encoder
     from vfeat.extract.rerank import Reranker
     from vfeat.models.retrieval.tokenizer import read_tokenizer
@@ -145,44 +166,33 @@ def matches(out: Path, weights: Path, dataset: FeatureDataset) -> dict[tuple[str
     return found
 
 
-def test_reranking_is_that_of_the_network(out: Path, weights: Path) -> None:
-    expected = matches(out, weights, vfeat.open(str(out)))
+def test_reranking_is_that_of_the_network(out: Path, matches: dict[tuple[str, int], float]) -> None:
+    expected = matches
     assert np.ptp(list(expected.values())) > 1e-3
     count = len(expected)
-    command = ("search", str(out), "--text", SENTENCE, "--device", "cpu")
-    answer = run(*command, "-k", str(count), "--rerank", str(count), "--json")
-    assert answer.exit_code == 0, answer.output
-    moments = json.loads(answer.stdout)["moments"]
+    search = ("search", out, "--text", SENTENCE)
+    moments = answer_of(*search, "-k", str(count), "--rerank", str(count))["moments"]
     for moment in moments:
         key = moment["uri"], moment["clip_index"]
         assert moment["match"] == pytest.approx(expected[key], abs=1e-4)
     assert moments[0]["match"] == pytest.approx(max(expected.values()), abs=1e-4)
     assert [m["match"] for m in moments] == sorted((m["match"] for m in moments), reverse=True)
-    table = run(*command, "-k", "3", "--rerank", "3")
+    table = command(*search, "-k", "3", "--rerank", "3", "--device", "cpu")
     assert table.exit_code == 0 and "match" in table.stdout
 
 
-def test_only_the_nearest_are_reranked(out: Path, weights: Path) -> None:
-    expected = matches(out, weights, vfeat.open(str(out)))
+def test_only_the_nearest_are_reranked(out: Path, matches: dict[tuple[str, int], float]) -> None:
     query = embed_text(vfeat.open(str(out)).recipe, [SENTENCE], "cpu")[0]
     nearest = vfeat.open(str(out)).search(query, k=4)
-    best = max(nearest, key=lambda hit: expected[hit.uri, hit.clip_index])
-    answer = run(
-        "search", str(out), "--text", SENTENCE, "--rerank", "4", "-k", "1", "--device", "cpu",
-        "--json",
-    )  # fmt: skip
-    [moment] = json.loads(answer.stdout)["moments"]
+    best = max(nearest, key=lambda hit: matches[hit.uri, hit.clip_index])
+    [moment] = answer_of("search", out, "--text", SENTENCE, "--rerank", "4", "-k", "1")["moments"]
     assert (moment["uri"], moment["clip_index"]) == (best.uri, best.clip_index)
 
 
 def test_scores_along_a_video(out: Path) -> None:
     own = [row for row in rows(out) if row["uri"].endswith("/vfr.mp4")]
-    answer = run(
-        "search", str(out), "--text", SENTENCE, "--along", "vfr.mp4", "-k", "2", "--device", "cpu",
-        "--json",
-    )  # fmt: skip
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
+    search = ("search", out, "--text", SENTENCE)
+    found = answer_of(*search, "--along", "vfr.mp4", "-k", "2")
     assert [clip["clip_index"] for clip in found["clips"]] == [r["clip_index"] for r in own]
     query = embed_text(vfeat.open(str(out)).recipe, [SENTENCE], "cpu")[0]
     stored = np.array([row["embedding"] for row in own])
@@ -236,9 +246,7 @@ def expected_recall(scores_TV: np.ndarray, video_T: list[int]) -> list[float]:
 
 def test_recall_is_counted_both_ways(out: Path, weights: Path, tmp_path: Path) -> None:
     listed = captions(out, tmp_path)
-    answer = run("eval", "retrieval", str(out), str(listed), "--device", "cpu", "--json")
-    assert answer.exit_code == 0, answer.output
-    found = json.loads(answer.stdout)
+    found = answer_of("eval", "retrieval", out, listed)
     assert (found["captions"], found["videos"], found["reranked"]) == (4, 3, None)
     texts, video_T = (*SENTENCES, "someone opens a door"), [0, 1, 2, 0]
     words = embed_text(vfeat.open(str(out)).recipe, texts, "cpu")
@@ -252,12 +260,12 @@ def test_recall_is_counted_both_ways(out: Path, weights: Path, tmp_path: Path) -
     back = found["dot_product"]["video_to_text"]
     first = [video_T[int(column.argmax())] == v for v, column in enumerate(scores_TV.T)]
     assert back["at_1"] == pytest.approx(float(np.mean(first)))
-    command = ("eval", "retrieval", str(out), str(listed), "--rerank", "2", "--device", "cpu")
-    reranked = json.loads(run(*command, "--json").stdout)
+    twice = ("eval", "retrieval", out, listed, "--rerank", "2")
+    reranked = answer_of(*twice)
     assert reranked["dot_product"] == found["dot_product"]
     assert 0 < reranked["compared"] <= 12 and reranked["lost_clips"] == 0
     assert set(reranked["reranked"]) == {"text_to_video", "video_to_text"}
-    shown = run(*command)
+    shown = command(*twice, "--device", "cpu")
     assert shown.exit_code == 0 and "re-ranked 2" in shown.stdout and "dot product" in shown.stdout
 
 
@@ -268,23 +276,21 @@ def test_lists_that_do_not_fit_are_refused(out: Path, tmp_path: Path) -> None:
         ("uri,caption\nvfr.mp4,\n", "row 1 has no caption"),
     ):
         (tmp_path / "list.csv").write_text(content)
-        answer = run("eval", "retrieval", str(out), str(tmp_path / "list.csv"))
-        assert answer.exit_code == 2 and words in answer.stderr, answer.stderr
+        assert words in refusal("eval", "retrieval", out, tmp_path / "list.csv")
 
 
 def test_a_model_without_words_is_refused_in_a_sentence(tmp_path: Path) -> None:
     extract(tiny_job(tmp_path / "out", CLIPS / "vfr.mp4"))
-    answer = run("search", str(tmp_path / "out"), "--text", SENTENCE)
-    assert answer.exit_code == 2
-    assert "which has no text side; those of videomamba_middle_mm" in answer.stderr
+    search = ("search", tmp_path / "out")
+    refused = refusal(*search, "--text", SENTENCE)
+    assert "which has no text side; those of videomamba_middle_mm" in refused
     for flags, words in (
         (("--text", "a dog", "--like", "x@1"), "give one of"),
         (("--like", "x@1", "--rerank", "5"), "belongs to --text"),
         (("--text", " ?! "), "no text side"),
         (("--text", "a", "--along", "vfr.mp4", "--exact"), "leave out --where"),
     ):
-        refused = run("search", str(tmp_path / "out"), *flags)
-        assert refused.exit_code == 2 and words in refused.stderr, refused.stderr
+        assert words in refusal(*search, *flags)
 
 
 def test_weights_that_are_gone_are_named(out: Path) -> None:

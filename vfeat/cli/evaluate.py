@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Measure a dataset against a list.")
 
 
-@app.command()
+@app.command("retrieval")
 def retrieval(
     features: Annotated[str, typer.Argument(metavar="FEATURES", help="Features dataset.")],
     source: Annotated[

@@ -83,7 +83,7 @@ def search(
     answer = dataset.answer(query.vector_D[None], max(k, rerank or 0), where, exact=exact)
     hits = answer.hits[0]
     if rerank is not None:
-        hits = query.reranked(hits[:rerank])
+        hits = query.reranked(hits[:rerank]) + hits[rerank:]
     _print_answer(answer, hits[:k], json_output, "--where" if where else None)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
+from vfeat.corpus.lists import VideoList
 from vfeat.errors import JobError
 from vfeat.search.stored import as_array, gone_videos
-from vfeat.storage import MissingObject, open_source
 from vfeat.tables.dataset import FeatureDataset
 
+CAPTION = "caption"
 _SHOWN = 3
 _COLUMNS = ["video_id", "uri", "clip_index", "embedding"]
 
@@ -83,40 +81,27 @@ def captioned_clips(dataset: FeatureDataset, source: str) -> CaptionedClips:
 
 
 def read_captions(source: str) -> list[tuple[str, str]]:
-    """Read the columns `uri` and `caption` of a CSV or Parquet file.
+    """Read the columns `uri` and `caption` of a list, as `vfeat extract` reads lists.
 
     Raises:
-        JobError: no such file or columns, or a row without a caption.
+        JobError: no such list or column, or a row without a caption.
         StorageError: it cannot be read.
     """
-    try:
-        with open_source(source) as file:
-            content = file.read()
-    except MissingObject:
-        raise JobError(f"{source}: there is no such file") from None
-    try:
-        rows = _parquet(content) if content[:4] == b"PAR1" else _csv(content)
-    except Exception as error:  # damaged bytes raise anything
-        raise JobError(f"{source}: neither CSV in UTF-8 nor Parquet ({error})") from None
-    columns = list(rows[0]) if rows else []
-    for name in ("uri", "caption"):
-        if name not in columns:
-            raise JobError(f"{source} has no column {name!r}; it has: {', '.join(columns)}")
-    found = [(str(row["uri"] or "").strip(), str(row["caption"] or "").strip()) for row in rows]
-    for place, (uri, caption) in enumerate(found):
-        if not uri or not caption:
-            raise JobError(f"{source}: row {place + 1} has no {'caption' if uri else 'uri'}")
+    listed = VideoList(source, {})
+    if CAPTION not in listed.extras.names:
+        columns = ", ".join(("uri", *listed.extras.names))
+        raise JobError(f"{source} has no column {CAPTION!r}; it has: {columns}")
+    found: list[tuple[str, str]] = []
+    for rows in listed.rows():
+        uris, captions = rows.uris.to_pylist(), rows.extras[CAPTION].to_pylist()
+        for uri, caption in zip(uris, captions, strict=True):
+            name = (uri or b"").decode(errors="replace").strip()
+            words = "" if caption is None else str(caption).strip()
+            if not name or not words:
+                missing = CAPTION if name else "uri"
+                raise JobError(f"{source}: row {len(found) + 1} has no {missing}")
+            found.append((name, words))
     return found
-
-
-def _parquet(content: bytes) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = pq.read_table(io.BytesIO(content)).to_pylist()
-    return rows
-
-
-def _csv(content: bytes) -> list[dict[str, object]]:
-    text = content.decode("utf-8-sig")
-    return [dict(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
 
 
 class _Names:
