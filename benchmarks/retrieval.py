@@ -2,9 +2,9 @@
 
     python -m benchmarks.retrieval [--rows 1000000] [--pairs 32] [--json FILE]
 
-VideoMamba-M with BERT-base and random weights: times do not depend on them. Medians of several calls
-after one that is not counted, by the clock (`_ms`) and in CPU time of all threads (`_cpu_ms`),
-which other processes disturb less. The sentences are of 6 to 24 words.
+VideoMamba-M with BERT-base and random weights: times do not depend on them. Medians of several
+calls after one that is not counted, by the clock (`_ms`) and in CPU time of all threads
+(`_cpu_ms`), which other processes disturb less. The sentences are of 6 to 24 words.
 """
 
 from __future__ import annotations
