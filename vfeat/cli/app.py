@@ -11,6 +11,7 @@ from vfeat.cli import (
     browse,
     classify,
     duplicates,
+    evaluate,
     export,
     extract,
     html_report,
@@ -69,3 +70,4 @@ app.command("models")(surroundings.models)
 app.command("doctor")(surroundings.doctor)
 app.command("schema")(surroundings.schema)
 app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")

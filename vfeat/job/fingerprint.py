@@ -51,10 +51,11 @@ class Recipe:
         fields["model"]["config"] = dict(self.model.config)
         if self.model.weights is not None:
             fields["model"]["weights"] = public(self.model.weights)
-        if (
-            self.clip.shots is None
-        ):  # left out, like all below, for the fingerprints of old datasets
+        # What has its default is left out, so that the fingerprints of older datasets hold.
+        if self.clip.shots is None:
             del fields["clip"]["shots"]
+        if self.frame.fit == "crop":
+            del fields["frame"]["fit"]
         if self.labels is None:
             del fields["labels"]
         else:
