@@ -168,6 +168,18 @@ def pending_shards_are_success() -> Patches:
 
 
 @_plant
+def lost_idlers_are_deaths() -> Patches:
+    """An idle worker that is lost with its node is noticed by its silence alone."""
+    beat = Crew.beat
+
+    def unnoticed(self: Crew, wait_s: float) -> list[Any]:
+        beat(self, wait_s)
+        return []
+
+    yield mock.patch.object(Crew, "beat", unnoticed)
+
+
+@_plant
 def a_driver_that_waits_takes_workers_for_dead() -> Patches:
     """Silence is counted from the last answer, also where nobody asked."""
     beat = Crew.beat

@@ -27,9 +27,10 @@ FINDS = {
     "splits_are_not_repaired": 62,
     "a_snapshot_is_taken_for_current": 6,
     "noted_outcomes_count_twice": 0,
-    "retries_drop_a_range": 277,
+    "retries_drop_a_range": 407,
     "both_drivers_plan_a_video": 16,
     "pending_shards_are_success": 0,
+    "lost_idlers_are_deaths": 614,
     "a_driver_that_waits_takes_workers_for_dead": 496,
 }
 
