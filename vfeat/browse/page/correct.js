@@ -26,13 +26,24 @@ export function labels(found) {
   choices();
 }
 
-export async function judge(video, t, whole) {
+// Until the clip at the second is known no key labels anything: it would label another one.
+export async function judge(video, t) {
   const mine = ++asked;
   place = { video, t };
+  clip = null;
+  byId("judged").textContent = "…";
+  try {
+    const found = await askJson(`api/clip/${encodeURIComponent(video)}?t=${t}`);
+    if (mine !== asked) return;
+    clip = found;
+    draw();
+  } catch (error) {
+    if (mine === asked) byId("judged").textContent = error.message;
+  }
+}
+
+export function suggest(whole) {
   suggestion = whole;
-  const found = await askJson(`api/clip/${encodeURIComponent(video)}?t=${t}`);
-  if (mine !== asked) return;
-  clip = found;
   draw();
 }
 
