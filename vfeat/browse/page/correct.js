@@ -67,8 +67,8 @@ function draw() {
   const given = isWhole() ? clip.given_whole : clip.given;
   byId("judged").textContent = isWhole()
     ? "The whole video" : `The clip ${clock(clip.start_s)} – ${clock(clip.end_s)}`;
-  const by = isWhole() ? "predictions say" : "the dataset says";
-  byId("judged").append(best ? `: ${by} ${best.label} ${percent(best.score)}` : "");
+  const by = isWhole() ? "predicted" : "in the dataset";
+  byId("judged").append(best ? `, ${by}: ${best.label} ${percent(best.score)}` : "");
   byId("confirm").disabled = !best;
   byId("confirm-name").textContent = best ? best.label : "it";
   byId("given").textContent = given === null ? "no label of yours yet" : `yours: ${given}`;
