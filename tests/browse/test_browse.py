@@ -301,6 +301,9 @@ def test_a_dropped_clip_finds_what_vfeat_search_finds(films: Served) -> None:
     assert posted.status == 200, posted.body
     found = films.json(f"api/search?query={posted.json['query']}&k=3")
     assert found["of"]["name"] == "mine.mp4"
+    loaded = films.opened.queries._encoder
+    again = films.ask("api/query?name=again.mp4", "POST", body=content)
+    assert again.status == 200 and films.opened.queries._encoder is loaded is not None
     dataset = films.opened.dataset
     vector = embed_query(str(CLIPS / "rotated_90.mp4"), dataset.recipe, None, "cpu")
     hits = [hit_fields(hit) for hit in dataset.search(vector, 3)]

@@ -6,8 +6,6 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 import vfeat
 from vfeat.browse.copies import Copies
 from vfeat.browse.corrections import Corrections
@@ -79,8 +77,4 @@ class Opened:
         with suppress(VfeatError):  # the request itself reports it
             for video in self.videos.named("", 0, 1)[0]:
                 self.thumbnails.ask(video, 0.0)
-            for table in self.dataset.tables(["embedding"]):
-                if len(table):
-                    width = table.column("embedding").type.list_size
-                    self.dataset.search(np.ones(width, np.float32), 1)
-                    return
+            self.search.warm()

@@ -41,6 +41,15 @@ class SearchView:
             "notice": answer.notice,
         }
 
+    def warm(self) -> None:
+        """Read the vectors that stay in memory; searches wait for it."""
+        with self._lock:
+            for table in self._dataset.tables(["embedding"]):
+                if len(table):
+                    width = table.column("embedding").type.list_size
+                    self._dataset.search(np.ones(width, np.float32), 1)
+                    return
+
     def like(self, video_id: str, at_s: float, k: int, filters: Filters) -> dict[str, Any]:
         """Return the clips nearest to a stored one, itself among them."""
         clip = self._dataset.clip_at(video_id, at_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import webbrowser
 from contextlib import suppress
 from typing import Annotated
@@ -55,7 +56,8 @@ def browse(
             say(f"Open {address}\nCtrl-C ends it.")
         sys.stdout.flush()  # nothing else is printed that would
         if open_page:
-            webbrowser.open(address)
+            # Beside the server: a browser of the terminal keeps its caller waiting.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     with suppress(KeyboardInterrupt), signals_to(leave):  # the ordinary end
         serve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from vfeat.errors import JobError
@@ -13,7 +14,7 @@ from vfeat.search.stored import as_array
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.dataset_state import dataset_state
 from vfeat.tables.index_rows import pieces_of
-from vfeat.tables.parquet import read_table
+from vfeat.tables.parquet import opened
 from vfeat.tables.video_state import Piece
 
 _SHOWN = 5
@@ -65,8 +66,7 @@ def clip_at(dataset: FeatureDataset, video: str, at_s: float) -> StoredClip:
     best: StoredClip | None = None
     spans: list[float] = []
     for key, first, count in pieces:
-        columns = ["clip_index", "start_s", "end_s", "embedding"]
-        rows = read_table(dataset.root, key, columns).slice(first, count)
+        rows = _rows(dataset, key, first, count, ["clip_index", "start_s", "end_s"])
         start = rows.column("start_s").to_numpy()
         end = rows.column("end_s").to_numpy()
         spans += [float(start.min()), float(end.max())]
@@ -75,14 +75,31 @@ def clip_at(dataset: FeatureDataset, video: str, at_s: float) -> StoredClip:
             continue
         n = int(covering[np.abs((start + end)[covering] / 2 - at_s).argmin()])
         index = rows.column("clip_index")[n].as_py()
-        vector = as_array(rows.column("embedding").slice(n, 1))[0]
-        found = StoredClip(video_id, uri, index, float(start[n]), float(end[n]), vector)
-        if best is None or abs(_middle(found) - at_s) < abs(_middle(best) - at_s):
-            best = found
+        off_s = abs(float(start[n] + end[n]) / 2 - at_s)
+        if best is not None and abs(_middle(best) - at_s) <= off_s:
+            continue
+        vector = as_array(_rows(dataset, key, first + n, 1, ["embedding"]).column(0))[0]
+        best = StoredClip(video_id, uri, index, float(start[n]), float(end[n]), vector)
     if best is None:
         span = f"from {min(spans):.2f} to {max(spans):.2f} s" if spans else "none"
         raise JobError(f"no stored clip of {uri} covers {at_s:g} s; stored: {span}")
     return best
+
+
+def _rows(
+    dataset: FeatureDataset, key: str, first: int, count: int, columns: list[str]
+) -> pa.Table:
+    """Return neighbouring rows of a file; only the row groups that hold them are read."""
+    parts, begin = [], 0
+    with opened(dataset.root, key) as reader:
+        for group in range(reader.metadata.num_row_groups):
+            end = begin + reader.metadata.row_group(group).num_rows
+            if begin < first + count and first < end:
+                skipped = max(0, first - begin)
+                rows = reader.read_row_group(group, columns)
+                parts.append(rows.slice(skipped, min(end, first + count) - begin - skipped))
+            begin = end
+    return pa.concat_tables(parts)
 
 
 def _middle(clip: StoredClip) -> float:

@@ -26,13 +26,24 @@ export function labels(found) {
   choices();
 }
 
-export async function judge(video, t, whole) {
+// Until the clip at the second is known no key labels anything: it would label another one.
+export async function judge(video, t) {
   const mine = ++asked;
   place = { video, t };
+  clip = null;
+  byId("judged").textContent = "…";
+  try {
+    const found = await askJson(`api/clip/${encodeURIComponent(video)}?t=${t}`);
+    if (mine !== asked) return;
+    clip = found;
+    draw();
+  } catch (error) {
+    if (mine === asked) byId("judged").textContent = error.message;
+  }
+}
+
+export function suggest(whole) {
   suggestion = whole;
-  const found = await askJson(`api/clip/${encodeURIComponent(video)}?t=${t}`);
-  if (mine !== asked) return;
-  clip = found;
   draw();
 }
 
@@ -56,8 +67,8 @@ function draw() {
   const given = isWhole() ? clip.given_whole : clip.given;
   byId("judged").textContent = isWhole()
     ? "The whole video" : `The clip ${clock(clip.start_s)} – ${clock(clip.end_s)}`;
-  const by = isWhole() ? "predictions say" : "the dataset says";
-  byId("judged").append(best ? `: ${by} ${best.label} ${percent(best.score)}` : "");
+  const by = isWhole() ? "predicted" : "in the dataset";
+  byId("judged").append(best ? `, ${by}: ${best.label} ${percent(best.score)}` : "");
   byId("confirm").disabled = !best;
   byId("confirm-name").textContent = best ? best.label : "it";
   byId("given").textContent = given === null ? "no label of yours yet" : `yours: ${given}`;

@@ -14,7 +14,6 @@ let listed = null;  // what the list follows from, as text: it is asked for when
 let shown = "";     // video in the player
 let known = null;   // the labels on the page, as text
 let takesLabels = false;
-let whole = null;   // what predictions call the video in the player
 
 function problem(error) {
   if (error && error.name === "AbortError") return;
@@ -76,12 +75,13 @@ async function renderVideo(play) {
   const { video, t } = view;
   if (video === shown) {
     player.seek(t, play);
-    if (takesLabels) await correct.judge(video, t, whole);
+    if (takesLabels) await correct.judge(video, t);
     return;
   }
   shown = video;
   player.show(video, t, Infinity, play);  // the picture need not wait for the lines
-  const judged = takesLabels ? correct.judge(video, t, null) : null;
+  correct.suggest(null);
+  const judged = takesLabels ? correct.judge(video, t) : null;
   const fields = await askJson(`api/video/${encodeURIComponent(video)}`);
   if (video !== view.video) return;
   player.show(video, view.t, fields.duration_s, play);
@@ -92,9 +92,8 @@ async function renderVideo(play) {
   lines.mark(t);
   copies(fields.copies);
   const wholes = fields.lines.flatMap((line) => line.whole);
-  whole = wholes.length ? wholes[0] : null;
+  correct.suggest(wholes.length ? wholes[0] : null);
   await judged;
-  if (takesLabels && whole && video === view.video) await correct.judge(video, view.t, whole);
 }
 
 // Going through the list: the cards, and which of them is in the player.
