@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow.dataset as pads
@@ -16,6 +17,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 import vfeat
+from tests.browse.served import serving
 from tests.engine.jobs import tiny_job, verified
 from tests.models.retrieval_models import SMALL_MM
 from vfeat.cli.app import app
@@ -306,3 +308,14 @@ def test_weights_that_are_gone_are_named(out: Path) -> None:
 def test_no_column_is_new(out: Path) -> None:
     [file] = list((out / "features").glob("*.parquet"))[:1]
     assert pq.read_schema(file).names[-2:] == ["labels", "shard"]
+
+
+def test_the_page_finds_what_the_command_finds(out: Path) -> None:
+    with serving(str(out)) as served:
+        assert served.json("api/dataset")["takes_words"]
+        found = served.json(f"api/search?text={quote(SENTENCE)}&k=5")
+    assert found["of"] == {"name": SENTENCE}
+    vector = embed_text(vfeat.open(str(out)).recipe, [SENTENCE], "cpu")[0]
+    expected = vfeat.open(str(out)).search(vector, 5)
+    got = [(hit["video"], hit["clip"]) for hit in found["hits"]]
+    assert got == [(hit.video_id, hit.clip_index) for hit in expected]

@@ -15,6 +15,7 @@ from vfeat.browse.search_view import SearchView
 from vfeat.browse.thumbnails import Thumbnails
 from vfeat.browse.time_line import lined_datasets
 from vfeat.browse.videos import Videos
+from vfeat.browse.words import Words
 from vfeat.errors import VfeatError
 from vfeat.plain_text import one_line
 from vfeat.search.dataset import open as open_dataset
@@ -46,6 +47,7 @@ class Opened:
         self.copies = Copies(duplicates)
         self.search = SearchView(self.dataset, self.corrections)
         self.queries = Queries(self.dataset.recipe, device)
+        self.words = Words(self.dataset.recipe, device)
         self.labels = LabelCounts(self.dataset)
         self.thumbnails = Thumbnails(_CHILDREN)
 
@@ -61,6 +63,7 @@ class Opened:
         return {
             "name": one_line(name), "videos": videos, "version": vfeat.__version__,
             "takes_clips": not self.dataset.recipe.is_imported,
+            "takes_words": self.words.are_taken,
             "takes_labels": self.corrections is not None, **self.labels.so_far(),
         }  # fmt: skip
 

@@ -32,6 +32,7 @@ PAGE = Path(__file__).parent / "page"
 _TYPES = {
     ".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml",
 }  # fmt: skip
+MOST_TEXT = 1000  # characters of a sentence
 _MOST_FIRST = 10_000_000
 _THUMBNAIL_S = 90.0
 
@@ -103,6 +104,14 @@ class _Views:
             found = partial(self._opened.search.nearest, query.vector_D, k, wanted)
             answer = await run_in_threadpool(found)
             return JSONResponse({**answer, "of": {"name": one_line(query.name)}})
+        if "text" in asked:
+            text = asked["text"][:MOST_TEXT]
+
+            def answer_words() -> dict[str, Any]:
+                vector = self._opened.words.vector(text)
+                return {**self._opened.search.nearest(vector, k, wanted), "of": {"name": text}}
+
+            return await _json(answer_words)
         video = await self._video(asked.get("like", ""))
         return await _json(
             partial(self._opened.search.like, video.video_id, seconds(asked), k, wanted)

@@ -50,6 +50,11 @@ def open_text_side(recipe: Recipe, device: str = "auto") -> TextEncoder:
     raise JobError(no_text_side(recipe))
 
 
+def has_words(recipe: Recipe) -> bool:
+    """Return whether `open_text_side` finds a text side for a recipe."""
+    return has_text_side(recipe.model.name)
+
+
 def no_text_side(recipe: Recipe) -> str:
     """Return a sentence about a dataset whose clips cannot be compared with words."""
     names = ", ".join(name for name in MODELS if has_text_side(name))

@@ -7,6 +7,7 @@ export function read() {
     t: Number(query.get("t")) || 0,
     like: query.get("like") || "",  // VIDEO@SECONDS: what the clips on the page resemble
     query: query.get("query") || "",
+    text: query.get("text") || "",  // words that the clips on the page resemble
     name: query.get("name") || "",
     where: query.get("where") || "",
     labels: query.getAll("label"),
@@ -16,7 +17,7 @@ export function read() {
 
 export function write(view) {
   const query = new URLSearchParams();
-  for (const name of ["video", "like", "query", "name", "where", "order"]) {
+  for (const name of ["video", "like", "query", "text", "name", "where", "order"]) {
     if (view[name]) query.set(name, view[name]);
   }
   if (view.video) query.set("t", String(Math.round(view.t * 1000) / 1000));

@@ -30,14 +30,15 @@ function go(next, { replace = false, play = false } = {}) {
 
 async function render(play) {
   view = read();
-  if (view.video && !takesLabels && !view.like && !view.query && !view.order && !view.where
+  if (view.video && !takesLabels && !view.like && !view.query && !view.text && !view.order && !view.where
       && !view.labels.length) {
     view.like = `${view.video}@${view.t}`;
   }
   byId("where").value = document.activeElement === byId("where") ? byId("where").value : view.where;
   byId("name").value = document.activeElement === byId("name") ? byId("name").value : view.name;
+  if (document.activeElement !== byId("text")) byId("text").value = view.text;
   byId("name").disabled = Boolean(
-    view.query || view.like || view.order || view.where || view.labels.length);
+    view.query || view.text || view.like || view.order || view.where || view.labels.length);
   byId("unsure").setAttribute("aria-current", String(view.order === "unsure"));
   chips();
   problem(null);
@@ -45,7 +46,7 @@ async function render(play) {
 }
 
 async function renderList() {
-  const follows = JSON.stringify([view.query, view.like, view.order, view.name, filters(view).toString()]);
+  const follows = JSON.stringify([view.query, view.text, view.like, view.order, view.name, filters(view).toString()]);
   if (follows !== listed) {
     byId("status").textContent = "Searching …";
     try {
@@ -138,7 +139,7 @@ function copies(found) {
   byId("copies").hidden = found === null;
   if (found === null) return;
   const cards = found.map((copy) => card({
-    href: write({ ...view, like: "", query: "", video: copy.video, t: copy.other_start_s }),
+    href: write({ ...view, like: "", query: "", text: "", video: copy.video, t: copy.other_start_s }),
     video: copy.video, at: (copy.other_start_s + copy.other_end_s) / 2, title: copy.name,
     hint: copy.uri,
     lines: [
@@ -157,6 +158,7 @@ async function about() {
   const found = await askJson("api/dataset");
   byId("about").textContent = `${found.name}: ${found.videos.toLocaleString("en")} videos`;
   document.querySelector(".drop").hidden = !found.takes_clips;
+  document.querySelector(".words").hidden = !found.takes_words;
   if (found.takes_labels && !takesLabels) {
     takesLabels = true;
     keepList();
@@ -203,7 +205,7 @@ async function drop(file) {
   try {
     const name = encodeURIComponent(file.name);
     const found = await askJson(`api/query?name=${name}`, { method: "POST", body: file });
-    go({ ...view, query: found.query, like: "", video: "", t: 0, name: "" });
+    go({ ...view, query: found.query, text: "", like: "", video: "", t: 0, name: "" });
   } catch (error) {
     problem(error);
   } finally {
@@ -217,6 +219,12 @@ function typed(name) {
   typing = setTimeout(() => go({ ...view, [name]: byId(name).value }, { replace: true }), TYPING_MS);
 }
 for (const name of ["where", "name"]) byId(name).addEventListener("input", () => typed(name));
+byId("text").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    go({ ...view, text: byId("text").value.trim(), query: "", like: "" }, { replace: true });
+  }, TYPING_MS);
+});
 byId("search").addEventListener("submit", (event) => event.preventDefault());
 byId("file").addEventListener("change", (event) => {
   if (event.target.files.length) drop(event.target.files[0]);
@@ -256,7 +264,7 @@ document.addEventListener("keydown", (event) => {
 });
 byId("like").addEventListener("click", () => {
   const t = player.now();
-  go({ ...view, t, query: "", like: `${view.video}@${t}` });
+  go({ ...view, t, query: "", text: "", like: `${view.video}@${t}` });
 });
 byId("copy").addEventListener("click", async () => {
   history.replaceState(null, "", write({ ...read(), t: player.now() }));

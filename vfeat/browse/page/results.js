@@ -25,7 +25,7 @@ export async function list(view, first = 0) {
 }
 
 async function answer(view, first, signal) {
-  if (view.query || view.like) return nearest(view, signal);
+  if (view.query || view.text || view.like) return nearest(view, signal);
   if (view.order || view.where || view.labels.length) return matching(view, first, signal);
   return videos(view, first, signal);
 }
@@ -34,13 +34,15 @@ async function nearest(view, signal) {
   const query = filters(view);
   if (view.query) {
     query.set("query", view.query);
+  } else if (view.text) {
+    query.set("text", view.text);
   } else {
     const place = view.like.lastIndexOf("@");
     query.set("like", view.like.slice(0, place));
     query.set("t", view.like.slice(place + 1));
   }
   const found = await askJson(`api/search?${query}`, { signal });
-  const at = view.query ? "" : ` at ${clock(found.of.start_s)}`;
+  const at = view.query || view.text ? "" : ` at ${clock(found.of.start_s)}`;
   return {
     title: `Clips like ${found.of.name}${at}`, how: found.how, notice: found.notice, more: false,
     cards: found.hits.map((hit) => clip(view, hit)),
