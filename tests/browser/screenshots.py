@@ -64,10 +64,11 @@ def correcting(browser: Chromium, base: str, folder: Path) -> None:
     tab.until("document.querySelectorAll('#choices button').length > 3")
     tab.press("n")
     for number, key in enumerate("c2c"):
-        tab.until("document.getElementById('judged').textContent")
+        tab.until("document.getElementById('judged').textContent.includes('in the dataset')")
         tab.press(key)
         tab.until(f"document.querySelectorAll('#results a.given').length === {number + 1}")
     tab.until("document.querySelectorAll('#results a.given').length === 3")
+    tab.until("document.getElementById('judged').textContent.includes('in the dataset')")
     still(tab)
     tab.js("scrollTo({ top: 0, behavior: 'instant' })")
     write(tab, folder / "correcting.png")
