@@ -201,6 +201,17 @@ def test_scores_along_a_video(out: Path) -> None:
     expected = stored @ query / np.linalg.norm(stored, axis=1)
     assert [c["score"] for c in found["clips"]] == pytest.approx(expected.tolist(), abs=1e-5)
     assert found["moments"][0]["score"] == pytest.approx(float(expected.max()), abs=1e-5)
+    windows = ("--along", "vfr.mp4", "--window-seconds", "1.0", "--hop-seconds", "0.5")
+    got = answer_of(*search, *windows)["windows"]
+    starts = np.array([row["start_s"] for row in own])
+    for number, window in enumerate(got):
+        assert window["start_s"] == number * 0.5
+        inside = (starts >= number * 0.5) & (starts < number * 0.5 + 1.0)
+        assert window["clips"] == inside.sum()
+        assert window["score"] == pytest.approx(float(expected[inside].mean()), abs=1e-5)
+    assert got[-1]["end_s"] == own[-1]["end_s"] and len(got) >= 2
+    assert "best window" in command(*search, *windows, "--device", "cpu").stdout
+    assert "belongs to --along" in refusal(*search, "--window-seconds", "1")
 
 
 def test_labels_are_the_nearest_sentences(out: Path) -> None:

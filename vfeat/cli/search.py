@@ -12,9 +12,8 @@ from vfeat.cli import flags
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vfeat.cli.query import Query
+    from vfeat.search.along import WindowScore
     from vfeat.search.answer import Answer
-    from vfeat.search.dataset import Dataset
     from vfeat.search.hit import Hit, Moment
 
 
@@ -43,6 +42,14 @@ def search(
         str | None,
         typer.Option(metavar="VIDEO", help="Score the clips of this video, in order of time."),
     ] = None,
+    window_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="With --along: mean scores of windows of this length."),
+    ] = None,
+    hop_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Distance of two windows; default: half a window."),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Clips to find.")] = 10,
     where: Annotated[
         str | None,
@@ -64,6 +71,7 @@ def search(
     """
     from vfeat.cli.query import Query
     from vfeat.errors import JobError
+    from vfeat.search.along import clips_along, windows_along
     from vfeat.search.dataset import open as open_dataset
 
     if sum(given is not None for given in (clip, like, text)) != 1:
@@ -75,10 +83,15 @@ def search(
     if along is not None and (where or exact or rerank):
         raise JobError("--along scores every clip of one video; leave out --where, --exact and "
                        "--rerank")  # fmt: skip
+    if (window_seconds and along is None) or (hop_seconds and not window_seconds):
+        raise JobError("--window-seconds belongs to --along, and --hop-seconds to both")
     dataset = open_dataset(features)
     query = Query(dataset, device, clip, at, like, text)
     if along is not None:
-        _print_along(dataset, query, along, k, json_output)
+        hits = clips_along(dataset, along, query.vector_D)
+        hop_s = hop_seconds or (window_seconds or 0.0) / 2
+        windows = windows_along(dataset, hits, window_seconds, hop_s) if window_seconds else None
+        _print_along(hits, windows, k, json_output)
         return
     answer = dataset.answer(query.vector_D[None], max(k, rerank or 0), where, exact=exact)
     hits = answer.hits[0]
@@ -104,30 +117,41 @@ def _print_answer(answer: Answer, hits: list[Hit], json_output: bool, filtered: 
     say(answer.describe())
 
 
-def _print_along(dataset: Dataset, query: Query, video: str, k: int, json_output: bool) -> None:
-    """Print the scores of a video's clips in order of time, and the moments of the k best."""
+def _print_along(
+    hits: list[Hit], windows: list[WindowScore] | None, k: int, json_output: bool
+) -> None:
+    """Print the scores of a video's clips or windows in order of time, and the k best moments."""
     from vfeat.cli.terminal import make_console, say, say_json
-    from vfeat.search.along import clips_along
     from vfeat.search.moments import merge
 
-    hits = clips_along(dataset, video, query.vector_D)
     moments = merge(sorted(hits, key=lambda hit: hit.rank, reverse=True)[:k])
     if json_output:
         clips = [_clip(hit) for hit in hits]
-        say_json({"clips": clips, "moments": [_moment(m) for m in moments]})
+        more = {"windows": [dataclasses.asdict(w) for w in windows]} if windows is not None else {}
+        say_json({"clips": clips, "moments": [_moment(m) for m in moments], **more})
         return
     from vfeat.cli.terminal import make_table
 
     table = make_table()
     for name in ("from", "to", "score"):
         table.add_column(name, justify="right")
+    if windows is not None:
+        highest = max((window.score for window in windows), default=0.0)
+        table.add_column("")
+        for window in windows:
+            mark = "best window" if window.score == highest else ""
+            span = f"{window.start_s:.2f} s", f"{window.end_s:.2f} s"
+            table.add_row(*span, f"{window.score:.3f}", mark)
+        make_console().print(table)
+        say(f"{len(windows):,} windows over {len(hits):,} clips of {hits[0].uri}.")
+        return
     best = {hit.clip_index for moment in moments for hit in (moment.best,)}
     table.add_column("")
     for hit in hits:
         mark = "best of its moment" if hit.clip_index in best else ""
         table.add_row(f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", f"{hit.score:.3f}", mark)
     make_console().print(table)
-    say(f"{len(hits):,} clips of {hits[0].uri if hits else video}.")
+    say(f"{len(hits):,} clips of {hits[0].uri}.")
 
 
 def _clip(hit: Hit) -> dict[str, Any]:

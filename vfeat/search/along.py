@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
 import numpy as np
 
 from vfeat.errors import JobError
@@ -10,8 +14,24 @@ from vfeat.search.exact import HIT_COLUMNS, check_width, hit_of
 from vfeat.search.hit import Hit
 from vfeat.search.like import find_video
 from vfeat.search.stored import as_array
+from vfeat.sequences.windows import sliding
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.parquet import read_table
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """Mean score of the clips that begin in a window.
+
+    Attributes:
+        start_s, end_s: seconds from the first presented frame.
+        clips: how many of them have a row.
+    """
+
+    start_s: float
+    end_s: float
+    clips: int
+    score: float
 
 
 def clips_along(dataset: FeatureDataset, video: str, query_D: Vectors) -> list[Hit]:
@@ -39,3 +59,32 @@ def clips_along(dataset: FeatureDataset, video: str, query_D: Vectors) -> list[H
         described = rows.drop_columns(["embedding"]).to_pylist()
         hits += [hit_of(row, float(s)) for row, s in zip(described, scores, strict=True)]
     return sorted(hits, key=lambda hit: hit.clip_index)
+
+
+def windows_along(
+    dataset: FeatureDataset, hits: Sequence[Hit], window_s: float, hop_s: float
+) -> list[WindowScore]:
+    """Average the scores of a video's clips over sliding windows, as `vfeat classify` lays them.
+
+    Args:
+        hits: of `clips_along`.
+        window_s, hop_s: length and spacing of the windows, seconds.
+
+    Raises:
+        JobError: clips of the dataset do not begin at equal distances.
+    """
+    clip = dataset.recipe.clip
+    if clip.sampling != "dense":
+        raise JobError(
+            f"windows need clips at equal distances, and those of {dataset.root.uri} are laid by "
+            f"--sampling {clip.sampling}; leave out --window-seconds"
+        )
+    scores = {hit.clip_index: hit.score for hit in hits}
+    found = []
+    windows = sliding(max(scores, default=0) + 1, clip.stride_s, clip.clip_s, window_s, hop_s)
+    for window in windows:
+        inside = range(window.first_clip, window.last_clip + 1)
+        held = [scores[number] for number in inside if number in scores]
+        if held:
+            found.append(WindowScore(window.start_s, window.end_s, len(held), fmean(held)))
+    return found
