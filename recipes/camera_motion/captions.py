@@ -1,0 +1,148 @@
+"""English captions of generated clips, from their facts.
+
+    ClipFacts -> meanings (`phrases.py`) -> phrases -> a sentence
+
+A caption states only what is true of the clip; it need not state all of it. Training and held-out
+captions have phrases and frames of sentences of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recipes.camera_motion.clip_facts import ClipFacts
+from recipes.camera_motion.phrases import HELD_OUT, SPEED, SPEED_ADVERB, TRAINED, Phrases
+
+SPEED_SHARE = 0.75
+"""Share of the captions of a slow or fast clip that state its speed."""
+ALL_SHARE = 0.85
+"""Share of the captions of a clip with two motions that state both."""
+NAME_SHARE = 0.2
+"""Share of the captions that end with an invented name, in place of words without a meaning here."""
+SYLLABLES = ("ka", "lo", "mi", "ra", "tu", "ve", "so", "ni", "be", "do", "pa", "zu", "ri", "ha")
+FUNCTION_WORDS = (
+    "a", "an", "and", "another", "at", "by", "clip", "film", "footage", "from", "here", "in", "is",
+    "it", "of", "on", "over", "scene", "shot", "shows", "that", "the", "this", "to", "video",
+    "which", "while", "with", "camera", "where", "there", "near", "we", "see",
+)  # fmt: skip
+"""Words that mean nothing about the camera by themselves."""
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Frames of sentences: `{n}` a noun phrase, `{v}` a verb phrase, 1 and 2 for two motions."""
+
+    nouns: tuple[str, ...]
+    verbs: tuple[str, ...]
+    noun_pairs: tuple[str, ...]
+    verb_pairs: tuple[str, ...]
+
+
+TRAINED_FRAMES = _Frames(
+    ("{n}", "{n}", "{n}", "a {n}", "shot with a {n}", "clip with a {n}", "this is a {n}", "video: {n}"),
+    ("the camera {v}", "camera {v}", "the camera {v}", "a camera that {v}", "the shot {v}",
+     "video in which the camera {v}"),
+    ("{n1} and {n2}", "{n1} with a {n2}", "a {n1} and a {n2} at the same time", "{n1}, {n2}",
+     "{n1} combined with a {n2}"),
+    ("the camera {v1} and {v2}", "the camera {v1} while it {v2}", "camera {v1} and {v2}",
+     "the camera {v1} and at the same time {v2}"),
+)  # fmt: skip
+HELD_OUT_FRAMES = _Frames(
+    ("shot that is a {n}", "video with a {n}", "the {n}"),
+    ("this camera {v}", "a clip in which the camera {v}", "shot in which it {v}"),
+    ("clip with a {n1} and a {n2}", "{n1} while {n2}"),
+    ("this camera {v1} and {v2}", "a camera that {v1} while it {v2}"),
+)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A set of phrases and frames of sentences.
+
+    Attributes:
+        phrases: by meaning.
+        frames: frames of sentences.
+        names: captions may end with an invented name.
+    """
+
+    phrases: Mapping[str, Phrases]
+    frames: _Frames
+    names: bool
+
+
+TRAINING = Wording(TRAINED, TRAINED_FRAMES, names=True)
+PARAPHRASED = Wording(HELD_OUT, HELD_OUT_FRAMES, names=False)
+
+
+def meanings(facts: ClipFacts) -> tuple[str, ...]:
+    """Return the keys of `TRAINED` that are true of a clip, the most telling first."""
+    if facts.label == "fade":
+        return (f"fade {facts.fade} {facts.colour}", "fade")
+    return (facts.label,) if facts.also is None else (facts.label, facts.also)
+
+
+def caption(
+    rng: np.random.Generator, facts: ClipFacts, wording: Wording = TRAINING
+) -> str | None:
+    """Draw a caption of a clip; None where the wording has none for it."""
+    first, second = _chosen(rng, facts)
+    if any(m not in wording.phrases for m in (first, second) if m):
+        return None
+    # A second motion has a speed of its own, which the facts do not hold.
+    stated = facts.also is None and facts.speed in SPEED and rng.random() < SPEED_SHARE
+    if second is None:
+        text = _single(rng, wording, first, facts.speed if stated else None)
+    else:
+        text = _double(rng, wording, first, second)
+    text = re.sub(r"\ba(?= [aeiou])", "an", text)
+    if wording.names and rng.random() < NAME_SHARE:
+        text += f" {_one(rng, ('in', 'of', 'over', 'at', 'near'))} {_name(rng)}"
+    return text
+
+
+def _chosen(rng: np.random.Generator, facts: ClipFacts) -> tuple[str, str | None]:
+    found = meanings(facts)
+    if facts.label == "fade":
+        return (found[0] if rng.random() < ALL_SHARE else found[1]), None
+    if len(found) == 1:
+        return found[0], None
+    first, second = (found[int(place)] for place in rng.permutation(2))
+    return first, (second if rng.random() < ALL_SHARE else None)
+
+
+def _single(rng: np.random.Generator, wording: Wording, meaning: str, speed: str | None) -> str:
+    phrases, frames = wording.phrases[meaning], wording.frames
+    kinds = [kind for kind in ("nouns", "verbs", "wholes") if getattr(phrases, kind)]
+    kind = _one(rng, kinds)
+    phrase = _one(rng, getattr(phrases, kind))
+    if kind == "nouns":
+        adjective = f"{_one(rng, SPEED[speed])} " if speed else ""
+        return _one(rng, frames.nouns).format(n=adjective + phrase)
+    if kind == "verbs":
+        if speed:
+            adverb = _one(rng, SPEED_ADVERB[speed])
+            before = rng.random() < 0.3 and not phrase.startswith("is ")
+            phrase = f"{adverb} {phrase}" if before else f"{phrase} {adverb}"
+        return _one(rng, frames.verbs).format(v=phrase)
+    return f"{phrase} {_one(rng, SPEED_ADVERB[speed])}" if speed else phrase
+
+
+def _double(rng: np.random.Generator, wording: Wording, first: str, second: str) -> str:
+    one, two = wording.phrases[first], wording.phrases[second]
+    if rng.random() < 0.5:
+        frame = _one(rng, wording.frames.noun_pairs)
+        return frame.format(n1=_one(rng, one.nouns), n2=_one(rng, two.nouns))
+    frame = _one(rng, wording.frames.verb_pairs)
+    return frame.format(v1=_one(rng, one.verbs), v2=_one(rng, two.verbs))
+
+
+def _name(rng: np.random.Generator) -> str:
+    return "".join(_one(rng, SYLLABLES) for _ in range(4)).capitalize()
+
+
+def _one(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]
