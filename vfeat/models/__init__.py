@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vfeat.models.checkpoint import save_model
     from vfeat.models.factory import create_model
+    from vfeat.models.retrieval.factory import create_retrieval
     from vfeat.models.videomamba import VideoMamba
     from vfeat.models.vis4mer import ViS4mer
 
@@ -18,9 +19,10 @@ _HOME = {
     "ViS4mer": "vfeat.models.vis4mer",
     "VideoMamba": "vfeat.models.videomamba",
     "create_model": "vfeat.models.factory",
+    "create_retrieval": "vfeat.models.retrieval.factory",
     "save_model": "vfeat.models.checkpoint",
 }
-__all__ = ["ViS4mer", "VideoMamba", "create_model", "save_model"]
+__all__ = ["ViS4mer", "VideoMamba", "create_model", "create_retrieval", "save_model"]
 
 
 def __getattr__(name: str) -> object:

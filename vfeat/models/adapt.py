@@ -47,7 +47,7 @@ def fit_state(uri: str, state: Mapping[str, Tensor], shapes: Shapes) -> State:
     _resize_space(fitted, shapes)
     _resize_time(fitted, shapes)
     _replace_head(uri, fitted, shapes)
-    _check(uri, fitted, shapes, "embed_dim, depth, patch_size, tubelet_size")
+    check_state(uri, fitted, shapes, "embed_dim, depth, patch_size, tubelet_size")
     return fitted
 
 
@@ -65,7 +65,7 @@ def fit_head(uri: str, state: Mapping[str, Tensor], shapes: Shapes, config: Vis4
             another length.
     """
     fitted = {key: tensor.to(torch.float32) for key, tensor in state.items()}
-    _check(uri, fitted, shapes, "d_input, l_max, d_output, d_model, n_layers, kernel")
+    check_state(uri, fitted, shapes, "d_input, l_max, d_output, d_model, n_layers, kernel")
     l_max = config.l_max
     for index in range(config.n_layers):
         key = f"s4_layers.{index}.kernel.krylov.nodes"
@@ -124,7 +124,7 @@ def _resize_space(state: State, shapes: Shapes) -> None:
         return
     old_side, new_side = math.isqrt(old.shape[1] - 1), math.isqrt(wanted[1] - 1)
     if old_side**2 != old.shape[1] - 1:
-        return  # not a square grid: `_check` reports it
+        return  # not a square grid: `check_state` reports it
     class_11D, patches_1SD = old[:, :1], old[:, 1:]
     grid_1DHW = patches_1SD.mT.reshape(1, -1, old_side, old_side)
     resized_1DHW = F.interpolate(grid_1DHW, (new_side, new_side), mode="bicubic")
@@ -154,7 +154,7 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
         return
     if weight is None:
         if HEAD[1] in state:
-            return  # half a head: `_check` reports it
+            return  # half a head: `check_state` reports it
         found = "has no head"
     elif weight.dim() != 2 or weight.shape[0] == wanted[0] or weight.shape[1] != wanted[1]:
         return
@@ -172,8 +172,18 @@ def _replace_head(uri: str, state: State, shapes: Shapes) -> None:
     state[HEAD[1]] = torch.zeros(wanted[0])
 
 
-def _check(uri: str, state: State, shapes: Shapes, options: str) -> None:
-    """Raise unless the state has the model's names and shapes; list the first five problems."""
+def check_state(uri: str, state: State, shapes: Shapes, options: str) -> None:
+    """Check that a state has the model's names and shapes.
+
+    Args:
+        uri: source of the state, for messages.
+        state: tensors by official key.
+        shapes: the model's names and shapes.
+        options: options that decide the shapes, for the message.
+
+    Raises:
+        JobError: listing the first five problems.
+    """
     problems = [
         f"{key}: the checkpoint has shape {tuple(state[key].shape)}, the model {tuple(shape)}"
         for key, shape in shapes.items()

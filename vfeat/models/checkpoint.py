@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from vfeat.errors import JobError
+from vfeat.models.retrieval.network import Retrieval
 from vfeat.models.videomamba import Trunk
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import (
@@ -67,7 +68,7 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
-def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
+def save_model(model: Trunk | ViS4mer | Retrieval, folder: str | os.PathLike[str]) -> None:
     """Write `config.json` and `model.safetensors` to a local folder.
 
     Args:
@@ -78,7 +79,8 @@ def save_model(model: Trunk | ViS4mer, folder: str | os.PathLike[str]) -> None:
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    # A copy of each, since the file holds no tied weights.
+    state = {key: tensor.detach().cpu().clone() for key, tensor in model.state_dict().items()}
     config = json.dumps(asdict(model.config), indent=2) + "\n"
     for name, content in ((TENSORS_FILE, save(state)), (CONFIG_FILE, config.encode())):
         # Renamed into place, so that no reader finds half a file.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Literal, TypeVar, overload
 
@@ -12,16 +11,21 @@ import torch
 from vfeat.errors import JobError
 from vfeat.models.adapt import TRAINING_PARTS, fit_head, fit_state
 from vfeat.models.checkpoint import load_checkpoint
+from vfeat.models.construction import fitting, seeded
 from vfeat.models.distilled import Student, StudentConfig
 from vfeat.models.masked import LastLayer, MaskedConfig, MaskedVideoMamba
 from vfeat.models.optical_flow_head import FlowReader
 from vfeat.models.videomamba import VideoMamba
-from vfeat.models.videomamba_config import VideoMambaConfig, model_info, resolve_config
+from vfeat.models.videomamba_config import (
+    VideoMambaConfig,
+    has_text_side,
+    model_info,
+    resolve_config,
+)
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.vis4mer_config import HEADS, resolve_head
-from vfeat.models.weights import RANDOM, RANDOM_SEED
+from vfeat.models.weights import RANDOM
 
-Model = TypeVar("Model", VideoMamba, ViS4mer, Student, MaskedVideoMamba, FlowReader)
 Variant = TypeVar("Variant", Student, MaskedVideoMamba, FlowReader)
 
 
@@ -54,14 +58,16 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
     if name in HEADS:
         return _create_head(weights, config)
     packaged = model_info(name).weights  # an unknown name is refused before a long download
+    if has_text_side(name):
+        raise JobError(f"{name} is no classifier; vfeat.models.create_retrieval makes it")
     weights = packaged if weights is None else weights
     if weights is None:
         return VideoMamba(resolve_config(name, config))
     if weights == RANDOM:
         resolved = resolve_config(name, config)
-        return _seeded(lambda: VideoMamba(resolved))
+        return seeded(lambda: VideoMamba(resolved))
     checkpoint = load_checkpoint(weights)
-    with _fitting(weights):
+    with fitting(weights):
         resolved = resolve_config(name, config, stored=checkpoint.config)
     with torch.device("meta"):  # no time spent on values that are replaced
         model = VideoMamba(resolved)
@@ -76,9 +82,9 @@ def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
         return ViS4mer(resolve_head(config))
     if weights == RANDOM:
         resolved = resolve_head(config)
-        return _seeded(lambda: ViS4mer(resolved))
+        return seeded(lambda: ViS4mer(resolved))
     checkpoint = load_checkpoint(weights, keep=("encoder.weight", "encoder.bias"))
-    with _fitting(weights):
+    with fitting(weights):
         resolved = resolve_head(config, checkpoint.config)
     with torch.device("meta"):
         model = ViS4mer(resolved)
@@ -153,9 +159,9 @@ def _create_variant(
         return make(resolve_config(name, config))
     if weights == RANDOM:
         resolved = resolve_config(name, config)
-        return _seeded(lambda: make(resolved))
+        return seeded(lambda: make(resolved))
     checkpoint = load_checkpoint(weights)
-    with _fitting(weights):
+    with fitting(weights):
         resolved = resolve_config(name, config, stored=checkpoint.config)
     model = make(resolved)
     # Training-only parts of another shape keep their fresh values; all else is fitted.
@@ -167,20 +173,3 @@ def _create_variant(
     shapes = {key: tensor.shape for key, tensor in own.items()}
     model.load_state_dict(fit_state(weights, state, shapes))
     return model
-
-
-@contextmanager
-def _fitting(weights: str) -> Iterator[None]:
-    """Name the weights in the message about a configuration that may be theirs."""
-    try:
-        yield
-    except JobError as error:
-        raise JobError(f"Weights {weights}: {error.lines[0]}", *error.lines[1:]) from None
-
-
-def _seeded(make: Callable[[], Model]) -> Model:
-    """Build with the same values in every process; the caller's random state stays unchanged."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        # Not torch.manual_seed, which would seed the GPUs' generators too.
-        torch.default_generator.manual_seed(RANDOM_SEED)
-        return make()

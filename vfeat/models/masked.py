@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -106,12 +106,15 @@ class MaskedVideoMamba(Trunk):
 
     def _layers(self, tokens_BVD: Tensor) -> Iterator[Tensor]:
         """Yield the tokens (B, V, D) of each returned layer."""
-        as_official = self.config.last_layer == "entering"
         for index, (hidden_BVD, residual_BVD) in enumerate(self.blocks(tokens_BVD)):
-            if as_official and index == len(self.layers) - 1:
-                yield residual_BVD
-            elif index in self.returned:
-                yield self.norm(hidden_BVD, residual_BVD)[0]
+            if index in self.returned:
+                yield self._layer(index, hidden_BVD, residual_BVD)
+
+    def _layer(self, index: int, hidden_BVD: Tensor, residual_BVD: Tensor) -> Tensor:
+        """Return the tokens (B, V, D) that a returned layer is compared by."""
+        if self.config.last_layer == "entering" and index == len(self.layers) - 1:
+            return residual_BVD
+        return cast(Tensor, self.norm(hidden_BVD, residual_BVD)[0])
 
 
 class AlignmentDecoder(nn.Module):
@@ -126,7 +129,11 @@ class AlignmentDecoder(nn.Module):
 
     def forward(self, tokens_BVD: Tensor) -> Tensor:
         """Project tokens (B, V, D) to unit vectors (B, V, C')."""
-        return F.normalize(self.norm(self.head(tokens_BVD)), dim=-1)
+        return F.normalize(self.project(tokens_BVD), dim=-1)
+
+    def project(self, tokens_BVD: Tensor) -> Tensor:
+        """Project tokens (B, V, D) to the teacher's width (B, V, C')."""
+        return cast(Tensor, self.norm(self.head(tokens_BVD)))
 
 
 def visible(tokens_BLD: Tensor, mask_BL: Tensor) -> Tensor:

@@ -12,79 +12,24 @@ from typing import Any
 
 from vfeat.errors import EnvironmentMissing, JobError, did_you_mean
 from vfeat.models.packaged import SCHEME
+from vfeat.models.retrieval.config import RetrievalConfig, text_parameters
+from vfeat.models.videomamba_shape import VideoMambaConfig as VideoMambaConfig
 from vfeat.models.weights import stored_config
 
-VIDEO_CLASSES = 400  # Kinetics-400
 IMAGE_CLASSES = 1000  # ImageNet-1k
 MOTION = "videomamba_motion"
 MAY_BE_ZERO = ("num_classes", "temporal_every")
 # Far beyond any model, so that a damaged config.json asks for no more memory than there is.
-MOST = {"depth": 1000, "embed_dim": 1 << 14, "num_classes": 1 << 20}
+MOST = {
+    "depth": 1000,
+    "embed_dim": 1 << 14,
+    "num_classes": 1 << 20,
+    "text_depth": 1000,
+    "text_dim": 1 << 14,
+    "vocabulary": 1 << 20,
+}
 MOST_OTHERS = 1 << 16
 MOST_PATCHES = 1 << 20  # of a frame
-
-
-@dataclass(frozen=True)
-class VideoMambaConfig:
-    """Configuration of a VideoMamba; the fields are the keys of `create_model`.
-
-    Attributes:
-        img_size: side of the square input, pixels.
-        patch_size: side of a patch, pixels; pixels past the last whole patch are unused.
-        depth: number of blocks.
-        embed_dim: width D of a token.
-        num_classes: outputs of the head; 0 leaves the head out.
-        num_frames: frames of a clip; None (or 0) makes the image model, which has a two-dimensional
-            patch embedding and no temporal embedding.
-        tubelet_size: frames that one token spans.
-        temporal_every: every n-th block scans temporal-first: over a patch's time steps, then over
-            patches; 0, as in every published model, for none. Section 3.2 of the paper compares the
-            orders.
-    """
-
-    img_size: int = 224
-    patch_size: int = 16
-    depth: int = 24
-    embed_dim: int = 192
-    num_classes: int = VIDEO_CLASSES
-    num_frames: int | None = None
-    tubelet_size: int = 1
-    temporal_every: int = 0
-
-    # The same in every published model.
-    channels = 3
-    expand = 2
-    states = 16
-    conv_taps = 4
-
-    @property
-    def inner_dim(self) -> int:
-        """E, channels of the scan."""
-        return self.expand * self.embed_dim
-
-    @property
-    def dt_rank(self) -> int:
-        """R, rank of the time step."""
-        return -(-self.embed_dim // 16)
-
-    @property
-    def grid(self) -> int:
-        """Patches along one side."""
-        return self.img_size // self.patch_size
-
-    @property
-    def tubelets(self) -> int:
-        """T', time steps of tokens; 1 for an image."""
-        return 1 if self.num_frames is None else self.num_frames // self.tubelet_size
-
-    def temporal_first(self, block: int) -> bool:
-        """Return whether this block, counted from 0, scans over time before space."""
-        return bool(self.temporal_every) and (block + 1) % self.temporal_every == 0
-
-    @property
-    def num_tokens(self) -> int:
-        """Length of the sequence, the class token included."""
-        return 1 + self.tubelets * self.grid**2
 
 
 @dataclass(frozen=True)
@@ -122,6 +67,18 @@ MODELS: dict[str, ModelInfo] = {
         ),
         ModelInfo("videomamba", "any size, everything from the configuration", VideoMambaConfig()),
         ModelInfo(
+            "videomamba_middle_mm",
+            "words and video: VideoMamba-M with BERT-base",
+            RetrievalConfig(depth=32, embed_dim=576, num_frames=8),
+            frozenset({"depth", "embed_dim", "num_classes"}),
+        ),
+        ModelInfo(
+            "videomamba_mm",
+            "words and video, any size",
+            RetrievalConfig(num_frames=8),
+            frozenset({"num_classes"}),
+        ),
+        ModelInfo(
             MOTION,
             "camera motion; weights in the package",
             VideoMambaConfig(num_frames=8),
@@ -151,25 +108,34 @@ def resolve_config(
 
     Args:
         name: a model of `MODELS`.
-        config: the user's values, by field of `VideoMambaConfig`.
+        config: the user's values, by field of `VideoMambaConfig`, or of `RetrievalConfig` where
+            the model has a text side.
         stored: the configuration stored beside the weights, if any.
 
     Raises:
         JobError: an unknown model or field, or a value that is not possible.
     """
     info = model_info(name)
-    known = [field.name for field in fields(VideoMambaConfig)]
+    known = [field.name for field in fields(info.config)]
     for key in config:
         if key not in known:
             hint = did_you_mean(key, known) or f"there are {', '.join(known)}"
             raise JobError(f"Model {name} has no option {key!r}; {hint}")
     inherited = {k: v for k, v in (stored or {}).items() if k in known and k not in info.fixed}
     given = {**inherited, **config}
-    if given.get("num_frames", info.config.num_frames) in (None, 0):
+    has_text = isinstance(info.config, RetrievalConfig)
+    if not has_text and given.get("num_frames", info.config.num_frames) in (None, 0):
         given = {"num_classes": IMAGE_CLASSES, **given, "num_frames": None}
     resolved = replace(info.config, **given)
     _check_values(name, resolved)
+    if isinstance(resolved, RetrievalConfig):
+        resolved.check(name)
     return resolved
+
+
+def has_text_side(name: str) -> bool:
+    """Return whether a model of `MODELS` embeds sentences too."""
+    return name in MODELS and isinstance(MODELS[name].config, RetrievalConfig)
 
 
 def _check_values(name: str, config: VideoMambaConfig) -> None:
@@ -242,7 +208,7 @@ def own_config(info: ModelInfo) -> VideoMambaConfig | None:
 
 
 def num_parameters(config: VideoMambaConfig) -> int:
-    """Count the parameters of the whole model, head included."""
+    """Count the parameters of the whole model, head or text side included."""
     D, E, R, N = config.embed_dim, config.inner_dim, config.dt_rank, config.states
     time = 1 if config.num_frames is None else config.tubelet_size
     patch = (config.channels * time * config.patch_size**2 + 1) * D
@@ -250,7 +216,8 @@ def num_parameters(config: VideoMambaConfig) -> int:
     direction = E * (config.conv_taps + 1) + (R + 2 * N) * E + (R + 1) * E + N * E + E
     block = D + 2 * E * D + E * D + 2 * direction
     head = (D + 1) * config.num_classes
-    return patch + (config.grid**2 + 2) * D + temporal + config.depth * block + D + head
+    text = text_parameters(config) if isinstance(config, RetrievalConfig) else 0
+    return patch + (config.grid**2 + 2) * D + temporal + config.depth * block + D + head + text
 
 
 def clip_gflops(
