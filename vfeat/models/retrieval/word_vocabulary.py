@@ -1,47 +1,46 @@
-"""Vocabulary of whole words, from the captions of a list: a tokenizer.json of its own."""
+"""Vocabulary of whole words from the captions of a list, as a tokenizer.json."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 
-PAD, UNKNOWN, FIRST, LAST, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+from vfeat.errors import EnvironmentMissing
+from vfeat.models.retrieval.tokenizer import FIRST, HIDDEN, LAST, PADDING, UNKNOWN, plain
+
+SPECIAL = (PADDING, UNKNOWN, FIRST, LAST, HIDDEN)
 
 
-def make_vocabulary(captions: Sequence[str], min_count: int) -> str:
-    """Return the content of a tokenizer.json that knows the words of the captions.
-
-    Words are lower-cased and split at spaces and punctuation, as BERT's are; a word that is in
-    fewer captions is unknown.
+def caption_words(captions: Sequence[str], min_count: int) -> tuple[str, ...]:
+    """Return the words of captions, sorted; they are prepared as `Tokenizer` prepares sentences.
 
     Args:
         captions: texts to learn from.
         min_count: captions that must have a word.
     """
-    from tokenizers import normalizers, pre_tokenizers
-
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    splitter = pre_tokenizers.BertPreTokenizer()
     counts: Counter[str] = Counter()
     for caption in captions:
-        pieces = splitter.pre_tokenize_str(normalizer.normalize_str(caption))
-        counts.update({word for word, _ in pieces})
-    words = sorted(word for word, count in counts.items() if count >= min_count)
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
-    return tokenizer_json(vocabulary)
+        counts.update(set(plain(caption).split()))
+    return tuple(sorted(word for word, count in counts.items() if count >= min_count))
 
 
-def tokenizer_json(vocabulary: dict[str, int]) -> str:
-    """Return the content of a tokenizer.json of whole words, with the special ones among them."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+def words_tokenizer(words: Sequence[str]) -> str:
+    """Return the content of a tokenizer.json of whole words; any other word is [UNK].
 
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    ends = [(name, vocabulary[name]) for name in (FIRST, LAST)]
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{FIRST} $A {LAST}", special_tokens=ends
+    Raises:
+        EnvironmentMissing: the package tokenizers is not installed.
+    """
+    try:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    except ImportError:
+        raise EnvironmentMissing(
+            "a vocabulary needs the package tokenizers: pip install 'vfeat[words]'"
+        ) from None
+    numbers = {word: number for number, word in enumerate((*SPECIAL, *words))}
+    made = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.BertProcessing(
+        (LAST, numbers[LAST]), (FIRST, numbers[FIRST])
     )
-    tokenizer.add_special_tokens(list(SPECIAL))
-    return json.dumps(json.loads(tokenizer.to_str()), indent=1, ensure_ascii=False) + "\n"
+    return str(made.to_str(pretty=True)) + "\n"

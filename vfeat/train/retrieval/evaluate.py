@@ -6,7 +6,7 @@ Shape legend: N rows of the split, B rows of a batch, P width of the shared spac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from vfeat.errors import Interrupted
 from vfeat.job.train_retrieval import TrainRetrievalJob
 from vfeat.models.retrieval.network import Retrieval
 from vfeat.train.encoder.data.augment import channels_first, normalised
-from vfeat.train.encoder.data.epoch_order import evaluation_groups
+from vfeat.train.encoder.data.epoch_order import Pick, evaluation_groups
 from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.data.prefetch import Prefetch
 from vfeat.train.encoder.loop import Feed
@@ -27,30 +27,8 @@ from vfeat.train.metrics import Metrics
 from vfeat.train.retrieval.captions import CaptionTokens
 from vfeat.train.retrieval.losses import contrastive_loss, excluded_pairs
 from vfeat.train.retrieval.objective import RetrievalObjective
-from vfeat.train.retrieval.recall import PLACES, Recall, chance, recall
+from vfeat.train.retrieval.recall import PLACES, chance, recall
 from vfeat.train.retrieval.trainer import clip_numbers
-
-
-@dataclass(frozen=True)
-class RetrievalMetrics(Metrics):
-    """Metrics of one split; `top1` is the mean R@1 of both ways, `loss` the contrastive loss.
-
-    Attributes:
-        text_to_video, video_to_text: recall of each way.
-        chance: R@1, R@5 and R@10 of a random order of the clips.
-    """
-
-    text_to_video: Recall | None = None
-    video_to_text: Recall | None = None
-    chance: tuple[float, ...] = ()
-
-    def headline(self) -> tuple[str, float]:
-        """Return name and value of the main metric."""
-        return "R@1", self.top1 or 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields for `metrics.json`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class RetrievalEvaluator:
@@ -67,7 +45,7 @@ class RetrievalEvaluator:
     def metrics(
         self, model: RetrievalObjective, footage: Sequence[Footage], phase: Phase, epoch: int,
         watch: EncoderWatch,
-    ) -> RetrievalMetrics | None:  # fmt: skip
+    ) -> Metrics | None:  # fmt: skip
         """Compute the metrics of a network; None when no video yields a clip.
 
         Args:
@@ -82,7 +60,9 @@ class RetrievalEvaluator:
         model.eval()
         groups = evaluation_groups(footage, self._job.as_encoder_job)
         total, done = sum(map(len, groups)), 0
-        clips, texts, picks = [], [], []
+        clips: list[torch.Tensor] = []
+        texts: list[torch.Tensor] = []
+        picks: list[Pick] = []
         with Prefetch(self._feed.batches(groups)) as batches:
             for group, raw in zip(groups, batches, strict=True):
                 if raw.picks:
@@ -131,13 +111,15 @@ class RetrievalEvaluator:
 
 def _measured(
     cosine_NN: np.ndarray, excluded_NN: np.ndarray, loss: float
-) -> RetrievalMetrics:
+) -> Metrics:
     """Compute recall from the cosines of clips (rows) and captions (columns)."""
     right_NN = excluded_NN | np.eye(len(excluded_NN), dtype=np.bool_)
     to_text, to_video = recall(cosine_NN, right_NN), recall(cosine_NN.T, right_NN)
     count = len(cosine_NN)
-    by_chance = tuple(chance(count, right_NN.sum(1).tolist(), place) for place in PLACES)
-    return RetrievalMetrics(
-        count, loss, top1=(to_text.r1 + to_video.r1) / 2,
-        text_to_video=to_video, video_to_text=to_text, chance=by_chance,
-    )  # fmt: skip
+    by_chance = {
+        f"r{place}": chance(count, right_NN.sum(1).tolist(), place) for place in PLACES
+    }
+    found = {
+        "text_to_video": asdict(to_video), "video_to_text": asdict(to_text), "chance": by_chance
+    }  # fmt: skip
+    return Metrics(count, loss, top1=(to_text.r1 + to_video.r1) / 2, recall=found)

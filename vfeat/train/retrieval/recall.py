@@ -43,8 +43,8 @@ def recall(scores_NM: npt.NDArray[np.floating], right_NM: npt.NDArray[np.bool_])
     """
     best_N = np.where(right_NM, scores_NM, -np.inf).max(axis=1)
     before_N = ((scores_NM >= best_N[:, None]) & ~right_NM).sum(axis=1)
-    shares = [float((before_N < place).mean()) for place in PLACES]
-    return Recall(*shares, median_rank=float(np.median(before_N)) + 1)
+    r1, r5, r10 = (float((before_N < place).mean()) for place in PLACES)
+    return Recall(r1, r5, r10, float(np.median(before_N)) + 1)
 
 
 def chance(candidates: int, right: Sequence[int], place: int) -> float:
