@@ -45,6 +45,7 @@ OWNERS: dict[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli"},
     "transformers": {"models"},
+    "tokenizers": {"models"},
     "kornia": {"train"},
     "tensorboardX": {"train"},
     "triton": {"kernels"},

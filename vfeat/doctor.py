@@ -23,6 +23,7 @@ OPTIONAL = {
     "torchcodec": "--decoder torchcodec (pip install 'vfeat[torchcodec]')",
     "huggingface_hub": "hf:// weights (pip install 'vfeat[hub]')",
     "transformers": "--model vit:... (pip install 'vfeat[vit]')",
+    "tokenizers": "search --text (pip install 'vfeat[words]')",
     "kornia": "train encoder --mixup, --rand-augment, ... (pip install 'vfeat[train]')",
     "tensorboardX": "train encoder: TensorBoard events (pip install 'vfeat[train]')",
     "pandas": "to_pandas() (pip install 'vfeat[pandas]')",
