@@ -24,12 +24,6 @@ ALL_SHARE = 0.85
 NAME_SHARE = 0.2
 """Share of the captions that end with an invented name, in place of words without a meaning here."""
 SYLLABLES = ("ka", "lo", "mi", "ra", "tu", "ve", "so", "ni", "be", "do", "pa", "zu", "ri", "ha")
-FUNCTION_WORDS = (
-    "a", "an", "and", "another", "at", "by", "clip", "film", "footage", "from", "here", "in", "is",
-    "it", "of", "on", "over", "scene", "shot", "shows", "that", "the", "this", "to", "video",
-    "which", "while", "with", "camera", "where", "there", "near", "we", "see",
-)  # fmt: skip
-"""Words that mean nothing about the camera by themselves."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +76,8 @@ def meanings(facts: ClipFacts) -> tuple[str, ...]:
     """Return the keys of `TRAINED` that are true of a clip, the most telling first."""
     if facts.label == "fade":
         return (f"fade {facts.fade} {facts.colour}", "fade")
+    if facts.cuts > 1:
+        return ("several cuts", "cut")
     return (facts.label,) if facts.also is None else (facts.label, facts.also)
 
 
@@ -106,10 +102,10 @@ def caption(
 
 def _chosen(rng: np.random.Generator, facts: ClipFacts) -> tuple[str, str | None]:
     found = meanings(facts)
-    if facts.label == "fade":
-        return (found[0] if rng.random() < ALL_SHARE else found[1]), None
     if len(found) == 1:
         return found[0], None
+    if facts.also is None:  # the second meaning is the wider one
+        return (found[0] if rng.random() < ALL_SHARE else found[1]), None
     first, second = (found[int(place)] for place in rng.permutation(2))
     return first, (second if rng.random() < ALL_SHARE else None)
 

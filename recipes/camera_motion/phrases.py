@@ -122,6 +122,11 @@ TRAINED: Mapping[str, Phrases] = {
         _words("cut, hard cut, the shot changes, the scene changes suddenly, cutting to another "
                "scene, one shot ends and another begins"),
     ),
+    "several cuts": Phrases(
+        _words("series of cuts, sequence of several cuts, quick series of shots"),
+        _words("cuts several times, cuts again and again"),
+        _words("several cuts, many cuts, fast cutting, quick cuts"),
+    ),
     "dissolve": Phrases(
         _words("dissolve, cross dissolve, crossfade, dissolve to another shot, soft transition, "
                "dissolve between two shots, cross-fade, dissolve to a new scene, blend of two shots"),

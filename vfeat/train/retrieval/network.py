@@ -148,8 +148,8 @@ def _tower_config(job: TrainRetrievalJob, vocabulary: int) -> TextTowerConfig:
     config = TextTowerConfig(
         **{**words, "joint_dim": width, "vocabulary": vocabulary}, finds=vision_digest(job)
     )
-    # `check` wants a layer that attends to clips; words alone have none.
-    replace(config, fusion_layer=config.text_depth - 1).check("words alone")
+    # `check` expects frames and a layer that attends to clips; words alone have neither.
+    replace(config, fusion_layer=config.text_depth - 1, num_frames=1).check("words alone")
     return replace(config, fusion_layer=config.text_depth)
 
 
