@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from safetensors.numpy import load_file
 
 from tests.golden_files import golden_folder
@@ -74,3 +76,22 @@ def test_a_sliver_that_would_become_a_giant_is_refused() -> None:
     with pytest.raises(UnitError, match="448000x224") as caught:
         prepare(np.zeros((2, 4000, 3), np.uint8), FrameSpec(), WHOLE, 10**7, "sliver.mp4")
     assert caught.value.error_class == "too_large"
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (90, 30), (224, 224), (50, 400)])
+def test_squashed_pictures_are_those_of_torch(shape: tuple[int, int]) -> None:
+    """The official multi-modal code resizes with torch's bicubic filter, without antialiasing."""
+    draw = np.random.default_rng(0)
+    coarse = draw.integers(0, 256, (8, 8, 3), np.uint8)
+    frame = resize(coarse, *shape, "bilinear")
+    found = prepare(frame, FrameSpec(resize="bicubic", fit="squash"), WHOLE, 10**6, "x")
+    pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+    expected = F.interpolate(pixels, (224, 224), mode="bicubic", align_corners=False)
+    expected = expected.clamp(0, 255).round()[0].permute(1, 2, 0)
+    assert found.shape == (1, 224, 224, 3)
+    assert np.abs(found[0].astype(int) - expected.numpy().astype(int)).max() <= 1
+
+
+def test_a_sliver_is_squashed_like_any_other() -> None:
+    spec = FrameSpec(fit="squash")
+    assert prepare(np.zeros((2, 4000, 3), np.uint8), spec, WHOLE, 10**6, "x").shape[1] == 224

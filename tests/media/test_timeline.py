@@ -105,3 +105,12 @@ def test_sparse_clips_span_the_whole_video() -> None:
     grid = Grid(spec, Timeline(1, 1000, 100, 4000, 100))
     assert grid.n_clips == 3
     assert {(grid.window(k).start_s, grid.window(k).end_s) for k in range(3)} == {(0.0, 4.0)}
+
+
+def test_one_sparse_clip_is_near_the_middle_frames_of_the_multi_modal_code() -> None:
+    """It cuts the frames' numbers into equal parts, and takes the middle one of each."""
+    for frames in (*range(8, 300), 1000, 2999):
+        cuts = np.linspace(0, frames, 9).astype(int)
+        middle = [(first + end - 1) // 2 for first, end in zip(cuts, cuts[1:], strict=False)]
+        found = np.array(sparse_indices(frames, 8, 1, 0))
+        assert np.abs(found - middle).max() <= 1

@@ -113,8 +113,8 @@ def test_a_whole_file_is_the_mean_of_its_clips(out: Path, own_clips: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "either --clip FILE or --like"),
-        (("--clip", "x.mp4", "--like", "y@1"), "either --clip FILE or --like"),
+        ((), "give one of --clip FILE, --like"),
+        (("--clip", "x.mp4", "--like", "y@1"), "give one of --clip FILE, --like"),
         (("--like", "y@1", "--at", "3"), "--at belongs to --clip"),
         (("--like", "nonesuch.mp4@1"), "no video of"),
         (("--like", "vfr.mp4@99999"), "covers 99999 s"),

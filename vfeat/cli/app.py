@@ -10,6 +10,7 @@ import vfeat
 from vfeat.cli import (
     classify,
     duplicates,
+    evaluate,
     export,
     extract,
     html_report,
@@ -67,3 +68,4 @@ app.command("models")(surroundings.models)
 app.command("doctor")(surroundings.doctor)
 app.command("schema")(surroundings.schema)
 app.add_typer(train.app, name="train")
+app.add_typer(evaluate.app, name="eval")

@@ -1,22 +1,21 @@
-"""`vfeat search`: the clips of a dataset that are most like a given one."""
+"""`vfeat search`: the clips of a dataset that are most like a given one, or a sentence."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vfeat.cli import flags
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from rich.table import Table
 
+    from vfeat.cli.query import Query
     from vfeat.search.answer import Answer
     from vfeat.search.dataset import Dataset
-    from vfeat.search.hit import Moment
+    from vfeat.search.hit import Hit, Moment
 
 
 def search(
@@ -29,6 +28,20 @@ def search(
     ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="VIDEO@SECONDS", help="A clip of the dataset itself.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="SENTENCE", help="What to look for, for a model of words and video."),
+    ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Re-order the N nearest by the model's matching head."
+        ),
+    ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(metavar="VIDEO", help="Score the clips of this video, in order of time."),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Clips to find.")] = 10,
     where: Annotated[
@@ -45,34 +58,88 @@ def search(
     ] = False,
     json_output: flags.Json = False,
 ) -> None:
-    """Find the clips most like a video file, or like a clip of the dataset, by cosine.
+    """Find the clips most like a video file, a clip of the dataset, or a sentence, by cosine.
 
     With the index that `vfeat index` made, where there is one; exactly with --exact or --where.
     """
-    from vfeat.cli.terminal import make_console, say, say_json
+    from vfeat.cli.query import Query
     from vfeat.errors import JobError
     from vfeat.search.dataset import open as open_dataset
-    from vfeat.search.moments import merge
 
-    if (clip is None) == (like is None):
-        raise JobError("give either --clip FILE or --like VIDEO@SECONDS")
+    if sum(given is not None for given in (clip, like, text)) != 1:
+        raise JobError("give one of --clip FILE, --like VIDEO@SECONDS and --text SENTENCE")
     if at is not None and clip is None:
         raise JobError("--at belongs to --clip; write --like VIDEO@SECONDS")
+    if rerank is not None and text is None:
+        raise JobError("--rerank compares clips with a sentence: it belongs to --text")
+    if along is not None and (where or exact or rerank):
+        raise JobError("--along scores every clip of one video; leave out --where, --exact and "
+                       "--rerank")  # fmt: skip
     dataset = open_dataset(features)
-    query = _of_file(dataset, clip, at, device) if clip else _of_clip(dataset, str(like))
-    answer = dataset.answer(query[None], k, where, exact=exact)
-    moments = merge(answer.hits[0])
+    query = Query(dataset, device, clip, at, like, text)
+    if along is not None:
+        _print_along(dataset, query, along, k, json_output)
+        return
+    answer = dataset.answer(query.vector_D[None], max(k, rerank or 0), where, exact=exact)
+    hits = answer.hits[0]
+    if rerank is not None:
+        hits = query.reranked(hits[:rerank]) + hits[rerank:]
+    _print_answer(answer, hits[:k], json_output, "--where" if where else None)
+
+
+def _print_answer(answer: Answer, hits: list[Hit], json_output: bool, filtered: str | None) -> None:
+    from vfeat.cli.terminal import make_console, say, say_json
+    from vfeat.search.moments import merge
+
+    moments = merge(hits)
     if json_output:
-        found = [{**dataclasses.asdict(m.best), "moment": _span(m)} for m in moments]
-        say_json({"moments": found, "searched": _searched(answer)})
+        say_json({"moments": [_moment(m) for m in moments], "searched": _searched(answer)})
         return
     if answer.notice:
         say(f"Without the index: {answer.notice}", to_stderr=True)
     if not moments:
-        say("No clip holds the condition." if where else "The dataset has no rows yet.")
+        say("No clip holds the condition." if filtered else "The dataset has no rows yet.")
         return
     make_console().print(_table(moments))
     say(answer.describe())
+
+
+def _print_along(dataset: Dataset, query: Query, video: str, k: int, json_output: bool) -> None:
+    """Print the scores of a video's clips in order of time, and the moments of the k best."""
+    from vfeat.cli.terminal import make_console, say, say_json
+    from vfeat.search.along import clips_along
+    from vfeat.search.moments import merge
+
+    hits = clips_along(dataset, video, query.vector_D)
+    moments = merge(sorted(hits, key=lambda hit: hit.rank, reverse=True)[:k])
+    if json_output:
+        clips = [_clip(hit) for hit in hits]
+        say_json({"clips": clips, "moments": [_moment(m) for m in moments]})
+        return
+    from vfeat.cli.terminal import make_table
+
+    table = make_table()
+    for name in ("from", "to", "score"):
+        table.add_column(name, justify="right")
+    best = {hit.clip_index for moment in moments for hit in (moment.best,)}
+    table.add_column("")
+    for hit in hits:
+        mark = "best of its moment" if hit.clip_index in best else ""
+        table.add_row(f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", f"{hit.score:.3f}", mark)
+    make_console().print(table)
+    say(f"{len(hits):,} clips of {hits[0].uri if hits else video}.")
+
+
+def _clip(hit: Hit) -> dict[str, Any]:
+    """Return a hit for JSON; `match` is there in a re-ranked search alone."""
+    fields = dataclasses.asdict(hit)
+    if hit.match is None:
+        del fields["match"]
+    return fields
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {**_clip(moment.best), "moment": _span(moment)}
 
 
 def _searched(answer: Answer) -> dict[str, int | float | str | None]:
@@ -84,27 +151,6 @@ def _searched(answer: Answer) -> dict[str, int | float | str | None]:
     }
 
 
-def _of_clip(dataset: Dataset, like: str) -> npt.NDArray[np.floating]:
-    from vfeat.search.like import parse_like
-
-    return dataset.clip_at(*parse_like(like)).vector_D
-
-
-def _of_file(
-    dataset: Dataset, path: str, at_s: float | None, device: str
-) -> npt.NDArray[np.floating]:
-    from vfeat.errors import JobError, UnitError
-    from vfeat.extract.query import embed_query
-    from vfeat.storage.uris import is_local, local_path
-
-    try:
-        return embed_query(
-            local_path(path) if is_local(path) else path, dataset.recipe, at_s, device
-        )
-    except UnitError as error:
-        raise JobError(f"the query cannot be decoded: {error.message}") from error
-
-
 def _span(moment: Moment) -> dict[str, float | int]:
     return {"start_s": moment.start_s, "end_s": moment.end_s, "clips": moment.clips}
 
@@ -114,7 +160,8 @@ def _table(moments: list[Moment]) -> Table:
 
     table = make_table()
     table.add_column("video", overflow="fold")
-    for name in ("from", "to", "clips", "score"):
+    reranked = any(moment.best.match is not None for moment in moments)
+    for name in ("from", "to", "clips", "score", *(("match",) if reranked else ())):
         table.add_column(name, justify="right")
     table.add_column("label", overflow="fold")
     for moment in moments:
@@ -122,6 +169,10 @@ def _table(moments: list[Moment]) -> Table:
         label = "" if best.label is None else f"{best.label} {best.label_score:.0%}"
         table.add_row(
             best.uri.rpartition("/")[2], f"{moment.start_s:.2f} s", f"{moment.end_s:.2f} s",
-            f"{moment.clips}", f"{moment.score:.3f}", label,
+            f"{moment.clips}", f"{moment.score:.3f}", *([_match(best)] if reranked else []), label,
         )  # fmt: skip
     return table
+
+
+def _match(hit: Hit) -> str:
+    return "" if hit.match is None else f"{hit.match:.3f}"

@@ -9,9 +9,9 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import LabelSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
 from vfeat.labels import LABEL_SETS, digest
-from vfeat.models.class_names import find_class_names
+from vfeat.models.class_names import find_class_names, read_class_names
 from vfeat.models.head_peek import head_classes
-from vfeat.models.videomamba_config import MOTION
+from vfeat.models.videomamba_config import MOTION, has_text_side
 from vfeat.models.weights import RANDOM, stored_config
 
 ACTIONS = (
@@ -28,6 +28,8 @@ def with_labels(job: ExtractJob, described: ModelOutline) -> tuple[ModelSpec, La
         EnvironmentMissing, StorageError: weights or names that are not there.
     """
     model, classes, weights = described.model, described.classes, described.model.weights
+    if has_text_side(model.name):
+        return model, _sentences(job)
     kept = job.top_k > 0 or job.label_names is not None
     if classes is None or weights is None or not kept:
         return model, None
@@ -39,6 +41,13 @@ def with_labels(job: ExtractJob, described: ModelOutline) -> tuple[ModelSpec, La
         classes = published
     names = find_class_names(job.label_names, weights, classes, published)
     return model, None if names is None else LabelSpec(names.source, digest(names.names))
+
+
+def _sentences(job: ExtractJob) -> LabelSpec | None:
+    """Return the sentences that clips are labelled with: those that the job names, or none."""
+    if job.label_names is None:
+        return None
+    return LabelSpec(job.label_names, digest(read_class_names(job.label_names)))
 
 
 def _published_head(weights: str) -> int | None:

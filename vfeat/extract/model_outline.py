@@ -8,13 +8,24 @@ from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
 from vfeat.models.packaged import in_box
+from vfeat.models.retrieval.config import RetrievalConfig
 from vfeat.models.train_record import tested_flips, trained_on
-from vfeat.models.videomamba_config import MOTION, model_info, resolve_config
+from vfeat.models.videomamba_config import (
+    MOTION,
+    VideoMambaConfig,
+    has_text_side,
+    model_info,
+    resolve_config,
+)
 from vfeat.models.vit import PREFIX, VIT, is_vit, read_vit
 from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
 
 TINY = "videomamba_tiny"
+# The official evaluation of words and video spreads 8 frames over videos of some ten seconds, and
+# resizes whole pictures.
+RETRIEVAL_CLIP = ClipSpec(8, 8.0, 8.0)
+RETRIEVAL_FRAME = FrameSpec(resize="bicubic", fit="squash")
 
 
 @dataclass(frozen=True)
@@ -86,11 +97,15 @@ def model_digest(job: ExtractJob) -> str:
 
 
 def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> ModelOutline:
-    own_clip, own_frame = trained_on(weights)
+    words = has_text_side(name)
+    defaults = (RETRIEVAL_CLIP, RETRIEVAL_FRAME) if words else (ClipSpec(), FrameSpec())
+    own_clip, own_frame = trained_on(weights, *defaults)
     clip, frame = job.clip_spec(own_clip), job.frame_spec(own_frame)
     options = {"num_frames": clip.num_frames, "img_size": frame.size, **job.model_options}
     stored = stored_config(weights) if weights else None
     config = resolve_config(name, options, stored)
+    if frame.fit == "squash" and frame.crops == 3:
+        raise JobError("--crops 3 cuts along the long side of a picture: it needs --fit crop")
     if frame.size % config.patch_size or clip.num_frames % config.tubelet_size:
         raise JobError(
             f"{name} cuts frames into patches of {config.patch_size} pixels and tubelets of "
@@ -98,11 +113,29 @@ def _videomamba_outline(job: ExtractJob, name: str, weights: str | None) -> Mode
             f"{clip.num_frames} must be multiples"
         )
     patches = (frame.size // config.patch_size) ** 2
-    shape = RowShape(config.embed_dim, clip.num_frames // config.tubelet_size, patches)
+    shape = RowShape(
+        _embedding_width(job, name, config), clip.num_frames // config.tubelet_size, patches
+    )
     spec = ModelSpec(name, weights, tuple(sorted(job.model_options.items())))
     tokens = 1 + shape.steps * shape.patches
     flips = _flips(job, name, weights, config.num_classes)
     return ModelOutline(spec, config.num_classes, clip, frame, shape, tokens, config.depth, flips)
+
+
+def _embedding_width(job: ExtractJob, name: str, config: VideoMambaConfig) -> int:
+    """Return the width of a row's embedding: of the joint space where the model has one.
+
+    Raises:
+        JobError: tokens are asked for, which are of another width then.
+    """
+    if not isinstance(config, RetrievalConfig):
+        return config.embed_dim
+    if job.tokens != "none":
+        raise JobError(
+            f"--tokens: {name} embeds clips beside sentences, in another space than its tokens; "
+            "leave it out (re-ranking decodes its candidates again)"
+        )
+    return config.joint_dim
 
 
 def _flips(job: ExtractJob, name: str, weights: str | None, classes: int) -> tuple[FlipSpec, ...]:

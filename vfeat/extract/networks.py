@@ -6,20 +6,20 @@ N tokens kept of a clip; F = B * T frames, M tokens of one frame.
 
 from __future__ import annotations
 
-import socket
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from vfeat.errors import NodeDiffers
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import Tokens
 from vfeat.models import create_model
-from vfeat.models.class_names import read_class_names
-from vfeat.models.vit import VIT, read_vit
+from vfeat.models.class_names import read_class_names, read_sentences
+from vfeat.models.retrieval.sentences import load_retrieval
+from vfeat.models.same_weights import check_weights
+from vfeat.models.videomamba_config import has_text_side
+from vfeat.models.vit import VIT
 from vfeat.models.vit_model import load_vit
-from vfeat.models.weights import weights_digest
 from vfeat.ops import graphs
 from vfeat.tables.schema import RowShape
 
@@ -63,21 +63,10 @@ def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
     Raises:
         NodeDiffers: this machine's weights are not those of the recipe.
     """
-    _check_weights(recipe)
-    kind = FrameWise if recipe.model.name == VIT else WholeClip
-    return kind(recipe, device)
-
-
-def _check_weights(recipe: Recipe) -> None:
-    name, weights = recipe.model.name, recipe.model.weights
-    assert weights is not None
-    found = read_vit(weights).files.digest() if name == VIT else weights_digest(weights)
-    if found != recipe.weights_digest:
-        raise NodeDiffers(
-            f"{weights} on {socket.gethostname()} holds other weights than where this run began "
-            f"({found[:19]}..., not {recipe.weights_digest[:19]}...): copy the same file to every "
-            "machine, or name it by an address that all of them read"
-        )
+    check_weights(recipe)
+    if recipe.model.name == VIT:
+        return FrameWise(recipe, device)
+    return (BesideWords if has_text_side(recipe.model.name) else WholeClip)(recipe, device)
 
 
 class WholeClip:
@@ -113,6 +102,29 @@ class WholeClip:
             return tokens_BND
         B, _, D = tokens_BND.shape
         return tokens_BND.float().view(B, self.shape.steps, -1, D).mean(2)
+
+
+class BesideWords:
+    """A dual encoder's video side: vectors beside those of sentences, which are the labels."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        pair = load_retrieval(recipe, device)
+        self.model = pair.model
+        run = self._embed
+        self.run = graphs.Graphed(run, self.model.parameters()) if graphs.wanted() else run
+        config = self.model.config
+        self.shape = RowShape(config.joint_dim, config.tubelets, config.grid**2)
+        self.label_names = () if recipe.labels is None else read_sentences(recipe.labels)
+        words_KP = pair.embed(self.label_names)
+        self.words_KP = torch.from_numpy(words_KP).to(device)
+
+    def __call__(self, video_BCTSS: Tensor) -> Pass:
+        embedding_BP = self.run(video_BCTSS)
+        near_BK = embedding_BP.float() @ self.words_KP.T / self.model.temp.float()
+        return Pass(embedding_BP, near_BK.softmax(-1), None)
+
+    def _embed(self, video_BCTSS: Tensor) -> Tensor:
+        return self.model.embed_video(video_BCTSS).embedding_BP
 
 
 class FrameWise:

@@ -42,7 +42,7 @@ def embed_query(
     encoder = Encoder(dataclasses.replace(recipe, output=plain), device)
     vectors: list[npt.NDArray[np.float32]] = []
     with DecodePool(recipe.clip, recipe.frame, DecodeLimits(), 1) as pool:
-        found = _probe(pool, path)
+        found = probe(pool, path)
         first, last = _clips(path, recipe, found, at_s)
         pool.submit(DecodeTask(1, "query", path, None, found.timeline, first, last))
         while not isinstance(event := pool.next_event(), TaskDone):
@@ -60,7 +60,12 @@ def embed_query(
     raise JobError(f"{path}: clips {first} to {last} are empty: no frame begins in their windows")
 
 
-def _probe(pool: DecodePool, path: str) -> Probe:
+def probe(pool: DecodePool, path: str) -> Probe:
+    """Probe one video with an idle pool.
+
+    Raises:
+        UnitError: it cannot be read.
+    """
     pool.submit(ProbeTask(0, path))
     while True:
         event = pool.next_event()

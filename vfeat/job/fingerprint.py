@@ -43,6 +43,8 @@ class Recipe:
         fields["model"]["config"] = dict(self.model.config)
         if self.model.weights is not None:
             fields["model"]["weights"] = public(self.model.weights)
+        if self.frame.fit == "crop":  # left out, so that the fingerprints of older datasets hold
+            del fields["frame"]["fit"]
         if self.labels is None:  # left out, so that the fingerprints of older datasets hold
             del fields["labels"]
         else:

@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 Sampling = Literal["dense", "sparse"]
-Resize = Literal["bilinear", "area"]
+Resize = Literal["bilinear", "area", "bicubic"]
+Fit = Literal["crop", "squash"]
 Tokens = Literal["none", "frame", "patch"]
 Dtype = Literal["float32", "bfloat16"]
 Flip = Literal["horizontal", "vertical", "reverse"]
@@ -61,11 +62,14 @@ class FrameSpec:
     Attributes:
         size: side of the square input of the model, pixels.
         resize: `bilinear` is OpenCV's without antialiasing, as the official evaluation
-            has it; `area` antialiases.
+            has it; `area` antialiases; `bicubic` is that of the official multi-modal code,
+            without antialiasing too.
         crops: 1 (centre) or 3 (along the long side; embeddings are averaged).
         square_pixels: apply the pixel aspect ratio before resizing.
         decoder: name of the decoder back-end; part of the numbers.
         mean, std: per channel, on values in [0, 1].
+        fit: `crop` resizes the short side and cuts squares; `squash` resizes both sides, so that
+            the whole picture is there and its proportions are not.
     """
 
     size: int = 224
@@ -75,6 +79,7 @@ class FrameSpec:
     decoder: str = "pyav"
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
+    fit: Fit = "crop"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from vfeat.job.recipe import (
     ClipSpec,
     DecodeLimits,
     Dtype,
+    Fit,
     FrameSpec,
     OutputSpec,
     Resize,
@@ -91,8 +92,9 @@ class ExtractJob(Placement):
     )
     label_names: Annotated[str | None, MODEL.spelled("--labels")] = Field(
         None,
-        description="Class names: k400, ssv2, imagenet, or a file with a name a line; "
-        "default: the model's own",
+        description="Class names: k400, ssv2, imagenet, or a file with a name a line; default: "
+        "the model's own. For a model of words and video: sentences, of which each clip gets the "
+        "nearest",
     )
 
     num_frames: Annotated[int | None, CLIPS.measured_in("frames")] = Field(
@@ -119,8 +121,13 @@ class ExtractJob(Placement):
     )
     resize: Annotated[Resize | None, CLIPS] = Field(
         None,
-        description="bilinear (official) or area (antialiased); default: the model's own, "
-        "VideoMamba's bilinear",
+        description="bilinear (official), area (antialiased) or bicubic; default: the model's "
+        "own, VideoMamba's bilinear",
+    )
+    fit: Annotated[Fit | None, CLIPS] = Field(
+        None,
+        description="crop cuts squares; squash resizes the whole picture to one; default: the "
+        "model's own, mostly crop",
     )
     crops: Annotated[Literal[1, 3], CLIPS] = Field(
         1, description="1 centre crop, or 3 along the long side, averaged"
@@ -205,7 +212,7 @@ class ExtractJob(Placement):
         """Return the frames' preparation; `own` is the model's, for what the job leaves open."""
         return FrameSpec(
             self.size or own.size, self.resize or own.resize, self.crops, self.square_pixels,
-            self.decoder, own.mean, own.std,
+            self.decoder, own.mean, own.std, self.fit or own.fit,
         )  # fmt: skip
 
     @property

@@ -88,7 +88,7 @@ class TrainEncoderJob(BaseModel):
         224, ge=16, le=4096, description="Side of the square input"
     )
     resize: Annotated[Resize, CLIPS] = Field(
-        "bilinear", description="bilinear (official) or area (antialiased)"
+        "bilinear", description="bilinear (official), area (antialiased) or bicubic"
     )
     square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
     decoder: Annotated[str, CLIPS] = Field(

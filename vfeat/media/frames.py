@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.errors import UnitError
-from vfeat.job.recipe import FrameSpec
+from vfeat.job.recipe import FrameSpec, Resize
 
 U8 = npt.NDArray[np.uint8]
 
@@ -39,17 +39,23 @@ def resized_shape(
     return size, int(size * shown / height)
 
 
-def resize(frame: U8, height: int, width: int, how: Literal["bilinear", "area"]) -> U8:
+_FILTERS: dict[Resize, int] = {
+    "bilinear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "bicubic": cv2.INTER_CUBIC,
+}
+
+
+def resize(frame: U8, height: int, width: int, how: Resize) -> U8:
     """Resize a uint8 HWC picture to `height` x `width` pixels.
 
     Args:
-        how: `bilinear`, or `area`, which applies only when the picture becomes smaller.
+        how: the filter; `area` applies only when the picture becomes smaller.
     """
     if frame.shape[:2] == (height, width):
         return frame
     shrinks = height * width < frame.shape[0] * frame.shape[1]
-    area = how == "area" and shrinks
-    interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_LINEAR if how == "area" and not shrinks else _FILTERS[how]
     contiguous = np.ascontiguousarray(frame)
     resized: U8 = cv2.resize(contiguous, (width, height), interpolation=interpolation)
     return resized
@@ -93,6 +99,8 @@ def prepare(frame: U8, spec: FrameSpec, sar: Fraction, max_pixels: int, name: st
     Raises:
         UnitError: too_large, when a very narrow picture would become a giant.
     """
+    if spec.fit == "squash":
+        return resize(frame, spec.size, spec.size, spec.resize)[None]
     ratio = sar if spec.square_pixels and sar > 0 else Fraction(1)
     height, width = resized_shape(frame.shape[0], frame.shape[1], spec.size, ratio)
     check_resized(height, width, max_pixels, name)

@@ -77,7 +77,7 @@ def probe_source(
     is_small = (source.size_bytes or SMALL_BYTES + 1) <= SMALL_BYTES
     found, scanned = _look(source, limits, new_phase(), whole=source.is_local or is_small)
     shape = _first_frame(source, limits, new_phase(), found)
-    if frame is not None:
+    if frame is not None and frame.fit == "crop":
         height, width = resized_shape(shape.height, shape.width, frame.size)
         check_resized(height, width, limits.max_frame_pixels, uri)
     line = _timeline(found, shape.tick, limits)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 
-from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.labels import LABEL_SETS, label_set, set_of_size
+from vfeat.errors import EnvironmentMissing, JobError, NodeDiffers
+from vfeat.job.recipe import LabelSpec
+from vfeat.labels import LABEL_SETS, digest, label_set, set_of_size
 from vfeat.models.weights import LABELS_FILE, read_beside
 from vfeat.storage import MissingObject, open_source
 
@@ -75,6 +77,22 @@ def read_class_names(source: str) -> tuple[str, ...]:
             f"Class names {source}: there is no such file, and the sets in the package are "
             f"{', '.join(LABEL_SETS)}"
         ) from error
+
+
+def read_sentences(labels: LabelSpec) -> tuple[str, ...]:
+    """Read the sentences that a recipe's labels are.
+
+    Raises:
+        NodeDiffers: they are not those of the recipe; their words decide the scores.
+        JobError, EnvironmentMissing, StorageError: as `read_class_names`.
+    """
+    found = read_class_names(labels.source)
+    if digest(found) != labels.digest:
+        raise NodeDiffers(
+            f"{labels.source} on {socket.gethostname()} holds other sentences than where this run "
+            f"began ({digest(found)}, not {labels.digest}): copy the same file to every machine"
+        )
+    return found
 
 
 def _asked(source: str) -> ClassNames:

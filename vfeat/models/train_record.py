@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from vfeat.errors import JobError
-from vfeat.job.recipe import FLIP_DIMENSION, ClipSpec, FlipSpec, FrameSpec, Resize
+from vfeat.job.recipe import FLIP_DIMENSION, ClipSpec, Fit, FlipSpec, FrameSpec, Resize
 from vfeat.models.weights import TRAIN_FILE, parse_config, read_beside, stored_config
 
 _MOST = 1 << 31  # of frames, seconds or pixels; infinity and what is no number are beyond it
 
 
-def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
-    """Return the settings that the weights were trained on; VideoMamba's where none are recorded.
+def trained_on(
+    weights: str | None, clip: ClipSpec | None = None, frame: FrameSpec | None = None
+) -> tuple[ClipSpec, FrameSpec]:
+    """Return the settings that the weights were trained on; the model's where none are recorded.
 
     `config.json` beside the weights holds frames and size; `train.json`, which `vfeat train
     encoder` writes, also holds the seconds of a clip and how frames are resized.
 
     Args:
         weights: see `vfeat.models.weights`; None for the defaults.
+        clip, frame: the model's defaults; None for those of VideoMamba's classifiers.
 
     Raises:
         JobError: one of the files is damaged.
         EnvironmentMissing, StorageError: see `vfeat.models.weights`.
     """
-    clip, frame = ClipSpec(), FrameSpec()
+    clip, frame = clip or ClipSpec(), frame or FrameSpec()
     if weights is None:
         return clip, frame
     config = stored_config(weights) or {}
@@ -41,7 +45,10 @@ def trained_on(weights: str | None) -> tuple[ClipSpec, FrameSpec]:
             raise JobError(f"{where} or config.json beside it: {name} is {value!r}")
     if resize not in get_args(Resize):
         raise JobError(f"{where}: resize is {resize!r}, not one of {', '.join(get_args(Resize))}")
-    return ClipSpec(int(num_frames), float(clip_s), float(clip_s)), FrameSpec(int(size), resize)
+    if (fit := frames.get("fit", frame.fit)) not in get_args(Fit):
+        raise JobError(f"{where}: fit is {fit!r}, not one of {', '.join(get_args(Fit))}")
+    grid = ClipSpec(int(num_frames), float(clip_s), float(clip_s))
+    return grid, replace(frame, size=int(size), resize=resize, fit=fit)
 
 
 def tested_flips(weights: str | None) -> tuple[FlipSpec, ...]:

@@ -19,7 +19,7 @@ from vfeat.search.stored import stored_vectors
 from vfeat.tables.dataset import FeatureDataset
 from vfeat.tables.parquet import opened
 
-_HIT_COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "labels")
+HIT_COLUMNS = ("video_id", "uri", "clip_index", "start_s", "end_s", "labels")
 # More than any file has: the number of a row in a whole dataset is its file's number times this,
 # plus its number in the file.
 FILE_ROWS = 1 << 40
@@ -88,7 +88,7 @@ def hits_of(
         read |= {(key, n): row for n, row in _read_rows(dataset, key, sorted(rows))}
     return [
         [
-            _hit(read[keys[row // FILE_ROWS], int(row % FILE_ROWS)], float(score))
+            hit_of(read[keys[row // FILE_ROWS], int(row % FILE_ROWS)], float(score))
             for row, score in zip(rows, scores, strict=True)
             if row >= 0
         ]
@@ -107,7 +107,7 @@ def _read_rows(
             end = first + reader.metadata.row_group(group).num_rows
             own = [row for row in left if row < end]
             if own:
-                table = reader.read_row_group(group, _HIT_COLUMNS)
+                table = reader.read_row_group(group, HIT_COLUMNS)
                 found = table.take(pa.array([row - first for row in own])).to_pylist()
                 yield from zip(own, found, strict=True)
                 left = left[len(own) :]
@@ -116,7 +116,8 @@ def _read_rows(
         raise IndexError(f"{dataset.root.url(key)} has no row {left[0]}")
 
 
-def _hit(row: dict[str, object], score: float) -> Hit:
+def hit_of(row: dict[str, object], score: float) -> Hit:
+    """Make a hit of a row with the columns in HIT_COLUMNS."""
     fields = dict(row)
     labels = fields.pop("labels")
     assert isinstance(labels, list)

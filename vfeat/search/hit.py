@@ -13,6 +13,7 @@ class Hit:
         start_s, end_s: the clip's window, seconds after the first presented frame.
         score: cosine of the angle to the query, from -1 to 1.
         label, label_score: the clip's best label; None in a dataset without labels.
+        match: probability that the clip matches the sentence of a re-ranked search; else None.
     """
 
     video_id: str
@@ -23,6 +24,12 @@ class Hit:
     score: float
     label: str | None = None
     label_score: float | None = None
+    match: float | None = None
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What hits are ordered by: the match, where there is one, before the score."""
+        return self.match is not None, self.score if self.match is None else self.match
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Moment:
     """A stretch of one video: hits whose clips lie beside each other.
 
     Attributes:
-        best: the hit with the highest score.
+        best: the hit that ranks highest.
         start_s, end_s: from the first clip's start to the last one's end, seconds.
         clips: number of hits.
     """

@@ -61,7 +61,7 @@ def clip_at(dataset: FeatureDataset, video: str, at_s: float) -> StoredClip:
     Raises:
         JobError: no such video, several of that name, or no clip of it covers that second.
     """
-    uri, video_id, pieces = _find(dataset, video)
+    uri, video_id, pieces = find_video(dataset, video)
     best: StoredClip | None = None
     spans: list[float] = []
     for key, first, count in pieces:
@@ -89,8 +89,12 @@ def _middle(clip: StoredClip) -> float:
     return (clip.start_s + clip.end_s) / 2
 
 
-def _find(dataset: FeatureDataset, video: str) -> tuple[str, str, list[Piece]]:
-    """Return URI, id and pieces of the one video of that name; one that is there, if possible."""
+def find_video(dataset: FeatureDataset, video: str) -> tuple[str, str, list[Piece]]:
+    """Return URI, id and pieces of the one video of that name; one that is there, if possible.
+
+    Raises:
+        JobError: no such video, or several of that name.
+    """
     found: list[dict[str, object]] = []
     columns = ["video_id", "uri", "pieces", "gone", "changed"]
     for table in dataset_state(dataset.root).tables(columns):

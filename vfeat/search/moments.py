@@ -21,7 +21,8 @@ def merge(hits: Iterable[Hit], gap_clips: int = 1) -> list[Moment]:
     for hit in hits:
         by_video[hit.video_id].append(hit)
     found = [moment for own in by_video.values() for moment in _moments(own, gap_clips)]
-    return sorted(found, key=lambda m: (-m.score, m.best.uri, m.start_s))
+    found.sort(key=lambda m: (m.best.uri, m.start_s))
+    return sorted(found, key=lambda m: m.best.rank, reverse=True)
 
 
 def _moments(hits: list[Hit], gap_clips: int) -> Iterator[Moment]:
@@ -37,5 +38,5 @@ def _moments(hits: list[Hit], gap_clips: int) -> Iterator[Moment]:
 
 
 def _moment(run: list[Hit]) -> Moment:
-    best = max(run, key=lambda hit: hit.score)
+    best = max(run, key=lambda hit: hit.rank)
     return Moment(best, run[0].start_s, max(hit.end_s for hit in run), len(run))

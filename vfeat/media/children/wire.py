@@ -89,7 +89,7 @@ _KINDS: tuple[Record, ...] = (
     Record(
         ChildConfig,
         Record(ClipSpec, _COUNT, _ANY, _ANY, _NAME, _COUNT),
-        Record(FrameSpec, _COUNT, _NAME, Integer(1, 3), Boolean(), _URI, _TRIPLE, _TRIPLE),
+        Record(FrameSpec, _COUNT, _NAME, Integer(1, 3), Boolean(), _URI, _TRIPLE, _TRIPLE, _NAME),
         Record(DecodeLimits, _ANY, _ANY, _COUNT, _COUNT, _COUNT, _COUNT, _ANY, _COUNT),
         _SLOT,
         Boolean(),
