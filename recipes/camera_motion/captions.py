@@ -81,33 +81,54 @@ def meanings(facts: ClipFacts) -> tuple[str, ...]:
     return (facts.label,) if facts.also is None else (facts.label, facts.also)
 
 
-def caption(
-    rng: np.random.Generator, facts: ClipFacts, wording: Wording = TRAINING
-) -> str | None:
-    """Draw a caption of a clip; None where the wording has none for it."""
-    first, second = _chosen(rng, facts)
-    if any(m not in wording.phrases for m in (first, second) if m):
-        return None
+@dataclass(frozen=True)
+class Statement:
+    """What a caption states.
+
+    Attributes:
+        meanings: one, or two motions at the same time.
+        speed: slow or fast, or None where the speed is not stated.
+    """
+
+    meanings: tuple[str, ...]
+    speed: str | None = None
+
+    def is_true(self, facts: ClipFacts) -> bool:
+        """Return whether it holds of a clip."""
+        if not set(self.meanings) <= set(meanings(facts)):
+            return False
+        return self.speed is None or (facts.also is None and facts.speed == self.speed)
+
+
+def draw_statement(rng: np.random.Generator, facts: ClipFacts) -> Statement:
+    """Draw something that is true of a clip."""
+    found = meanings(facts)
     # A second motion has a speed of its own, which the facts do not hold.
-    stated = facts.also is None and facts.speed in SPEED and rng.random() < SPEED_SHARE
-    if second is None:
-        text = _single(rng, wording, first, facts.speed if stated else None)
+    has_speed = facts.also is None and facts.speed in SPEED
+    speed = facts.speed if has_speed and rng.random() < SPEED_SHARE else None
+    if len(found) == 1:
+        return Statement(found, speed)
+    says_all = rng.random() < ALL_SHARE
+    if facts.also is None:  # the second meaning is the wider one
+        return Statement(found[:1] if says_all else found[1:])
+    order = tuple(found[int(place)] for place in rng.permutation(2))
+    return Statement(order if says_all else order[:1])
+
+
+def worded(
+    rng: np.random.Generator, statement: Statement, wording: Wording = TRAINING
+) -> str | None:
+    """Draw a sentence for a statement; None where the wording has none for it."""
+    if any(meaning not in wording.phrases for meaning in statement.meanings):
+        return None
+    if len(statement.meanings) == 2:
+        text = _double(rng, wording, *statement.meanings)
     else:
-        text = _double(rng, wording, first, second)
+        text = _single(rng, wording, statement.meanings[0], statement.speed)
     text = re.sub(r"\ba(?= [aeiou])", "an", text)
     if wording.names and rng.random() < NAME_SHARE:
         text += f" {_one(rng, ('in', 'of', 'over', 'at', 'near'))} {_name(rng)}"
     return text
-
-
-def _chosen(rng: np.random.Generator, facts: ClipFacts) -> tuple[str, str | None]:
-    found = meanings(facts)
-    if len(found) == 1:
-        return found[0], None
-    if facts.also is None:  # the second meaning is the wider one
-        return (found[0] if rng.random() < ALL_SHARE else found[1]), None
-    first, second = (found[int(place)] for place in rng.permutation(2))
-    return first, (second if rng.random() < ALL_SHARE else None)
 
 
 def _single(rng: np.random.Generator, wording: Wording, meaning: str, speed: str | None) -> str:

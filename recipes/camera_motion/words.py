@@ -1,8 +1,8 @@
 """The training of `camera_words`: clips, their captions, words for the vectors of the model.
 
-    FOLDER/word-clips/          clips and their facts (`words_corpus.py`)
-    FOLDER/word-captions.csv    uri, caption, split
-    FOLDER/camera-words/        what `vfeat train retrieval` wrote
+FOLDER/word-clips/          clips and their facts (`words_corpus.py`)
+FOLDER/word-captions.csv    uri, caption, split
+FOLDER/camera-words/        what `vfeat train retrieval` wrote
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.camera_motion.captions import PARAPHRASED, TRAINING, caption
+from recipes.camera_motion.captions import PARAPHRASED, draw_statement, worded
 from recipes.camera_motion.clip_facts import ClipFacts
 from recipes.camera_motion.corpora import printed_progress
 from recipes.camera_motion.synthetic.whole import whole
@@ -68,8 +68,9 @@ def write_captions(path: Path, made: list[tuple[WordClip, ClipFacts]]) -> None:
         for clip, facts in made:
             rng = np.random.default_rng((SEED, clip.index, 1))
             for _ in range(CAPTIONS_PER_CLIP[clip.split]):
-                text = caption(rng, facts, PARAPHRASED) if clip.split == "test" else None
-                text = text or caption(rng, facts, TRAINING)
+                statement = draw_statement(rng, facts)
+                text = worded(rng, statement, PARAPHRASED) if clip.split == "test" else None
+                text = text or worded(rng, statement)
                 table.writerow([f"{CLIPS_FOLDER}/{clip.name}", text, clip.split])
 
 

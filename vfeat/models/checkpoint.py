@@ -69,7 +69,9 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
-def save_model(model: Trunk | ViS4mer | Retrieval | TextTower, folder: str | os.PathLike[str]) -> None:
+def save_model(
+    model: Trunk | ViS4mer | Retrieval | TextTower, folder: str | os.PathLike[str]
+) -> None:
     """Write `config.json` and `model.safetensors` to a local folder.
 
     Args:

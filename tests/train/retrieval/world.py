@@ -1,4 +1,4 @@
-"""A small world: coloured squares before noise, each with a sentence."""
+"""A small world: coloured squares before walls, each with a sentence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 235),
            "yellow": (235, 220, 50)}  # fmt: skip
-PLACES = {"left": (8, 0), "right": (8, 16), "top": (0, 8), "bottom": (16, 8)}
+WALLS = {"black": 10, "grey": 110, "white": 235}
 DOINGS = ("stands still", "blinks")
 SIDE, FRAMES, RATE = 32, 8, 4
 HELD_OUT = 8
@@ -29,12 +29,12 @@ class Scene:
 
     number: int
     colour: str
-    place: str
+    wall: str
     doing: str
 
     @property
     def caption(self) -> str:
-        return f"a {self.colour} square at the {self.place} {self.doing}"
+        return f"a {self.colour} square {self.doing} before a {self.wall} wall"
 
     @property
     def is_held_out(self) -> bool:
@@ -43,7 +43,7 @@ class Scene:
 
 
 SCENES = tuple(
-    Scene(number, *words) for number, words in enumerate(product(COLOURS, PLACES, DOINGS))
+    Scene(number, *words) for number, words in enumerate(product(COLOURS, WALLS, DOINGS))
 )
 
 
@@ -71,13 +71,12 @@ def write_world(folder: Path, each: int, scenes: tuple[Scene, ...] = SCENES) -> 
 
 def _frames(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """uint8 THWC: one square."""
-    background = rng.integers(0, 50, (SIDE, SIDE, 3)).astype(np.uint8)
+    wall = WALLS[scene.wall] + rng.integers(-10, 11, (SIDE, SIDE, 1)).repeat(3, axis=2)
     colour = np.clip(np.array(COLOURS[scene.colour]) + rng.integers(-15, 16, 3), 0, 255)
-    size = int(rng.integers(10, 15))
-    y, x = np.array(PLACES[scene.place]) + rng.integers(-1, 3, 2)
-    frames = np.repeat(background[None], FRAMES, axis=0)
+    size, (y, x) = int(rng.integers(14, 20)), rng.integers(0, SIDE - 14, 2)
+    frames = np.repeat(np.clip(wall, 0, 255).astype(np.uint8)[None], FRAMES, axis=0)
     shown = np.arange(FRAMES) % 4 < 2 if scene.doing == "blinks" else np.ones(FRAMES, bool)
-    frames[shown, max(0, y) : y + size, max(0, x) : x + size] = colour
+    frames[shown, y : y + size, x : x + size] = colour
     return frames
 
 

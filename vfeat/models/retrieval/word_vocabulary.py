@@ -40,7 +40,5 @@ def words_tokenizer(words: Sequence[str]) -> str:
     made = Tokenizer(models.WordLevel(numbers, unk_token=UNKNOWN))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.post_processor = processors.BertProcessing(
-        (LAST, numbers[LAST]), (FIRST, numbers[FIRST])
-    )
+    made.post_processor = processors.BertProcessing((LAST, numbers[LAST]), (FIRST, numbers[FIRST]))
     return str(made.to_str(pretty=True)) + "\n"

@@ -109,16 +109,12 @@ class RetrievalEvaluator:
         return embedding_BP.float().cpu()
 
 
-def _measured(
-    cosine_NN: np.ndarray, excluded_NN: np.ndarray, loss: float
-) -> Metrics:
+def _measured(cosine_NN: np.ndarray, excluded_NN: np.ndarray, loss: float) -> Metrics:
     """Compute recall from the cosines of clips (rows) and captions (columns)."""
     right_NN = excluded_NN | np.eye(len(excluded_NN), dtype=np.bool_)
     to_text, to_video = recall(cosine_NN, right_NN), recall(cosine_NN.T, right_NN)
     count = len(cosine_NN)
-    by_chance = {
-        f"r{place}": chance(count, right_NN.sum(1).tolist(), place) for place in PLACES
-    }
+    by_chance = {f"r{place}": chance(count, right_NN.sum(1).tolist(), place) for place in PLACES}
     found = {
         "text_to_video": asdict(to_video), "video_to_text": asdict(to_text), "chance": by_chance
     }  # fmt: skip

@@ -232,9 +232,7 @@ class RetrievalTraining:
             part = self._split(split, footage)
             if split == "train" or not part:
                 continue
-            metrics = evaluator.metrics(
-                trainer.objective, part, split, self.job.epochs, self.watch
-            )
+            metrics = evaluator.metrics(trainer.objective, part, split, self.job.epochs, self.watch)
             if metrics is not None:
                 found[split] = metrics
         return found

@@ -76,9 +76,7 @@ class RetrievalTrainer:
             return Taken({}, 0)
         self.objective.train()
         place = (epoch - 1) * self.steps_per_epoch + step
-        set_learning_rate(
-            self.optimizer, learning_rate(self._job, place, self.steps_per_epoch)
-        )
+        set_learning_rate(self.optimizer, learning_rate(self._job, place, self.steps_per_epoch))
         with seeded(draw(self._job.seed, "step", epoch, step), self.device):
             losses = self._backward(frames, picks)
         parameters = [p for p in self.objective.parameters() if p.requires_grad]
