@@ -38,9 +38,14 @@ def contrastive_loss(similarity_BB: Tensor, excluded_BB: Tensor) -> Tensor:
         similarity_BB: cosines of clips (rows) and captions (columns), divided by the temperature.
         excluded_BB: pairs that are left out of the sums; see `excluded_pairs`.
     """
-    logits_BB = similarity_BB.float().masked_fill(excluded_BB, -torch.inf)
+    logits_BB = _wide(similarity_BB).masked_fill(excluded_BB, -torch.inf)
     own_B = torch.arange(len(logits_BB), device=logits_BB.device)
     return (F.cross_entropy(logits_BB, own_B) + F.cross_entropy(logits_BB.T, own_B)) / 2
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Return float32 of anything narrower."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def draw_hard_negatives(similarity_BB: Tensor, excluded_BB: Tensor) -> tuple[Tensor, Tensor]:
