@@ -1,4 +1,4 @@
-"""Weights `videomamba_motion`, `camera_style` and `camera_words`: generated clips, trainings, benchmark.
+"""Weights in the package: generated clips, trainings, benchmarks.
 
     corpora.py -> clip lists and flow tables -> trainings.py -> videomamba_motion
                                                 styles.py    -> camera_style

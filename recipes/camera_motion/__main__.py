@@ -80,9 +80,7 @@ def _make_parser() -> argparse.ArgumentParser:
             help="folder of all that is made; default: %(default)s",
         )
     benchmark.add_flags(commands.add_parser("benchmark", help="measure videomamba_motion"))
-    words_benchmark.add_flags(
-        commands.add_parser("words-benchmark", help="measure camera_words")
-    )
+    words_benchmark.add_flags(commands.add_parser("words-benchmark", help="measure camera_words"))
     return parser
 
 

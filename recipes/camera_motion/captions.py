@@ -21,8 +21,10 @@ SPEED_SHARE = 0.75
 """Share of the captions of a slow or fast clip that state its speed."""
 ALL_SHARE = 0.85
 """Share of the captions of a clip with two motions that state both."""
+WIDE_SHARE = 0.2
+"""Share of the captions that state something wider: a pan, a fade, a moving camera."""
 NAME_SHARE = 0.2
-"""Share of the captions that end with an invented name, in place of words without a meaning here."""
+"""Share of the captions that end with an invented name, which stands for any unknown word."""
 SYLLABLES = ("ka", "lo", "mi", "ra", "tu", "ve", "so", "ni", "be", "do", "pa", "zu", "ri", "ha")
 
 
@@ -37,7 +39,8 @@ class _Frames:
 
 
 TRAINED_FRAMES = _Frames(
-    ("{n}", "{n}", "{n}", "a {n}", "shot with a {n}", "clip with a {n}", "this is a {n}", "video: {n}"),
+    ("{n}", "{n}", "{n}", "a {n}", "shot with a {n}", "clip with a {n}", "this is a {n}",
+     "video: {n}"),
     ("the camera {v}", "camera {v}", "the camera {v}", "a camera that {v}", "the shot {v}",
      "video in which the camera {v}"),
     ("{n1} and {n2}", "{n1} with a {n2}", "a {n1} and a {n2} at the same time", "{n1}, {n2}",
@@ -73,12 +76,14 @@ PARAPHRASED = Wording(HELD_OUT, HELD_OUT_FRAMES, names=False)
 
 
 def meanings(facts: ClipFacts) -> tuple[str, ...]:
-    """Return the keys of `TRAINED` that are true of a clip, the most telling first."""
+    """Return the keys of `TRAINED` that are true of a clip, the most telling ones first."""
     if facts.label == "fade":
         return (f"fade {facts.fade} {facts.colour}", "fade")
-    if facts.cuts > 1:
-        return ("several cuts", "cut")
-    return (facts.label,) if facts.also is None else (facts.label, facts.also)
+    if facts.label == "cut":
+        return ("several cuts", "cut") if facts.cuts > 1 else ("cut",)
+    motions = tuple(m for m in (facts.label, facts.also) if m is not None)
+    kinds = tuple(m.partition("_")[0] for m in motions if "_" in m)
+    return (*motions, *kinds, "moving") if kinds else motions
 
 
 @dataclass(frozen=True)
@@ -106,13 +111,13 @@ def draw_statement(rng: np.random.Generator, facts: ClipFacts) -> Statement:
     # A second motion has a speed of its own, which the facts do not hold.
     has_speed = facts.also is None and facts.speed in SPEED
     speed = facts.speed if has_speed and rng.random() < SPEED_SHARE else None
-    if len(found) == 1:
-        return Statement(found, speed)
-    says_all = rng.random() < ALL_SHARE
-    if facts.also is None:  # the second meaning is the wider one
-        return Statement(found[:1] if says_all else found[1:])
+    telling = 2 if facts.also is not None else 1
+    if rng.random() < WIDE_SHARE and len(found) > telling:
+        return Statement((_one(rng, found[telling:]),), speed)
+    if telling == 1:
+        return Statement(found[:1], speed)
     order = tuple(found[int(place)] for place in rng.permutation(2))
-    return Statement(order if says_all else order[:1])
+    return Statement(order if rng.random() < ALL_SHARE else order[:1])
 
 
 def worded(

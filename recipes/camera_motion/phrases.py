@@ -77,8 +77,8 @@ def _joined(first: Phrases, second: Phrases) -> Phrases:
 TRAINED: Mapping[str, Phrases] = {
     "static": Phrases(
         _words("static shot, still camera, locked-off shot, fixed camera, tripod shot, "
-               "static camera, motionless camera, steady tripod shot, shot without camera movement, "
-               "stationary camera, locked camera"),
+               "static camera, motionless camera, steady tripod shot, "
+               "shot without camera movement, stationary camera, locked camera"),
         _words("stands still, does not move, is static, is fixed, is locked off, stays still, "
                "is on a tripod, holds still, is not moving, stays where it is"),
         _words("nothing moves, no camera movement, no camera motion, still, static, locked off, "
@@ -88,6 +88,29 @@ TRAINED: Mapping[str, Phrases] = {
     "pan_right": _pan("right"),
     "tilt_up": _tilt("up"),
     "tilt_down": _tilt("down"),
+    "pan": Phrases(
+        _words("pan, horizontal pan, sideways pan, sideways camera movement"),
+        _words("pans, moves sideways, is panning"),
+        _words("pan, panning, panning camera"),
+    ),
+    "tilt": Phrases(
+        _words("tilt, vertical tilt, vertical camera movement"),
+        _words("tilts, moves vertically, is tilting"),
+        _words("tilt, tilting, tilting camera"),
+    ),
+    "zoom": Phrases(
+        _words("zoom, camera zoom, zoom shot"), _words("zooms, is zooming"),
+        _words("zoom, zooming"),
+    ),
+    "roll": Phrases(
+        _words("roll, camera roll, rotation of the camera"),
+        _words("rolls, rotates, is rolling, spins"), _words("roll, rolling, rotating camera"),
+    ),
+    "moving": Phrases(
+        _words("moving camera, camera movement, camera motion, moving shot"),
+        _words("moves, is moving, is in motion"),
+        _words("moving camera, camera movement, camera motion"),
+    ),
     "zoom_in": Phrases(
         _words("zoom in, push in, zoom into the picture, camera zoom in, move closer, dolly in, "
                "zoom towards the subject, move in, inward zoom"),
@@ -110,10 +133,10 @@ TRAINED: Mapping[str, Phrases] = {
         _words("shaky shot, hand-held shot, handheld camera, shaky camera, camera shake, "
                "unsteady camera, shaky handheld shot, wobbly shot, jittery camera, "
                "shot from the hand"),
-        _words("shakes, is shaky, trembles, wobbles, is held in the hand, is hand-held, is shaking, "
-               "is unsteady, jitters"),
-        _words("hand-held, handheld, shaky, camera shake, shaking, unsteady, wobbling camera, trembling, "
-               "hand-held and shaky"),
+        _words("shakes, is shaky, trembles, wobbles, is held in the hand, is hand-held, "
+               "is shaking, is unsteady, jitters"),
+        _words("hand-held, handheld, shaky, camera shake, shaking, unsteady, wobbling camera, "
+               "trembling, hand-held and shaky"),
     ),
     "cut": Phrases(
         _words("cut, hard cut, cut to another shot, jump cut, cut between two shots, sudden cut, "
@@ -129,7 +152,8 @@ TRAINED: Mapping[str, Phrases] = {
     ),
     "dissolve": Phrases(
         _words("dissolve, cross dissolve, crossfade, dissolve to another shot, soft transition, "
-               "dissolve between two shots, cross-fade, dissolve to a new scene, blend of two shots"),
+               "dissolve between two shots, cross-fade, "
+               "dissolve to a new scene, blend of two shots"),
         _words("dissolves to another shot, dissolves, blends into another scene"),
         _words("dissolve, crossfade, one shot blends into another, one picture dissolves into the "
                "next, dissolving to another scene, a scene melts into another"),

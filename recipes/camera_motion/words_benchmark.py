@@ -120,7 +120,7 @@ def measured(words: StoredWords, shown: Shown) -> dict[str, Score]:
 def _score(
     words: StoredWords, shown: Shown, statements: Sequence[Statement], wording: Wording
 ) -> Score | None:
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for number, statement in enumerate(statements):
         right = np.array([statement.is_true(facts) for facts in shown.facts])
         if not right.any():
@@ -132,8 +132,8 @@ def _score(
             count, most = int(right.sum()), min(10, int(right.sum()))
             rows.append(
                 (
-                    right[order[:5]].any(), chance(len(right), [count], 5),
-                    right[order[:most]].mean(), count / len(right),
+                    float(right[order[:5]].any()), chance(len(right), [count], 5),
+                    float(right[order[:most]].mean()), count / len(right),
                 )
             )  # fmt: skip
     return Score(len(rows), *(float(v) for v in np.mean(rows, axis=0))) if rows else None

@@ -17,15 +17,12 @@ from vfeat.models.videomamba_config import (
     model_info,
     resolve_config,
 )
+from vfeat.models.retrieval.preparation import RETRIEVAL_CLIP, RETRIEVAL_FRAME
 from vfeat.models.vit import PREFIX, VIT, is_vit, read_vit
 from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
 
 TINY = "videomamba_tiny"
-# The official evaluation of words and video spreads 8 frames over videos of some ten seconds, and
-# resizes whole pictures.
-RETRIEVAL_CLIP = ClipSpec(8, 8.0, 8.0)
-RETRIEVAL_FRAME = FrameSpec(resize="bicubic", fit="squash")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from vfeat.job.flag import (
     TRAINING,
     WHERE,
 )
-from vfeat.job.recipe import ClipSpec, FrameSpec, Resize, Sampling
+from vfeat.job.recipe import ClipSpec, Fit, FrameSpec, Resize, Sampling
 from vfeat.job.train_encoder import TrainEncoderJob
 
 RetrievalKeep = Literal["score", "loss", "last"]
@@ -81,7 +81,7 @@ class TrainRetrievalJob(BaseModel):
         None, ge=1, le=1024, description="Frames in a clip; default: the weights' own, or 8"
     )
     clip_seconds: Annotated[float | None, CLIPS] = Field(
-        None, gt=0, description="Length of a clip's window; default: the weights' own, or 2"
+        None, gt=0, description="Length of a clip's window; default: the weights' own, or 8"
     )
     stride_seconds: Annotated[float | None, CLIPS] = Field(
         None, gt=0, description="Time between clip starts; default: the clip's length"
@@ -96,7 +96,11 @@ class TrainRetrievalJob(BaseModel):
         description="Side of the square input; default: the weights' own, or 224",
     )
     resize: Annotated[Resize | None, CLIPS] = Field(
-        None, description="How frames are resized; default: the weights' own, or bilinear"
+        None, description="How frames are resized; default: the weights' own, or bicubic"
+    )
+    fit: Annotated[Fit | None, CLIPS] = Field(
+        None,
+        description="crop a square, or squash the whole picture into it; default: the weights' own",
     )
     square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
     decoder: Annotated[str, CLIPS] = Field(
@@ -233,6 +237,7 @@ class TrainRetrievalJob(BaseModel):
             "clip_seconds": own_clip.clip_s,
             "size": own_frame.size,
             "resize": own_frame.resize,
+            "fit": own_frame.fit,
         }
         return self.model_copy(update={k: v for k, v in own.items() if getattr(self, k) is None})
 

@@ -21,11 +21,10 @@ from vfeat.models.retrieval.tokenizer import UNKNOWN, Tokenizer, plain, read_tok
 
 AT_ONCE = 64  # sentences
 # Words that ask for nothing by themselves.
-PLAIN_WORDS = frozenset(
-    "a an and another are as at by for from has have here i in into is it its me my of on or out "
-    "over please show shows some that the their there these this those to where which while with "
-    "camera clip clips film footage picture scene scenes shot shots video videos find".split()
-)
+_PLAIN = """a an and another are as at by for from has have here i in into is it its me my of on
+or out over please show shows some that the their there these this those to where which while with
+camera clip clips film footage picture scene scenes shot shots video videos find"""
+PLAIN_WORDS = frozenset(_PLAIN.split())
 
 
 class StoredWords:

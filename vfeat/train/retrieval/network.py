@@ -17,6 +17,7 @@ from vfeat.models.factory import create_model
 from vfeat.models.retrieval.config import RetrievalConfig
 from vfeat.models.retrieval.factory import create_retrieval
 from vfeat.models.retrieval.network import Retrieval
+from vfeat.models.retrieval.preparation import RETRIEVAL_CLIP, RETRIEVAL_FRAME
 from vfeat.models.retrieval.text_tower import TextTower, TextTowerConfig
 from vfeat.models.train_record import trained_on
 from vfeat.models.videomamba import VideoMamba
@@ -44,10 +45,10 @@ def settle(job: TrainRetrievalJob) -> TrainRetrievalJob:
     if job.weights == PACKAGED:
         job = job.model_copy(update={"weights": PACKAGED_WEIGHTS, "model": ANY_SIZE})
     weights = None if job.weights == RANDOM else job.weights
-    settled = job.settled(*trained_on(weights))
-    if not settled.freeze_vision:
-        return settled
-    if isinstance(model_info(settled.model).config, RetrievalConfig):
+    is_dual = isinstance(model_info(job.model).config, RetrievalConfig)
+    default = (RETRIEVAL_CLIP, RETRIEVAL_FRAME) if is_dual else (None, None)
+    settled = job.settled(*trained_on(weights, *default))
+    if is_dual or not settled.freeze_vision:
         return settled
     wrong = sorted(settled.model_options.keys() & set(NOT_OPTIONS))
     if wrong:
