@@ -82,11 +82,11 @@ def copy_without_training(words: Path, box: Path) -> None:
         box: folder of the package.
     """
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     box.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "tokenizer.json"):
         shutil.copyfile(words / name, box / name)
     tensors = load_file(words / "model.safetensors")
     half = {key: tensor.to(torch.float16).contiguous() for key, tensor in tensors.items()}
-    save_file(half, box / "model.safetensors")
+    (box / "model.safetensors").write_bytes(save(half))

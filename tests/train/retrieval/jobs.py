@@ -13,13 +13,13 @@ WORDS = {
     "sentence_tokens": 12,
 }  # fmt: skip
 DUAL = {
-    **WORDS, "embed_dim": 64, "depth": 2, "patch_size": 8, "tubelet_size": 2, "joint_dim": 32,
+    **WORDS, "embed_dim": 64, "depth": 2, "patch_size": 16, "tubelet_size": 2, "joint_dim": 32,
     "fusion_layer": 2, "output_dim": 8,
 }  # fmt: skip
 TINY: dict[str, Any] = {
     "model": "videomamba_mm", "model_options": DUAL, "vocabulary": "captions",
     "min_word_count": 1, "num_frames": 8, "size": 32, "device": "cpu", "batch_size": 16,
-    "lr": 3e-3,
+    "lr": 4e-3,
 }  # fmt: skip
 
 

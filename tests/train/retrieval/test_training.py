@@ -161,7 +161,7 @@ def test_words_begin_beside_weights_of_clips_alone(
     from vfeat.models import create_model, save_model
     from vfeat.train.retrieval.network import make_dual, settle
 
-    size = {"embed_dim": 64, "depth": 2, "patch_size": 8, "tubelet_size": 2, "img_size": 32}
+    size = {"embed_dim": 64, "depth": 2, "patch_size": 16, "tubelet_size": 2, "img_size": 32}
     trunk = create_model("videomamba", weights="random", num_frames=8, num_classes=5, **size)
     save_model(trunk, tmp_path)
     job = settle(tiny_job(clips, tmp_path / "out", weights=str(tmp_path)))

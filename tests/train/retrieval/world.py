@@ -11,11 +11,12 @@ import av
 import numpy as np
 
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 235),
-           "yellow": (235, 220, 50)}  # fmt: skip
-WALLS = {"black": 10, "grey": 110, "white": 235}
+           "yellow": (235, 220, 50), "cyan": (40, 215, 225)}  # fmt: skip
+WALLS = {"black": (10, 10, 10), "grey": (120, 120, 120), "white": (240, 240, 240),
+         "brown": (110, 60, 20)}  # fmt: skip
 DOINGS = ("stands still", "blinks")
 SIDE, FRAMES, RATE = 32, 8, 4
-HELD_OUT = 8
+HELD_OUT = 7
 """Every so many combinations of words, one is in no training clip."""
 
 
@@ -38,7 +39,7 @@ class Scene:
 
     @property
     def is_held_out(self) -> bool:
-        """True for one in eight: each word occurs in others."""
+        """True for one in seven: each word occurs in others."""
         return self.number % HELD_OUT == 3
 
 
@@ -47,16 +48,19 @@ SCENES = tuple(
 )
 
 
-def write_world(folder: Path, each: int, scenes: tuple[Scene, ...] = SCENES) -> Path:
-    """Write clips and their list: `each` training clips of a scene, one to validate, one to test.
+def write_world(
+    folder: Path, each: int, scenes: tuple[Scene, ...] = SCENES, tested: int = 1
+) -> Path:
+    """Write clips and their list: `each` training clips of a scene, one to validate, some to test.
 
-    Of held-out scenes there is the test clip alone.
+    Of held-out scenes there are the test clips alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for scene in scenes:
         rng = np.random.default_rng(scene.number)
-        splits = ["test"] if scene.is_held_out else [*["train"] * each, "val", "test"]
+        learnt = [] if scene.is_held_out else [*["train"] * each, "val"]
+        splits = [*learnt, *["test"] * tested]
         for number, split in enumerate(splits):
             name = f"{scene.number:03d}_{split}{number}.mp4"
             _write(folder / name, _frames(rng, scene))
@@ -71,9 +75,9 @@ def write_world(folder: Path, each: int, scenes: tuple[Scene, ...] = SCENES) -> 
 
 def _frames(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     """uint8 THWC: one square."""
-    wall = WALLS[scene.wall] + rng.integers(-10, 11, (SIDE, SIDE, 1)).repeat(3, axis=2)
+    wall = np.array(WALLS[scene.wall]) + rng.integers(-10, 11, (SIDE, SIDE, 1))
     colour = np.clip(np.array(COLOURS[scene.colour]) + rng.integers(-15, 16, 3), 0, 255)
-    size, (y, x) = int(rng.integers(14, 20)), rng.integers(0, SIDE - 14, 2)
+    size, (y, x) = int(rng.integers(20, 25)), rng.integers(0, SIDE - 20, 2)
     frames = np.repeat(np.clip(wall, 0, 255).astype(np.uint8)[None], FRAMES, axis=0)
     shown = np.arange(FRAMES) % 4 < 2 if scene.doing == "blinks" else np.ones(FRAMES, bool)
     frames[shown, y : y + size, x : x + size] = colour
