@@ -9,6 +9,7 @@ from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
 from vfeat.models.packaged import in_box
 from vfeat.models.retrieval.config import RetrievalConfig
+from vfeat.models.retrieval.preparation import RETRIEVAL_CLIP, RETRIEVAL_FRAME
 from vfeat.models.train_record import tested_flips, trained_on
 from vfeat.models.videomamba_config import (
     MOTION,
@@ -17,7 +18,6 @@ from vfeat.models.videomamba_config import (
     model_info,
     resolve_config,
 )
-from vfeat.models.retrieval.preparation import RETRIEVAL_CLIP, RETRIEVAL_FRAME
 from vfeat.models.vit import PREFIX, VIT, is_vit, read_vit
 from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
