@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -111,6 +112,6 @@ def test_one_sparse_clip_is_near_the_middle_frames_of_the_multi_modal_code() -> 
     """It cuts the frames' numbers into equal parts, and takes the middle one of each."""
     for frames in (*range(8, 300), 1000, 2999):
         cuts = np.linspace(0, frames, 9).astype(int)
-        middle = [(first + end - 1) // 2 for first, end in zip(cuts, cuts[1:], strict=False)]
+        middle = [(first + end - 1) // 2 for first, end in pairwise(cuts)]
         found = np.array(sparse_indices(frames, 8, 1, 0))
         assert np.abs(found - middle).max() <= 1

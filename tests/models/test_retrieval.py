@@ -15,7 +15,7 @@ from tests.models.test_golden import FORWARD, relative
 from vfeat.errors import JobError
 from vfeat.models.adapt import fit_state
 from vfeat.models.checkpoint import load_checkpoint, save_model
-from vfeat.models.factory import create_model
+from vfeat.models.factory import create_masked, create_model
 from vfeat.models.retrieval.config import RetrievalConfig
 from vfeat.models.retrieval.factory import create_retrieval
 from vfeat.models.retrieval.network import Retrieval
@@ -208,3 +208,5 @@ def test_a_saved_model_comes_back(tmp_path: Path) -> None:
 def test_it_is_no_classifier() -> None:
     with pytest.raises(JobError, match=r"create_retrieval"):
         create_model("videomamba_middle_mm", weights="random")
+    with pytest.raises(JobError, match=r"create_retrieval"):
+        create_masked("videomamba_mm", 24)

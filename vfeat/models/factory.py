@@ -58,8 +58,7 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
     if name in HEADS:
         return _create_head(weights, config)
     packaged = model_info(name).weights  # an unknown name is refused before a long download
-    if has_text_side(name):
-        raise JobError(f"{name} is no classifier; vfeat.models.create_retrieval makes it")
+    _refuse_text_side(name)
     weights = packaged if weights is None else weights
     if weights is None:
         return VideoMamba(resolve_config(name, config))
@@ -74,6 +73,11 @@ def create_model(name: str, *, weights: str | None = None, **config: Any) -> Vid
     shapes = {key: tensor.shape for key, tensor in model.state_dict().items()}
     model.load_state_dict(fit_state(weights, checkpoint.state, shapes), assign=True)
     return model
+
+
+def _refuse_text_side(name: str) -> None:
+    if has_text_side(name):
+        raise JobError(f"{name} is no classifier; vfeat.models.create_retrieval makes it")
 
 
 def _create_head(weights: str | None, config: Mapping[str, Any]) -> ViS4mer:
@@ -155,6 +159,7 @@ def _create_variant(
     config: Mapping[str, Any],
 ) -> Variant:
     model_info(name)  # before a long download
+    _refuse_text_side(name)
     if weights is None:
         return make(resolve_config(name, config))
     if weights == RANDOM:
