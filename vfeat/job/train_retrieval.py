@@ -107,8 +107,12 @@ class TrainRetrievalJob(BaseModel):
         "pyav", description="pyav, decord, torchcodec or module:object"
     )
 
-    temperature: Annotated[float, OBJECTIVE] = Field(
-        0.07, gt=0, le=1, description="Temperature of the contrastive loss at the start; it learns"
+    temperature: Annotated[float | None, OBJECTIVE] = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Temperature of the contrastive loss at the start; it learns; default: the "
+        "weights' own, or 0.07",
     )
     match_weight: Annotated[float | None, OBJECTIVE] = Field(
         None,

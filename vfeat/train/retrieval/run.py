@@ -179,7 +179,8 @@ class RetrievalTraining:
             else:
                 dual = make_dual(job, words.size)
                 objective = DualObjective(dual, job, special_tokens(tokenizer))
-        set_temperature(objective.model, job.temperature)
+        if job.temperature is not None:
+            set_temperature(objective.model, job.temperature)
         tokens = CaptionTokens(self.prepared.captions, partial(encoded, tokenizer))
         steps = -(-len(self.listing.splits["train"]) // job.batch_size)
         pixels = unchanged if job.freeze_vision else Pixels(job)
