@@ -68,12 +68,13 @@ def make_corpus(work: Path, name: str, clips: int | None = None) -> str:
         turns=TURNS,
         seams_s=SEAMS_S,
         workers=os.cpu_count() or 1,
-        progress=_printed_progress(name),
+        progress=printed_progress(name),
     )
     return write_joined(folder, earlier) if earlier else made
 
 
-def _printed_progress(name: str) -> Callable[[int, int], None]:
+def printed_progress(name: str) -> Callable[[int, int], None]:
+    """Return a function that prints (done, total) of a corpus now and then."""
     printed_s = time.monotonic()
 
     def advanced(done: int, total: int) -> None:

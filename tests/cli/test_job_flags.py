@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from vfeat.cli import classify, extract, importing, train, train_encoder
+from vfeat.cli import classify, extract, importing, train, train_encoder, train_retrieval
 from vfeat.cli.app import app
 from vfeat.cli.job_command import OTHER, JobCommand
 from vfeat.job.flag import GROUPS, Flag
@@ -23,6 +23,7 @@ COMMANDS: dict[str, JobCommand] = {
     "import": importing.COMMAND,
     "train head": train.COMMAND,
     "train encoder": train_encoder.COMMAND,
+    "train retrieval": train_retrieval.COMMAND,
 }
 # Options that are no field of a job.
 OWN = {
@@ -31,6 +32,7 @@ OWN = {
     "import": {"dry_run", "json_output"},
     "train head": {"json_output"},
     "train encoder": {"set_", "dry_run", "json_output"},
+    "train retrieval": {"set_", "dry_run", "json_output"},
 }
 # The field of each command's positional argument.
 ARGUMENT = {
@@ -39,6 +41,7 @@ ARGUMENT = {
     "import": "sources",
     "train head": "features",
     "train encoder": "source",
+    "train retrieval": "source",
 }
 # Other required values of a job, as words and as fields.
 REQUIRED = {"import": ("--name", "n", "--step-seconds", "1")}

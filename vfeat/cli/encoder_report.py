@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NAMES: dict[Phase, str] = {
     "probe": "Reading headers",
+    "embed": "Embedding",
     "train": "Learning",
     "val": "Validating",
     "test": "Testing",

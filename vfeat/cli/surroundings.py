@@ -34,7 +34,7 @@ def models(json_output: flags.Json = False) -> None:
             "clip_gflops": round(clip_gflops(config), 2),
         }
 
-    entries = [entry(info) for info in MODELS.values()]
+    entries = [*(entry(info) for info in MODELS.values()), *_packaged_words()]
     if json_output:
         say_json(entries)
         return
@@ -45,6 +45,17 @@ def models(json_output: flags.Json = False) -> None:
         "vit:FOLDER or vit:owner/repo runs a vision transformer of the transformers library "
         "frame by frame."
     )
+
+
+def _packaged_words() -> list[dict[str, Any]]:
+    """Return the entry of the words in the package, without the sizes of a model of clips."""
+    from vfeat.models.packaged import in_box
+    from vfeat.models.retrieval.packaged_words import CAMERA_WORDS
+
+    if not in_box(CAMERA_WORDS):
+        return []
+    about = "in the package: sentences about the camera, for vfeat search --text with the above"
+    return [{"name": CAMERA_WORDS, "description": about}]
 
 
 def _print_models(entries: list[dict[str, Any]]) -> None:

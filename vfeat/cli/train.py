@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vfeat.cli import flags, jobs, train_encoder
+from vfeat.cli import flags, jobs, train_encoder, train_retrieval
 from vfeat.cli.job_command import JobCommand
 
 if TYPE_CHECKING:
     from vfeat.job.train_head import TrainHeadJob
 
 app = typer.Typer(
-    help="Train a head on stored features, or an encoder on clips.",
+    help="Train a head on stored features, an encoder on clips, or words on clips with captions.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -74,3 +74,4 @@ def carry_out(job: TrainHeadJob, dry_run: bool, to_stderr: bool) -> Any:
 COMMAND = JobCommand("train-head", head, {"tasks": _tasks})
 COMMAND.add_to(app, "head")
 train_encoder.COMMAND.add_to(app, "encoder")
+train_retrieval.COMMAND.add_to(app, "retrieval")

@@ -9,6 +9,7 @@ from vfeat.job.recipe import ClipSpec, FlipSpec, FrameSpec, ModelSpec
 from vfeat.job.spec import ExtractJob
 from vfeat.models.packaged import in_box
 from vfeat.models.retrieval.config import RetrievalConfig
+from vfeat.models.retrieval.preparation import RETRIEVAL_CLIP, RETRIEVAL_FRAME
 from vfeat.models.train_record import tested_flips, trained_on
 from vfeat.models.videomamba_config import (
     MOTION,
@@ -22,10 +23,6 @@ from vfeat.models.weights import stored_config, weights_digest
 from vfeat.tables.schema import RowShape
 
 TINY = "videomamba_tiny"
-# The official evaluation of words and video spreads 8 frames over videos of some ten seconds, and
-# resizes whole pictures.
-RETRIEVAL_CLIP = ClipSpec(8, 8.0, 8.0)
-RETRIEVAL_FRAME = FrameSpec(resize="bicubic", fit="squash")
 
 
 @dataclass(frozen=True)

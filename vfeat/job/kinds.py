@@ -49,6 +49,10 @@ KINDS: dict[str, JobKind] = {
         "vfeat.job.train_encoder:TrainEncoderJob",
         carry_out="vfeat.cli.train_encoder:carry_out",
     ),
+    "train-retrieval": JobKind(
+        "vfeat.job.train_retrieval:TrainRetrievalJob",
+        carry_out="vfeat.cli.train_retrieval:carry_out",
+    ),
 }
 
 

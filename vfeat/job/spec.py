@@ -30,6 +30,7 @@ from vfeat.job.recipe import (
 )
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.job.train_head import TrainHeadJob
+from vfeat.job.train_retrieval import TrainRetrievalJob
 
 Executor = Literal["ray", "inline"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -354,7 +355,7 @@ class ImportJob(Placement):
     device: Annotated[Device, WHERE] = Field("cpu", description="Workers need no GPU")
 
 
-Job = ExtractJob | ClassifyJob | ImportJob | TrainHeadJob | TrainEncoderJob
+Job = ExtractJob | ClassifyJob | ImportJob | TrainHeadJob | TrainEncoderJob | TrainRetrievalJob
 
 
 def parse_extract(fields: dict[str, Any]) -> ExtractJob:
@@ -375,6 +376,13 @@ def parse_train_encoder(fields: dict[str, Any]) -> TrainEncoderJob:
     """Validate a mapping into a training of an encoder; see `parse_job`."""
     job = parse_job({**fields, "kind": "train-encoder"})
     assert isinstance(job, TrainEncoderJob)
+    return job
+
+
+def parse_train_retrieval(fields: dict[str, Any]) -> TrainRetrievalJob:
+    """Validate a mapping into a training of words; see `parse_job`."""
+    job = parse_job({**fields, "kind": "train-retrieval"})
+    assert isinstance(job, TrainRetrievalJob)
     return job
 
 

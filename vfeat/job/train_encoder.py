@@ -21,7 +21,7 @@ from vfeat.job.flag import (
     TRAINING,
     WHERE,
 )
-from vfeat.job.recipe import ClipSpec, DecodeLimits, FixedSampling, Flip, FrameSpec, Resize
+from vfeat.job.recipe import ClipSpec, DecodeLimits, Fit, FixedSampling, Flip, FrameSpec, Resize
 
 Goal = Literal["classification", "distillation", "masked"]
 MaskKind = Literal["tube", "random", "attention"]
@@ -89,6 +89,9 @@ class TrainEncoderJob(BaseModel):
     )
     resize: Annotated[Resize, CLIPS] = Field(
         "bilinear", description="bilinear (official), area (antialiased) or bicubic"
+    )
+    fit: Annotated[Fit, CLIPS] = Field(
+        "crop", description="crop a square, or squash the whole picture into it"
     )
     square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
     decoder: Annotated[str, CLIPS] = Field(
@@ -317,7 +320,9 @@ class TrainEncoderJob(BaseModel):
 
     def frame_spec(self, crops: Literal[1, 3]) -> FrameSpec:
         """Return the frames' preparation; training takes one crop."""
-        return FrameSpec(self.size, self.resize, crops, self.square_pixels, self.decoder)
+        return FrameSpec(
+            self.size, self.resize, crops, self.square_pixels, self.decoder, fit=self.fit
+        )
 
     @property
     def limits(self) -> DecodeLimits:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vfeat.errors import JobError
 from vfeat.models.retrieval.network import Retrieval
+from vfeat.models.retrieval.text_tower import TextTower
 from vfeat.models.videomamba import Trunk
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.models.weights import (
@@ -68,7 +69,9 @@ def load_checkpoint(uri: str, keep: Collection[str] = ()) -> Checkpoint:
     return Checkpoint(uri, _strip_prefixes(uri, tensors, keep), stored.config)
 
 
-def save_model(model: Trunk | ViS4mer | Retrieval, folder: str | os.PathLike[str]) -> None:
+def save_model(
+    model: Trunk | ViS4mer | Retrieval | TextTower, folder: str | os.PathLike[str]
+) -> None:
     """Write `config.json` and `model.safetensors` to a local folder.
 
     Args:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vfeat.errors import JobError
 from vfeat.job.fingerprint import Recipe
+from vfeat.models.retrieval.packaged_words import words_for
 from vfeat.models.videomamba_config import MODELS, has_text_side
 
 
@@ -47,12 +48,17 @@ def open_text_side(recipe: Recipe, device: str = "auto") -> TextEncoder:
         from vfeat.models.retrieval.sentences import load_retrieval
 
         return load_retrieval(recipe, choose_device(device))
+    if (words := words_for(recipe.weights_digest)) is not None:
+        from vfeat.models.device import choose_device
+        from vfeat.models.retrieval.stored_words import StoredWords
+
+        return StoredWords(words, choose_device(device))
     raise JobError(no_text_side(recipe))
 
 
 def has_words(recipe: Recipe) -> bool:
     """Return whether `open_text_side` finds a text side for a recipe."""
-    return has_text_side(recipe.model.name)
+    return has_text_side(recipe.model.name) or words_for(recipe.weights_digest) is not None
 
 
 def no_text_side(recipe: Recipe) -> str:

@@ -31,6 +31,7 @@ class Metrics:
         mse: mean squared error, in the labels' own units.
         confusion: [true class][predicted class], videos.
         average_precision: of each class; None for a class without a positive video.
+        recall: of retrieval, by direction and then by name; `top1` is then the mean R@1.
     """
 
     videos: int
@@ -40,6 +41,7 @@ class Metrics:
     mse: float | None = None
     confusion: list[list[int]] | None = None
     average_precision: list[float | None] | None = None
+    recall: dict[str, dict[str, float]] | None = None
 
     @property
     def score(self) -> float:
@@ -52,6 +54,8 @@ class Metrics:
         """Return name and value of the main metric."""
         if self.mse is not None:
             return "mse", self.mse
+        if self.recall is not None:
+            return "R@1", self.top1 or 0.0
         name, value = ("top-1", self.top1) if self.top1 is not None else ("mAP", self.mean_ap)
         return name, value or 0.0
 

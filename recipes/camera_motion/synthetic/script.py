@@ -51,6 +51,8 @@ class Rendered:
         rate_fps: frames a second.
         maps: affine map of the scene at each moment, float32 [M, 2, 3]; see `truth.py`.
         hardships: of any of its shots.
+        motions: label of each shot's own motion, in the order of time.
+        weights: shares of the shots and of a plain colour in each frame.
     """
 
     label: Motion
@@ -58,6 +60,8 @@ class Rendered:
     rate_fps: int
     maps: F32
     hardships: frozenset[Hardship]
+    motions: tuple[Motion, ...]
+    weights: Weights
 
 
 def make_clip(
@@ -66,6 +70,7 @@ def make_clip(
     footage: Footage | None = None,
     clip_s: float = CLIP_S,
     seams_s: float | None = None,
+    also: Motion | None = None,
 ) -> Rendered:
     """Render a clip of `clip_s` seconds, the same for the same arguments.
 
@@ -75,11 +80,12 @@ def make_clip(
         seed: any numbers.
         footage: source of scenes instead of generated ones; then no clip is made again.
         seams_s: time from seam to seam of a network's tubelets; half of the cuts then lie on one.
+        also: a second motion of the camera at the same time; not with a transition.
     """
     first = (*seed, LABELS.index(label))
     for attempt in range(ATTEMPTS):
         numbers = (*first, attempt) if attempt else first
-        clip, shown = _attempt(label, numbers, footage, clip_s, seams_s)
+        clip, shown = _attempt(label, numbers, footage, clip_s, seams_s, also)
         if shown:
             break
     return clip
@@ -87,7 +93,7 @@ def make_clip(
 
 def _attempt(
     label: Motion, numbers: tuple[int, ...], footage: Footage | None, clip_s: float,
-    seams_s: float | None,
+    seams_s: float | None, also: Motion | None,
 ) -> tuple[Rendered, bool]:  # fmt: skip
     """Render a clip; return it, and whether it shows its label."""
     rng = np.random.default_rng(numbers)
@@ -100,14 +106,17 @@ def _attempt(
     starts = np.repeat(np.arange(count), subframes) / rate_fps
     times_s = starts + np.tile(np.arange(subframes) * shutter / subframes, count) / rate_fps
     weights = transition_weights(rng, label, np.arange(count) / rate_fps, seams_s)
-    shots = _shots(rng, label, times_s, width, height, weights.shots, footage)
+    shots, motions = _shots(rng, label, times_s, width, height, weights.shots, footage)
+    if also is not None:
+        second = camera_path(rng, also, times_s, height / width)
+        shots = [replace(shot, path=shot.path + second) for shot in shots]
     frames = np.empty((count, height, width, 3), np.uint8)
     for index in range(count):
         frames[index] = _frame(shots, weights, index, subframes, height, width)
     paths = [shot.path for shot in shots]
     maps = scene_maps(paths, weights, subframes, rate_fps, height / width)
     hardships = frozenset().union(*(shot.hardships for shot in shots))
-    clip = Rendered(label, frames, rate_fps, maps, hardships)
+    clip = Rendered(label, frames, rate_fps, maps, hardships, motions, weights)
     if footage is not None or label == "static":
         return clip, True
     if label in TRANSITIONS:
@@ -119,8 +128,8 @@ def _attempt(
 def _shots(
     rng: np.random.Generator, label: Motion, times_s: F64, width: int, height: int, count: int,
     footage: Footage | None,
-) -> list[Shot]:  # fmt: skip
-    """Draw the shots of a clip: one, or as many as its transitions join."""
+) -> tuple[list[Shot], tuple[Motion, ...]]:  # fmt: skip
+    """Draw the shots of a clip, one or as many as its transitions join, and their motions."""
 
     def shot_of(motion: Motion) -> Shot:
         return _shot(rng, motion, times_s, width, height, footage)
@@ -130,13 +139,17 @@ def _shots(
         if label == "static" and rng.random() < CREEPING_SHARE:
             creep = slow_drift(rng, times_s, height / width)
             shot = replace(shot, path=shot.path + creep)
-        return [shot]
+        return [shot], (label,)
     motions: list[Motion] = [m for m in LABELS if m not in TRANSITIONS]
     shares = np.array([0.4 if m == "static" else 0.6 / (len(motions) - 1) for m in motions])
-    shots = [shot_of(motions[rng.choice(len(motions), p=shares)]) for _ in range(count)]
+    drawn: list[Motion] = []
+    shots: list[Shot] = []
+    for _ in range(count):
+        drawn.append(motions[rng.choice(len(motions), p=shares)])
+        shots.append(shot_of(drawn[-1]))
     if label != "fade" and count == 2 and rng.random() < SAME_PLACE_SHARE:
-        shots[1] = _same_place(rng, shots[0], times_s)
-    return shots
+        shots[1], drawn[1] = _same_place(rng, shots[0], times_s), drawn[0]
+    return shots, tuple(drawn)
 
 
 def _shot(

@@ -3,21 +3,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from vfeat.errors import Interrupted
 from vfeat.job.train_encoder import TrainEncoderJob
 from vfeat.train.encoder.data.clip_list import Sample
-from vfeat.train.encoder.data.epoch_order import Group, train_groups
-from vfeat.train.encoder.data.feed import ClipFeed
+from vfeat.train.encoder.data.epoch_order import Group, Pick, train_groups
+from vfeat.train.encoder.data.feed import RawBatch
 from vfeat.train.encoder.data.footage import Footage
 from vfeat.train.encoder.data.prefetch import Prefetch
-from vfeat.train.encoder.evaluate import Evaluator
 from vfeat.train.encoder.history import EpochLine, Progress
 from vfeat.train.encoder.optimizer import learning_rate
-from vfeat.train.encoder.trainer import EncoderTrainer, Taken
-from vfeat.train.encoder.watch import EncoderWatch
+from vfeat.train.encoder.peers import Peers
+from vfeat.train.encoder.trainer import Taken
+from vfeat.train.encoder.watch import EncoderWatch, Phase
+from vfeat.train.metrics import Metrics
+
+
+class Trainer(Protocol):
+    """Network in training, as the loop takes it: one step at a time.
+
+    Attributes:
+        peers: the processes that take each step together.
+        steps_per_epoch: steps of an epoch in the schedule.
+    """
+
+    peers: Peers
+    steps_per_epoch: int
+
+    @property
+    def model(self) -> Any:
+        """The network that is measured."""
+
+    @property
+    def objective(self) -> Any:
+        """What is minimised; `classifies` is True if the evaluator measures metrics of it."""
+
+    def step(
+        self, frames: Tensor, picks: tuple[Pick, ...], epoch: int, step: int, steps: int
+    ) -> Taken:
+        """Take one step."""
+
+
+class Measure(Protocol):
+    """Evaluator of networks over a split."""
+
+    def metrics(
+        self, model: Any, footage: Sequence[Footage], phase: Phase, epoch: int,
+        watch: EncoderWatch,
+    ) -> Metrics | None:  # fmt: skip
+        """Compute the metrics of a network; None when no video yields a clip."""
+
+    def losses(
+        self, objective: Any, footage: Sequence[Footage], phase: Phase, epoch: int,
+        watch: EncoderWatch,
+    ) -> dict[str, float]:  # fmt: skip
+        """Average the losses of an objective that has no metrics."""
+
+
+class Feed(Protocol):
+    """Source of clips."""
+
+    def batches(self, groups: Sequence[Group]) -> Iterator[RawBatch]:
+        """Yield one batch for each group, in order."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +99,9 @@ class Loop:
     def __init__(
         self,
         job: TrainEncoderJob,
-        trainer: EncoderTrainer,
-        feed: ClipFeed,
-        evaluator: Evaluator,
+        trainer: Trainer,
+        feed: Feed,
+        evaluator: Measure,
         train: Sequence[Sample],
         val: Sequence[Footage],
         footage: Mapping[int, Footage],

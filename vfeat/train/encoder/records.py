@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vfeat.errors import EnvironmentMissing
+from vfeat.storage.root import Root
 from vfeat.storage.temporary import TemporaryFolder
 from vfeat.train.encoder.data.broken import BrokenSamples
 from vfeat.train.encoder.data.clip_list import Listing
 from vfeat.train.encoder.history import EncoderResult, EpochLine, Progress
-from vfeat.train.encoder.store import ERRORS_FILE, EncoderStore
+from vfeat.train.encoder.store import ERRORS_FILE
 from vfeat.train.encoder.watch import EncoderWatch
 from vfeat.train.metrics import Metrics
 from vfeat.train.picture import to_png, two_diagrams
@@ -21,6 +22,22 @@ from vfeat.train.task import Split
 CURVES_FILE = "curves.png"
 DRAW_EVERY_S = 60.0
 NO_EVENTS = "no TensorBoard events: tensorboardX is not installed. Run: pip install 'vfeat[train]'"
+
+
+class Store(Protocol):
+    """Folder of a training.
+
+    Attributes:
+        root: where it is.
+    """
+
+    root: Root
+
+    def write_metrics(self, content: dict[str, Any]) -> None:
+        """Replace `metrics.json`."""
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Replace a file for people."""
 
 
 class Records:
@@ -32,7 +49,7 @@ class Records:
 
     def __init__(
         self,
-        store: EncoderStore,
+        store: Store,
         listing: Listing,
         broken: BrokenSamples,
         watch: EncoderWatch,
@@ -65,13 +82,19 @@ class Records:
     ) -> dict[str, Any]:
         if len(self._broken):
             self._store.write_file(ERRORS_FILE, self._broken.to_csv())
+        content = self._content(progress, metrics, finished)
+        self._store.write_metrics(content)
+        return content
+
+    def _content(
+        self, progress: Progress, metrics: Mapping[Split, Metrics], finished: bool
+    ) -> dict[str, Any]:
+        """Return the content of `metrics.json`."""
         result = EncoderResult(
             self._store.root.uri, self._listing.classes, self._listing.counts(), progress,
             len(self._broken), metrics, finished,
         )  # fmt: skip
-        content = result.to_json()
-        self._store.write_metrics(content)
-        return content
+        return result.to_json()
 
     def _draw(self, progress: Progress) -> None:
         try:
@@ -114,7 +137,7 @@ class Events:
     Scalars of each epoch are written to a temporary file and published whole, S3 or not.
     """
 
-    def __init__(self, store: EncoderStore, first_epoch: int) -> None:
+    def __init__(self, store: Store, first_epoch: int) -> None:
         self._store = store
         self._writer: Any = None
         try:

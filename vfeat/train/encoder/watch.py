@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from vfeat.train.encoder.history import EpochLine
 
-Phase = Literal["probe", "train", "val", "test"]
+Phase = Literal["probe", "embed", "train", "val", "test"]
 
 
 class EncoderWatch:
