@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError
 
 from tests.engine.commands import REPOSITORY, TINY_FLAGS, run, summary
 from tests.engine.jobs import keys, verified
 from vfeat.engine.preflight import versions
 from vfeat.engine.ray_feeders import _Feeder
-from vfeat.engine.ray_machines import _Actor
+from vfeat.engine.ray_machines import _Actor, raised_text
 from vfeat.errors import DeviceLost, NodeDiffers
 
 FAULTY = ("--decoder", "tests.engine.faults:faulty", "--shard-minutes", "0.001")
@@ -92,6 +93,13 @@ def test_the_doctor_compares_the_nodes(cluster: str) -> None:
 def test_another_version_is_refused_before_anything_is_unpickled(actor: Any) -> None:
     with pytest.raises(NodeDiffers, match=r"instead of 9\.9: install what the driver has"):
         actor().setup({**versions(), "torch": "9.9"}, b"not a pickle")
+
+
+def test_what_a_task_raised_comes_first_and_without_colours() -> None:
+    trace = "\x1b[36mray::_Actor.run()\x1b[39m (pid=7)\n  File x\nOSError: no room\nmore"
+    error = RayTaskError("run", trace, OSError("no room\nmore"))
+    lines = raised_text(error).splitlines()
+    assert lines[0] == "OSError: no room" and lines[1] == "ray::_Actor.run() (pid=7)"
 
 
 def test_what_cuda_raises_in_a_worker_is_a_lost_device() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import EnvironmentMissing, VfeatError
 from vfeat.plan.unit import Lease
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 CALLS = 12  # of one worker at once: up to eight leases, counters, feeders, and some to spare
 _NODES_FAULTS = (
     OutOfMemoryError, OutOfDiskError, ObjectLostError, ActorUnavailableError, RuntimeEnvSetupError,
@@ -180,7 +182,7 @@ class RayMachines:
             cause = getattr(error, "cause", None)
             if isinstance(cause, VfeatError):
                 raise cause from None
-            raise WorkerFault(_owner(error), str(error)) from error
+            raise WorkerFault(_owner(error), raised_text(error)) from error
         except RayError as error:
             has_ended = isinstance(error, RayActorError)
             raise WorkerFault(_owner(error), str(error), has_ended=has_ended) from error
@@ -204,6 +206,13 @@ class RayMachines:
         if self._connection is not None:
             self._connection.close(keep_logs=keep_logs)
             self._connection = None
+
+
+def raised_text(error: RayTaskError) -> str:
+    """Return what a task raised: the exception in one line, then the traceback without colours."""
+    cause = getattr(error, "cause", None)
+    line = f"{type(cause).__name__}: {cause}".splitlines()[0] if cause is not None else ""
+    return f"{line}\n{_COLOURS.sub('', str(error))}".strip()
 
 
 def _owner(error: RayError) -> Owner:
