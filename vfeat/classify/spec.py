@@ -57,7 +57,7 @@ class ClassifySpec:
         digests: of the heads' networks, in the order of `heads`.
         window_s, hop_s: instead of the heads' own; None keeps those.
         windows: also a row for each window.
-        embedding: also what the head's last layer sees.
+        embedding: also the input of the head's last layer.
     """
 
     root: str = field(repr=False)  # both may hold a password

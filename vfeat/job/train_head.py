@@ -139,7 +139,7 @@ class TrainHeadJob(BaseModel):
             raise ValueError(f"--labels needs --task {'|'.join(HEAD_KINDS)}, or --task name=kind")
         if self.protocols and (self.tasks or not self.annotations):
             raise ValueError(
-                "--protocol needs --annotations FOLDER, and no --task: the protocol says what it is"
+                "--protocol needs --annotations FOLDER, and no --task: the protocol defines it"
             )
         if self.hop_seconds is not None and self.window_seconds is None and not self.protocols:
             raise ValueError("--hop-seconds needs --window-seconds")

@@ -31,8 +31,8 @@ class PredictionRow:
             whole video first, then its windows.
         window_index: None for the whole video.
         clips: those that were there, of the video or the window.
-        logits: what the head put out; the mean over windows where the head sees windows.
-        embedding: float32 [W], what the head's last layer sees, likewise; None unless asked for.
+        logits: output of the head; the mean over windows where it reads windows.
+        embedding: float32 [W], input of the head's last layer, likewise; None unless asked for.
     """
 
     video_id: str

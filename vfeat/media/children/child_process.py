@@ -76,7 +76,7 @@ class ChildProcess:
         """Start the process and wait until it is ready.
 
         Args:
-            closed: set when nobody wants the child any more.
+            closed: set when the child is no longer needed.
 
         Raises:
             ChildLost: it did not start within `start_timeout_s`.

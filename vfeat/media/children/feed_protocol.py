@@ -1,7 +1,7 @@
 """The second socket between a child and its parent: requests for bytes, answers, descriptors.
 
 A request is a number for what is asked and two positions. An answer is a state and a length; bytes
-or a descriptor follow. The child names no file: its parent knows which one its task reads.
+or a descriptor follow. The child names no file: its parent holds the name of what its task reads.
 """
 
 from __future__ import annotations
