@@ -54,8 +54,10 @@ def test_words_find_the_videos_that_show_them(features: Path) -> None:
 
 
 def test_the_command_finds_them_too(features: Path) -> None:
-    done = run("search", features, "--text", "zoom in", "-k", "1", "--device", "cpu", "--json")
+    words = "zoom in on a zebra"
+    done = run("search", features, "--text", words, "-k", "1", "--device", "cpu", "--json")
     assert done.returncode == 0, done.stderr
+    assert "not learnt them: zebra" in done.stderr
     assert "zoom_in.mp4" in done.stdout and "pan_right.mp4" not in done.stdout
 
 

@@ -108,8 +108,11 @@ class _Views:
             text = asked["text"][:MOST_TEXT]
 
             def answer_words() -> dict[str, Any]:
-                vector = self._opened.words.vector(text)
-                return {**self._opened.search.nearest(vector, k, wanted), "of": {"name": text}}
+                vector, unknown = self._opened.words.vector(text)
+                found = self._opened.search.nearest(vector, k, wanted)
+                if unknown:
+                    found["how"] += f" Not learnt, and without effect: {', '.join(unknown)}."
+                return {**found, "of": {"name": text}}
 
             return await _json(answer_words)
         video = await self._video(asked.get("like", ""))

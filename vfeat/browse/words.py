@@ -24,8 +24,8 @@ class Words:
         """Whether clips of this dataset can be compared with words."""
         return has_words(self._recipe)
 
-    def vector(self, sentence: str) -> npt.NDArray[np.float32]:
-        """Return the direction [D] of a sentence.
+    def vector(self, sentence: str) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+        """Return the direction [D] of a sentence, and those of its words that have no effect.
 
         Raises:
             JobError: the dataset's model has no text side, or the sentence holds no known word.
@@ -33,5 +33,4 @@ class Words:
         with self._lock:
             if self._encoder is None:
                 self._encoder = open_text_side(self._recipe, self._device)
-            found: npt.NDArray[np.float32] = self._encoder.embed([sentence])[0]
-            return found
+            return self._encoder.embed([sentence])[0], self._encoder.unknown(sentence)

@@ -46,6 +46,11 @@ class Query:
         vector_D: npt.NDArray[np.floating] = self._text_side.embed([self.text or ""])[0]
         return vector_D
 
+    @property
+    def unknown_words(self) -> tuple[str, ...]:
+        """Words of the sentence that its text side has not learnt."""
+        return () if self.text is None else self._text_side.unknown(self.text)
+
     def reranked(self, hits: list[Hit]) -> list[Hit]:
         """Return hits of the sentence by the model's matching head, best first."""
         from vfeat.extract.rerank import Reranker

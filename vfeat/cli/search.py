@@ -87,13 +87,19 @@ def search(
         raise JobError("--window-seconds belongs to --along, and --hop-seconds to both")
     dataset = open_dataset(features)
     query = Query(dataset, device, clip, at, like, text)
+    vector_D, unknown = query.vector_D, query.unknown_words
+    if unknown:
+        from vfeat.cli.terminal import say
+
+        say(f"Without effect, since the text side has not learnt them: {', '.join(unknown)}",
+            to_stderr=True)  # fmt: skip
     if along is not None:
-        hits = clips_along(dataset, along, query.vector_D)
+        hits = clips_along(dataset, along, vector_D)
         hop_s = hop_seconds or (window_seconds or 0.0) / 2
         windows = windows_along(dataset, hits, window_seconds, hop_s) if window_seconds else None
         _print_along(hits, windows, k, json_output)
         return
-    answer = dataset.answer(query.vector_D[None], max(k, rerank or 0), where, exact=exact)
+    answer = dataset.answer(vector_D[None], max(k, rerank or 0), where, exact=exact)
     hits = answer.hits[0]
     if rerank is not None:
         hits = query.reranked(hits[:rerank]) + hits[rerank:]

@@ -20,6 +20,9 @@ class TextEncoder(Protocol):
     def embed(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Embed sentences as unit vectors [n, D]."""
 
+    def unknown(self, sentence: str) -> tuple[str, ...]:
+        """Return the words of a sentence that were not learnt, which have no effect."""
+
 
 def embed_text(
     recipe: Recipe, sentences: Sequence[str], device: str = "auto"

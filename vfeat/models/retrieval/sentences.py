@@ -71,6 +71,10 @@ class WordsAndVideo:
         return np.concatenate([empty, *parts])
 
     @torch.inference_mode()
+    def unknown(self, sentence: str) -> tuple[str, ...]:
+        """Return the words of a sentence that the vocabulary has no pieces for."""
+        return self.tokenizer.unknown(sentence)
+
     def encode(self, sentences: Sequence[str]) -> EncodedSentences:
         """Encode sentences, padded to the longest of them; raises as `embed`."""
         tokens = self.tokenizer(sentences)

@@ -17,7 +17,7 @@ from vfeat.models.checkpoint import load_checkpoint
 from vfeat.models.packaged import SCHEME
 from vfeat.models.retrieval.packaged_words import CAMERA_WORDS
 from vfeat.models.retrieval.text_tower import TextTower, TextTowerConfig
-from vfeat.models.retrieval.tokenizer import UNKNOWN, Tokenizer, plain, read_tokenizer
+from vfeat.models.retrieval.tokenizer import Tokenizer, plain, read_tokenizer
 
 AT_ONCE = 64  # sentences
 # Words that ask for nothing by themselves.
@@ -59,16 +59,11 @@ class StoredWords:
 
     def unknown(self, sentence: str) -> tuple[str, ...]:
         """Return the words of a sentence that were not learnt, which have no effect."""
-        words = plain(sentence).split()
-        return tuple(word for word in words if not self._is_known(word))
-
-    def _is_known(self, word: str) -> bool:
-        ids = self.tokenizer.library.encode(word, add_special_tokens=False).ids
-        return self.tokenizer.number(UNKNOWN) not in ids
+        return self.tokenizer.unknown(sentence)
 
     def _check(self, sentence: str) -> None:
         words = plain(sentence).split()
-        if not words or any(w not in PLAIN_WORDS and self._is_known(w) for w in words):
+        if not words or any(w not in PLAIN_WORDS and self.tokenizer.has(w) for w in words):
             return  # a sentence without a word is refused by the tokenizer
         if self.uri != f"{SCHEME}{CAMERA_WORDS}":
             raise JobError(f"the sentence {sentence!r} has no word that {self.uri} learnt")

@@ -85,6 +85,15 @@ class Tokenizer:
             mask_BW[row, : len(one.ids)] = 1
         return Tokens(ids_BW, mask_BW)
 
+    def unknown(self, sentence: str) -> tuple[str, ...]:
+        """Return the words of a sentence that have no piece; they are all the same to a model."""
+        return tuple(word for word in plain(sentence).split() if not self.has(word))
+
+    def has(self, word: str) -> bool:
+        """Return whether a word is made of known pieces."""
+        ids = self.library.encode(word, add_special_tokens=False).ids
+        return self.number(UNKNOWN) not in ids
+
     @property
     def size(self) -> int:
         """Number of pieces."""
