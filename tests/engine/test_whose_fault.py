@@ -10,7 +10,6 @@ import pytest
 from tests.engine.pretended import PretendedMachines, facts, notices, work_through
 from tests.engine.test_ledger import lease
 from vfeat.engine.executor import Assembled, Finished
-from vfeat.engine.lease_ledger import WorkersLost
 from vfeat.engine.preflight import LOW_SPACE
 from vfeat.engine.worker_fault import WorkerFault, device_lost
 from vfeat.errors import DeviceLost, EnvironmentMissing, NodeDiffers
@@ -101,7 +100,7 @@ def test_a_lost_gpu_is_its_nodes_fault_and_no_videos() -> None:
 def test_a_run_whose_only_node_fails_again_and_again_ends_with_the_reason() -> None:
     machines = PretendedMachines("a")
     machines.work = lambda node, lease: WorkerFault("node", "low on memory", has_ended=True)
-    with pytest.raises(WorkersLost) as raised:
+    with pytest.raises(EnvironmentMissing) as raised:
         work_through(machines, LEASES)
     text = str(raised.value)
     assert "every node that could hold a worker is left out" in text and "low on memory" in text

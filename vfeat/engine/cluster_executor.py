@@ -296,7 +296,7 @@ class ClusterExecutor:
             common = self._health.all_fail(set(self._placed))
             if common is not None:
                 is_named = isinstance(common, VfeatError)
-                raise common if is_named else self._workers_lost(common, NODES_OUT)
+                raise common if is_named else EnvironmentMissing(*self._last(common, NODES_OUT))
         elif isinstance(error, VfeatError):
             raise error
         else:
@@ -304,7 +304,7 @@ class ClusterExecutor:
             yield Notice(f"{member.name} died: {_first_line(error)}")
             if ledger.deaths >= max(DEATHS_IN_A_ROW, DEATHS_EACH * (len(list(self._crew)) + 1)):
                 in_a_row = f"{ledger.deaths} workers in a row died before they finished anything"
-                raise self._workers_lost(error, in_a_row)
+                raise WorkersLost(*self._last(error, in_a_row))
             if split is not None:
                 yield Assembled(split.lease, _in_order(split.results))
 
@@ -327,13 +327,15 @@ class ClusterExecutor:
         found = self._machines.nodes().get(node)
         return f"{found.address} ({node[:8]})" if found else node
 
-    def _workers_lost(self, error: Exception, reason: str) -> WorkersLost:
+    def _last(self, error: Exception, reason: str) -> list[str]:
+        """Return the message of a run that cannot go on, and the last worker's report by lines."""
         self._keep_logs = True
-        return WorkersLost(
+        told = (
             f"{reason}. What is committed stays, and the same command goes on from there. Ray's "
-            f"logs are in {self._machines.logs}. The last worker ended with:",
-            *(error.tail if isinstance(error, WorkerFault) else str(error).splitlines()),
+            f"logs are in {self._machines.logs}. The last worker ended with:"
         )
+        tail = error.tail if isinstance(error, WorkerFault) else str(error).splitlines()
+        return [told, *tail]
 
     def _watch_over(self, ledger: Ledger, lost: list[Lost]) -> Iterator[Event]:
         """Bury workers that are lost or silent; report those without a place."""
