@@ -80,9 +80,11 @@ class Host:
         self, command: list[str], env: dict[str, str], **options: object
     ) -> subprocess.Popen[str]:
         """Start a command on this host, with these variables besides the network's."""
+        # Ray leaves its own there once a test has started one in this process
+        own = {name: text for name, text in environment().items() if "RAY_AUTH" not in name}
         return subprocess.Popen(
             ["ip", "netns", "exec", self.name, *command],
-            env=environment(**{**_HEALTH, **self._network.extra, **env}),
+            env={**own, **_HEALTH, **self._network.extra, **env},
             text=True,
             start_new_session=True,
             **options,  # type: ignore[call-overload]
