@@ -88,7 +88,7 @@ def meanings(facts: ClipFacts) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a caption states.
+    """Facts that a caption states.
 
     Attributes:
         meanings: one, or two motions at the same time.

@@ -1,4 +1,4 @@
-"""What a failed request is answered with: a status and one message."""
+"""Answer to a failed request: a status and one message."""
 
 from __future__ import annotations
 
