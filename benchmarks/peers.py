@@ -315,7 +315,11 @@ def main() -> int:
     if arguments.json:
         machine = {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         figures = {name: {**asdict(side), "rate": side.rate} for name, side in sides.items()}
-        head = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine, "folder": Path(folder).name}
+        head = {
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "machine": machine,
+            "folder": Path(folder).name,
+        }
         Path(arguments.json).write_text(json.dumps({**head, "sides": figures}, indent=1) + "\n")
     return 0
 
