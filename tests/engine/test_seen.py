@@ -40,7 +40,7 @@ def test_the_log_of_a_run_holds_its_plans_failures_and_end(own_clips: Path, tmp_
     out = tmp_path / "out"
     sources = [own_clips / name for name in ("av1.mp4", "random_bytes.mp4")]
     assert run_job(tiny_job(out, *sources)).exit_code == 3
-    found = events(out)
+    found = [event for event in events(out) if event["event"] != "progress"]  # of a slow machine
     assert [event["event"] for event in found] == ["plan", "work", "failed", "end"]
     assert (found[0]["plan"], found[0]["videos"]) == ("p00001", 2)
     assert "random_bytes.mp4" in str(found[2]["message"])
