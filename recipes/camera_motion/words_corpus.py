@@ -9,8 +9,7 @@ occur in no training clip: they measure whether a sentence finds a combination t
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from recipes.camera_motion.clip_facts import ClipFacts, facts_of
 from recipes.camera_motion.synthetic.encode import write_video
 from recipes.camera_motion.synthetic.labels import LABELS, Motion
+from recipes.camera_motion.synthetic.processes import rendered
 from recipes.camera_motion.synthetic.script import make_clip
 from recipes.camera_motion.synthetic.wear import worn
 from recipes.camera_motion.synthetic.whole import whole
@@ -106,25 +106,10 @@ def write_clips(
     for sub in {(folder / clip.name).parent for clip in missing}:
         sub.mkdir(parents=True, exist_ok=True)
     done = count - len(missing)
-    for _ in _rendered([(str(folder), clip, seed) for clip in missing], workers):
+    for _ in rendered(_render_one, [(str(folder), clip, seed) for clip in missing], workers):
         done += 1
         progress(done, count)
     return [(clip, _stored_facts(folder / clip.name)) for clip in clips]
-
-
-def _rendered(jobs: list[tuple[str, WordClip, int]], workers: int) -> Iterator[None]:
-    """Render in spawned processes, because OpenCV's threads do not survive a fork."""
-    if workers <= 1 or len(jobs) < 2 * workers:
-        yield from map(_render_one, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
-        yield from pool.imap_unordered(_render_one, jobs, chunksize=8)
-
-
-def _one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def _render_one(job: tuple[str, WordClip, int]) -> None:

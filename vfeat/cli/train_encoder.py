@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from vfeat.job.train_encoder import TrainEncoderJob
     from vfeat.train.encoder.watch import EncoderWatch
 
-JOB_SUFFIXES = (".yaml", ".yml")
-
 
 def encoder(
     fields: dict[str, Any],
@@ -27,28 +24,11 @@ def encoder(
     json_output: flags.Json = False,
 ) -> None:
     """Train a VideoMamba on a list of clips; the same command again goes on or is done."""
-    source = fields.get("source")
-    if source is not None and source.lower().endswith(JOB_SUFFIXES):
-        # A flag counts on top of the file.
-        given = {name: value for name, value in fields.items() if name != "source"}
-        job = _load(source, tuple(set_ or ()), given)
-    else:
-        from vfeat.job.spec import parse_train_encoder
+    from vfeat.cli.training_job import read_training_job
+    from vfeat.job.spec import parse_train_encoder
 
-        job = parse_train_encoder(fields)
+    job = read_training_job(fields, set_ or (), "train-encoder", parse_train_encoder)
     jobs.carry_out(job, dry_run, json_output)
-
-
-def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> TrainEncoderJob:
-    from vfeat.errors import JobError
-    from vfeat.job.load import load_job
-    from vfeat.job.train_encoder import TrainEncoderJob
-
-    typed = tuple(f"{name}={json.dumps(value)}" for name, value in given.items())
-    job = load_job(path, (*overrides, *typed), kind="train-encoder")
-    if not isinstance(job, TrainEncoderJob):
-        raise JobError(f"job file {path} is of kind {job.kind}; run it with `vfeat run {path}`")
-    return job
 
 
 def _swaps(words: list[str]) -> dict[str, dict[str, str]]:

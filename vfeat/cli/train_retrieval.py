@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,6 @@ import typer
 
 from vfeat.cli import flags, jobs
 from vfeat.cli.job_command import JobCommand
-from vfeat.cli.train_encoder import JOB_SUFFIXES
 
 if TYPE_CHECKING:
     from vfeat.job.train_retrieval import TrainRetrievalJob
@@ -25,28 +23,11 @@ def retrieval(
     json_output: flags.Json = False,
 ) -> None:
     """Train words that find clips; the same command again goes on or is done."""
-    source = fields.get("source")
-    if source is not None and source.lower().endswith(JOB_SUFFIXES):
-        # A flag counts on top of the file.
-        given = {name: value for name, value in fields.items() if name != "source"}
-        job = _load(source, tuple(set_ or ()), given)
-    else:
-        from vfeat.job.spec import parse_train_retrieval
+    from vfeat.cli.training_job import read_training_job
+    from vfeat.job.spec import parse_train_retrieval
 
-        job = parse_train_retrieval(fields)
+    job = read_training_job(fields, set_ or (), "train-retrieval", parse_train_retrieval)
     jobs.carry_out(job, dry_run, json_output)
-
-
-def _load(path: str, overrides: tuple[str, ...], given: dict[str, Any]) -> TrainRetrievalJob:
-    from vfeat.errors import JobError
-    from vfeat.job.load import load_job
-    from vfeat.job.train_retrieval import TrainRetrievalJob
-
-    typed = tuple(f"{name}={json.dumps(value)}" for name, value in given.items())
-    job = load_job(path, (*overrides, *typed), kind="train-retrieval")
-    if not isinstance(job, TrainRetrievalJob):
-        raise JobError(f"job file {path} is of kind {job.kind}; run it with `vfeat run {path}`")
-    return job
 
 
 def carry_out(job: TrainRetrievalJob, dry_run: bool, to_stderr: bool) -> Any:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from recipes.camera_motion.synthetic.encode import write_video
 from recipes.camera_motion.synthetic.labels import LABELS, Motion
+from recipes.camera_motion.synthetic.processes import rendered
 from recipes.camera_motion.synthetic.script import make_clip
 from recipes.camera_motion.synthetic.truth import MOMENTS_PER_S
 from recipes.camera_motion.synthetic.wear import worn
@@ -67,7 +67,7 @@ def write_corpus(
     done = clips - len(missing)
     for sub in {(root / plan.name(index)).parent for index in missing}:
         sub.mkdir(exist_ok=True)
-    for _ in _rendered(root, plan, missing, workers):
+    for _ in rendered(_render_one, [(str(root), plan, index) for index in missing], workers):
         done += 1
         if progress is not None:
             progress(done, clips)
@@ -130,22 +130,6 @@ def _claim(root: Path, settings: dict[str, Any]) -> None:
             f"{root} holds generated clips made with {found}, not {settings}. Name another "
             "folder, or delete this one."
         )
-
-
-def _rendered(root: Path, plan: Plan, indices: list[int], workers: int) -> Iterator[None]:
-    """Render in spawned processes, because OpenCV's threads do not survive a fork."""
-    jobs = [(str(root), plan, index) for index in indices]
-    if workers <= 1 or len(jobs) < 2 * workers:
-        yield from map(_render_one, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, _one_thread) as pool:
-        yield from pool.imap_unordered(_render_one, jobs, chunksize=8)
-
-
-def _one_thread() -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
 
 
 def _render_one(job: tuple[str, Plan, int]) -> None:
