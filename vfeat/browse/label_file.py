@@ -15,7 +15,7 @@ SPLIT = "split"
 
 @dataclass(frozen=True)
 class Part:
-    """What a label is about.
+    """Subject of a label: a stretch of a video, or all of it.
 
     Attributes:
         start_s, end_s: a stretch of the video; None for its beginning or end.

@@ -1,4 +1,4 @@
-"""What a request asks for: the query part of its address, checked."""
+"""Parameters of a request: the query part of its address, checked."""
 
 from __future__ import annotations
 
