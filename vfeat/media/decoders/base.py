@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.source import Progress, Source
 from vfeat.video_facts import Timeline
+
+if TYPE_CHECKING:
+    from vfeat.media.samples import Samples
 
 RGB = npt.NDArray[np.uint8]
 
@@ -86,6 +89,17 @@ class Decoder(Protocol):
 
     def close(self) -> None:
         """Release all resources."""
+
+
+@runtime_checkable
+class Sparing(Protocol):
+    """A decoder that can leave out pictures that no clip takes; any other decodes them all."""
+
+    def spare(self, samples: Samples) -> None:
+        """Accept the moments that matter, before the first frame is read.
+
+        The frame on display at each of them is to come as before. Others may be missing.
+        """
 
 
 @dataclass(frozen=True)
