@@ -21,7 +21,7 @@ from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.scan import Scan, scan
 from vfeat.media.shots.detect import find_cuts
 from vfeat.media.source import Progress, Source, locate, no_progress
-from vfeat.media.timeline import Grid, clips_of, count_clips, find_gaps
+from vfeat.media.timeline import Grid, Ticks, clips_of, count_clips, find_gaps
 from vfeat.video_facts import Probe, Timeline
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
@@ -60,6 +60,7 @@ def probe_source(
     limits: DecodeLimits,
     frame: FrameSpec | None = None,
     new_phase: Callable[[], Progress] = lambda: no_progress,
+    on_ticks: Callable[[Ticks], None] = lambda _: None,
 ) -> Probe:
     """Probe one video.
 
@@ -72,6 +73,8 @@ def probe_source(
         frame: the recipe's frame spec; with it, pictures whose resize would be over the pixel
             budget are refused here.
         new_phase: makes the counter of a pass over the file, which distinguishes work from a hang.
+        on_ticks: called with the ticks of all frames from the first one on, if every packet was
+            read.
 
     Raises:
         UnitError: unreadable, no_video, undecodable, too_large or storage.
@@ -89,6 +92,8 @@ def probe_source(
         found, scanned = _look(source, limits, new_phase(), whole=True)
         line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
+    if scanned:
+        on_ticks(ticks)
     if clip.shots is not None:
         _check_length(uri, clip, line, (), limits)  # before all of it is decoded
         cuts = find_cuts(source, line, clip.shots, limits, new_phase())

@@ -47,6 +47,23 @@ class Samples:
                 return True
         return False
 
+    def next_from(self, tick: int) -> int | None:
+        """Return the first moment from `tick` on that matters: a sample, or the end of a window."""
+        if self._spread is not None:
+            place = bisect_left(self._spread, tick)
+            return self._spread[place] if place < len(self._spread) else None
+        self._move_to(tick)
+        found: int | None = None
+        for clip in range(self._place, self._last + 1):
+            window = self._window(clip)
+            if found is not None and window.sample_ticks[0] >= found:
+                break
+            place = bisect_left(window.sample_ticks, tick)
+            moment = [*window.sample_ticks[place : place + 1], window.end_tick - 1][0]
+            if moment >= tick:
+                found = moment if found is None else min(found, moment)
+        return found
+
     def _move_to(self, tick: int) -> None:
         """Find the first window that does not end by `tick`."""
         for _ in range(_NEARBY):

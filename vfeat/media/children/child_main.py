@@ -60,7 +60,7 @@ from vfeat.media.sandbox.limits import limit_memory
 from vfeat.media.scan import scan
 from vfeat.media.shots.detectors import load_detector
 from vfeat.media.source import Progress, Source, locate, storage_failure
-from vfeat.media.timeline import Grid
+from vfeat.media.timeline import Grid, Ticks
 from vfeat.outcome import RangeError
 from vfeat.storage.uris import is_local
 from vfeat.video_facts import Timeline
@@ -92,6 +92,7 @@ class Child:
         self._decoder: Decoder | None = None
         self._stats = DecodeStats()
         self._next_clip = 0
+        self._ticks: Ticks | None = None  # of the video whose grid this task has laid
         self._factory: DecoderFactory | VfeatError
         try:
             self._factory = load_decoder(config.frame.decoder)
@@ -153,6 +154,7 @@ class Child:
     def _decode(self, task: DecodeTask) -> None:
         started_s, self._waited_s = time.monotonic(), 0.0
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
+        self._ticks = None
         try:
             with ExitStack() as stack_:
                 source = self._source(self._given(task, stack_), task, stack_)
@@ -180,10 +182,15 @@ class Child:
         config = self._config
         if self._no_shots is not None:
             raise self._no_shots
-        found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
+        found = probe_source(
+            source, config.clip, config.limits, config.frame, self._reached, self._keep_ticks
+        )
         last, _ = own_part(task, found)
         self._send(GridLaid(found))
         return replace(task, last_clip=last), found.timeline
+
+    def _keep_ticks(self, ticks: Ticks) -> None:
+        self._ticks = ticks
 
     def _settle(self, task: DecodeTask, line: Timeline, source: Source, stack_: ExitStack) -> None:
         config = self._config
@@ -254,6 +261,8 @@ class Child:
         if clip.sampling != "sparse" or not source.is_local:
             return Grid(clip, line)
         # The sparse protocol counts frames: their times come from a scan.
+        if self._ticks is not None:
+            return Grid(clip, line, self._ticks)
         with Opened(source, limits.max_frame_pixels) as opened:
             ticks = scan(opened, self._reached()).ticks
         return Grid(clip, line, ticks[ticks >= line.origin_tick])

@@ -129,6 +129,8 @@ class PyavDecoder:
                 return
             self._ahead.append(first)
         assert self._position is not None
+        if self._sparing is not None:
+            tick = self._sparing.needed_from(self._position, tick)
         if not self._skips or tick <= self._asked:
             return
         if tick - self._position <= self._near:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 DECODE_TIMES_ONLY = {"avi"}
 # A time that the clock lets pass is wrong by less than this, or by so many pictures.
 _DOUBT_S, _DOUBT_STEPS = Fraction(1), MAX_REORDER + 4
-_UNEVEN = Fraction(3, 2)
 _KEPT = 64
 
 
@@ -119,7 +118,7 @@ class Sparing:
     def _pass(self, tick: int) -> None:
         if self._known:
             step, before = tick - self._known[-1], self._step
-            if before is not None and not before < _UNEVEN * step < _UNEVEN**2 * before:
+            if before is not None and not (2 * before < 3 * step and 2 * step < 3 * before):
                 self._even_from = tick
             self._step = step
         self._known.append(tick)
@@ -143,6 +142,21 @@ class Sparing:
         if place == 0 or self._known[place - 1] != tick or self._is_doubtful(tick):
             return False
         return not self._samples.any_in(tick, self._known[place])
+
+    def needed_from(self, position: int, tick: int) -> int:
+        """Return the next moment that matters once the frame at `position` is there.
+
+        Args:
+            position: tick of the last frame that was returned.
+            tick: the first moment whose frame may still be to come.
+        """
+        place = bisect_right(self._known, position)
+        if not 0 < place < len(self._known) or self._known[place - 1] != position:
+            return tick
+        if not position <= tick < self._known[place] or self._is_doubtful(position):
+            return tick
+        following = self._samples.next_from(self._known[place])
+        return tick if following is None else following
 
     def _is_doubtful(self, tick: int) -> bool:
         if self._even_from is None or self._step is None:
