@@ -4,11 +4,11 @@
         [--protocols dense8 dense16 sparse] [--json FILE]
 
 One side is this tree. The other is another checkout of the repository or, without one, this tree
-decoding every picture. A side is one process. It does with each video what a decoder child does with
-a first unit: probe, grid, decode, convert, resize, stack. Counted are user and system seconds of that
-process, start-up apart; the median of the rounds counts. With --long-seconds each video is repeated,
-packet by packet, until it is so long: then the samples of `sparse` are further apart than its
-groups of pictures.
+decoding every picture. A side is one process. It does with each video what a decoder child does
+with a first unit: probe, grid, decode, convert, resize, stack. Counted are user and system seconds
+of that process, start-up apart; the median of the rounds counts. With --long-seconds each video is
+repeated, packet by packet, until it is so long: then the samples of `sparse` are further apart than
+its groups of pictures.
 
 Exit code 1 when the pixels of any clip differ between the sides.
 """

@@ -57,6 +57,7 @@ class PyavDecoder:
         self._max_pixels = request.limits.max_frame_pixels
         self._scout: Scout | None = None
         self._sparing: Sparing | None = None
+        self._is_sparing = False  # by the decoder's own setting
         self._reformatter = VideoReformatter()
         self._promised: list[int] = []
         self._last_end = request.timeline.origin_tick
@@ -299,7 +300,7 @@ class PyavDecoder:
             yield from self._drained(part)
 
     def _judged(self) -> Iterator[tuple[Timed[Read], bool, bool]]:
-        """Yield packets that must be decoded; True, in the end, with a picture that nobody needs."""
+        """Yield packets as `_needed` does, and True with those whose picture nobody needs."""
         if self._sparing is None:
             return ((timed, gap, False) for timed, gap in self._needed())
         return self._sparing.judged(self._needed())

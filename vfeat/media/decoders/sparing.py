@@ -1,9 +1,9 @@
 """Packets whose pictures nobody needs: no clip takes them, and no other picture is made from them.
 
-Which pictures no other is made from, FFmpeg decides (`skip_frame`); here it is decided which of them
-no sample shows. That rests on the packets' times, so everything is decoded where these could be
-wrong: for a while behind a time that breaks the step of its neighbours, and for good, from the last
-place that proved right, once a packet comes late, a picture is missing or out of order, or the
+Which pictures no other is made from, FFmpeg decides (`skip_frame`); here it is decided which of
+them no sample shows. That rests on the packets' times, so everything is decoded where these could
+be wrong: for a while behind a time that breaks the step of its neighbours, and for good, from the
+last place that proved right, once a packet comes late, a picture is missing or out of order, or the
 decoder complains.
 """
 
