@@ -33,9 +33,10 @@ from vfeat.job.recipe import ClipSpec, ShotSpec
 from vfeat.media.children.child_main import capture_ffmpeg_log
 from vfeat.media.clips import Clip, Settled
 from vfeat.media.container import Opened
+from vfeat.media.decoders.av1_headers import read_sequence, refreshes_nothing
 from vfeat.media.decoders.parameter_sets import h264_frames_only, hevc_single_layer
 from vfeat.media.decoders.pyav import PyavDecoder
-from vfeat.media.decoders.sparing import can_spare
+from vfeat.media.decoders.sparing import sparing
 from vfeat.media.probe import probe
 from vfeat.media.samples import Samples
 from vfeat.media.source import locate
@@ -198,6 +199,19 @@ def test_of_pictures_coded_alone_only_the_chosen_are_decoded(
     assert counts.given <= len(numbers) + 4 and counts.spared > 80
 
 
+def test_pictures_of_av1_that_refresh_nothing_are_dropped(counts: Counts) -> None:
+    path = OWN / "av1.mp4"
+    settle(path, ClipSpec(2, 2.0, 2.0))
+    with Opened(locate(str(path), None), LIMITS.max_frame_pixels) as opened:
+        sequence = read_sequence(opened.stream.codec_context.extradata)
+        packets = [bytes(one) for one in opened.container.demux(opened.stream) if one.size]
+    assert sequence is not None
+    last = sum(refreshes_nothing(packet, sequence) for packet in packets)
+    assert 0 < counts.spared <= last < len(packets) / 2
+    for packet in packets:
+        assert not any(refreshes_nothing(packet[:length], sequence) for length in range(12))
+
+
 @pytest.mark.parametrize("spec", [SPECS["dense"], SPECS["apart"]], ids=["dense", "apart"])
 def test_nothing_is_read_behind_the_last_sample(tmp_path: Path, spec: ClipSpec) -> None:
     path = tmp_path / "long.mp4"
@@ -227,7 +241,8 @@ def test_streams_of_fields_and_of_layers_are_decoded_whole(tmp_path: Path) -> No
 def spares(path: Path) -> bool:
     with Opened(locate(str(path), None), LIMITS.max_frame_pixels) as opened:
         assert opened.stream.codec_context.reorder_depth > 0
-        return can_spare(opened)
+        grid = Grid(SPECS["dense"], Timeline(1, 25, 0, 50, 50))
+        return sparing(opened, Samples(grid, 0, 0)) is not None
 
 
 @pytest.mark.parametrize("name", ["cfr25_bframes.mp4", "h264_late_start.ts", "hevc.mp4"])

@@ -16,11 +16,9 @@ _MAX_CYCLE = 255
 
 
 class Bits:
-    """The bits of a NAL unit's payload, most significant first."""
+    """The bits of some bytes, most significant first."""
 
-    def __init__(self, payload: bytes) -> None:
-        """Take the bytes behind the NAL header; emulation prevention is undone."""
-        data = payload.replace(b"\x00\x00\x03", b"\x00\x00")
+    def __init__(self, data: bytes) -> None:
         self._bits = int.from_bytes(data)
         self._left = 8 * len(data)
 
@@ -52,7 +50,7 @@ def h264_frames_only(extradata: bytes | None) -> bool:
     """Return whether every picture is a whole frame, never a field, by all sets of a header."""
     try:
         sets = [unit for unit in _units(extradata or b"", "h264") if unit[0] & 31 == _H264_SPS]
-        return bool(sets) and all(_frame_mbs_only(Bits(unit[1:])) for unit in sets)
+        return bool(sets) and all(_frame_mbs_only(_payload(unit)) for unit in sets)
     except (ValueError, IndexError):
         return False
 
@@ -68,6 +66,11 @@ def hevc_single_layer(extradata: bytes | None) -> bool:
         return bool(sets) and all(unit[3] >> 1 & 7 == 0 for unit in sets)
     except (ValueError, IndexError):
         return False
+
+
+def _payload(unit: bytes) -> Bits:
+    """Return what follows the NAL header, emulation prevention undone."""
+    return Bits(unit[1:].replace(b"\x00\x00\x03", b"\x00\x00"))
 
 
 def _units(extradata: bytes, codec: str) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from vfeat.media.clock import MAX_REORDER
 from vfeat.media.container import Opened, check_pixels, out_of_memory
 from vfeat.media.decoders.base import RGB, DecodeRequest, DecodeStats, Frame
 from vfeat.media.decoders.scout import Scout
-from vfeat.media.decoders.sparing import DECODE_TIMES_ONLY, Doubt, Sparing, can_spare
+from vfeat.media.decoders.sparing import DECODE_TIMES_ONLY, Doubt, Sparing, sparing
 from vfeat.media.packets import PacketReader
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ class PyavDecoder:
 
     def spare(self, samples: Samples) -> None:
         """Decode no picture that no sample shows, where the stream can do without it."""
-        if not self._request.timeline.restarts and can_spare(self._opened):
-            alone = self._opened.stream.codec_context.codec.intra_only
-            self._sparing = Sparing(samples, self._opened.tick_s, alone=alone)
+        if not self._request.timeline.restarts:
+            self._sparing = sparing(self._opened, samples)
 
     def read(self) -> Frame | None:
         """Return the next frame, or None at the end."""
@@ -309,7 +308,7 @@ class PyavDecoder:
         """Prepare the decoder for a packet; return whether it gets it at all."""
         if self._sparing is None:
             return True
-        if spare and self._sparing.alone:
+        if spare and self._sparing.drops:
             return False
         if not spare:
             self._sparing.given(timed.pts)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 import av.logging
 
 from vfeat.media.clock import LOOKAHEAD, MAX_REORDER
+from vfeat.media.decoders.av1_headers import read_sequence, refreshes_nothing
 from vfeat.media.decoders.parameter_sets import h264_frames_only, hevc_single_layer
 
 if TYPE_CHECKING:
     from vfeat.media.clock import Timed
     from vfeat.media.container import Opened
-    from vfeat.media.packets import Read
+    from vfeat.media.packets import AnyPacket, Read
     from vfeat.media.samples import Samples
 
     Coming = tuple[Timed[Read], bool]  # True with the first packet after a gap
@@ -41,34 +42,49 @@ class Doubt(Exception):
     """The stream is not as its packets show: from here on, all of it is to be decoded."""
 
 
-def can_spare(opened: Opened) -> bool:
-    """Return whether single pictures of a stream may be left out, by its header."""
-    context = opened.stream.codec_context
+def sparing(opened: Opened, samples: Samples) -> Sparing | None:
+    """Return the judge of a stream's packets; None where, by its header, all must be decoded."""
+    context, tick_s = opened.stream.codec_context, opened.tick_s
     codec = context.codec
     if codec.intra_only:
-        return True
+        return Sparing(samples, tick_s, lambda _: True)
+    if codec.canonical_name == "av1":
+        sequence = read_sequence(context.extradata)
+        if sequence is None:
+            return None
+        return Sparing(samples, tick_s, lambda packet: refreshes_nothing(bytes(packet), sequence))
     if opened.container.format.name in DECODE_TIMES_ONLY or not context.reorder_depth:
-        return False
+        return None
     if codec.name == "h264":
-        return h264_frames_only(context.extradata)
-    if codec.name == "hevc":
-        return hevc_single_layer(context.extradata)
-    return codec.name in ("mpeg1video", "mpeg2video", "mpeg4")
+        is_fit = h264_frames_only(context.extradata)
+    elif codec.name == "hevc":
+        is_fit = hevc_single_layer(context.extradata)
+    else:
+        is_fit = codec.name in ("mpeg1video", "mpeg2video", "mpeg4")
+    return Sparing(samples, tick_s) if is_fit else None
 
 
 class Sparing:
     """Judge of a stream's packets, from one place of entry on.
 
+    Attributes:
+        drops: what is spared does not reach the decoder at all; otherwise the decoder itself leaves
+            out the pictures that no other is made from.
+
     Args:
         samples: the moments at which pictures are taken.
         tick_s: seconds per tick.
-        alone: every picture is coded alone, so that all that nobody needs can be left out.
+        is_last: of streams without a reordering: returns whether no other picture is made from that
+            of a packet.
     """
 
-    def __init__(self, samples: Samples, tick_s: Fraction, *, alone: bool) -> None:
+    def __init__(
+        self, samples: Samples, tick_s: Fraction, is_last: Callable[[AnyPacket], bool] | None = None
+    ) -> None:
         self._samples = samples
         self._doubt = ceil(_DOUBT_S / tick_s)
-        self.alone = alone
+        self._is_last = is_last
+        self.drops = is_last is not None
         self._complaints = av.logging.get_last_error()[0]
         self._enter()
 
@@ -136,12 +152,15 @@ class Sparing:
         self._top = tick if top is None else max(top, tick)
         if packet.is_corrupt or not self._is_clear(timed):
             return False
-        if top is None or not (self.alone or (tick < top and not packet.is_keyframe)):
+        # Of a stream that reorders, only what is shown before a picture that came earlier.
+        if top is None or not (self.drops or (tick < top and not packet.is_keyframe)):
             return False
         place = bisect_right(self._known, tick)
         if place == 0 or self._known[place - 1] != tick or self._is_doubtful(tick):
             return False
-        return not self._samples.any_in(tick, self._known[place])
+        if self._samples.any_in(tick, self._known[place]):
+            return False
+        return self._is_last is None or self._is_last(packet)
 
     def needed_from(self, position: int, tick: int) -> int:
         """Return the next moment that matters once the frame at `position` is there.
