@@ -31,15 +31,16 @@ from tests.media.truth import OWN, Video
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, ShotSpec
 from vfeat.media.children.child_main import capture_ffmpeg_log
-from vfeat.media.clips import Clip, Settled
+from vfeat.media.clips import Clip, ClipAssembler, Settled
 from vfeat.media.container import Opened
 from vfeat.media.decoders.av1_headers import read_sequence, refreshes_nothing
+from vfeat.media.decoders.base import DecodeRequest
 from vfeat.media.decoders.parameter_sets import h264_frames_only, hevc_single_layer
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.decoders.sparing import sparing
-from vfeat.media.probe import probe
+from vfeat.media.probe import Kept, probe, probe_source
 from vfeat.media.samples import Samples
-from vfeat.media.source import locate
+from vfeat.media.source import locate, no_progress
 from vfeat.media.timeline import Grid
 from vfeat.video_facts import Timeline
 
@@ -132,6 +133,19 @@ def test_clips_are_those_of_a_decoder_of_all_pictures(
     own = any_video.path.parent == OWN
     for name in SPECS if own else ("dense", "sparse") if small else ("dense",):
         compare(any_video.path, SPECS[name], monkeypatch)
+
+
+@pytest.mark.parametrize("name", [*B_FRAMES, "av1.mp4", "mjpeg.avi", "hole_in_middle.mp4"])
+def test_a_decoder_that_a_probe_began_with_makes_the_same_clips(name: str) -> None:
+    spec, path, kept = SPECS["overlapping"], OWN / name, Kept()
+    source = locate(str(path), None)
+    found = probe_source(source, spec, LIMITS, SMALL, kept=kept)
+    assert kept.decoder is not None and kept.ticks is not None
+    decoder = kept.decoder.resumed(DecodeRequest(source, found.timeline, LIMITS, no_progress))
+    made = ClipAssembler(decoder, Grid(spec, found.timeline), SMALL, LIMITS, path.name)
+    same(list(made.settle(0, found.n_clips - 1)), settle(path, spec, found=found))
+    kept.close()
+    assert kept.decoder is None
 
 
 @pytest.mark.parametrize("name", [*WRONG, *(name for name in DAMAGED if "50" in name)])

@@ -104,6 +104,10 @@ class PacketReader:
         self._next: Opened | None = None
         self._cut_by_stream = False
 
+    def report_to(self, progress: Progress) -> None:
+        """Call another function with the byte that reading has reached."""
+        self._progress = progress
+
     def rewind(self) -> None:
         """Open the video anew, to be read from its start."""
         opened = Opened(self.opened.source, self.opened.max_pixels)

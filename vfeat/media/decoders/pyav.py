@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, cast
 
@@ -87,7 +88,10 @@ class PyavDecoder:
     def _start_reading(self) -> None:
         self._ahead: deque[Frame] = deque()
         self._untimed_tick = 0
-        self._frames: Iterator[Frame] = self._timed(self._decode())
+        if self._sparing is not None:
+            self._sparing.enter()
+        self._raw = self._sorted(self._decode())
+        self._frames: Iterator[Frame] = self._timed(self._raw)
 
     def spare(self, samples: Samples) -> None:
         """Decode no picture that no sample shows, where the stream can do without it."""
@@ -115,10 +119,24 @@ class PyavDecoder:
             return frame
 
     def read_raw(self) -> tuple[VideoFrame, int] | None:
-        """Return the first picture as PyAV has it, with its tick; for probing."""
-        for frame in self._sorted(self._decode()):
-            return frame, frame.pts or 0
-        return None
+        """Return the first picture as PyAV has it, with its tick; `read` will return it again."""
+        frame = next(self._raw, None)
+        if frame is None:
+            return None
+        self._frames = self._timed(chain([frame], self._raw))
+        return frame, frame.pts or 0
+
+    def resumed(self, request: DecodeRequest) -> PyavDecoder:
+        """Return this decoder, of which one picture was read at most, as that of a request.
+
+        Args:
+            request: of the same video, whose clock does not start again.
+        """
+        self._request = request
+        self._reader.report_to(request.progress)
+        self._asked = request.timeline.origin_tick
+        self._last_end = max(self._last_end, request.timeline.origin_tick)
+        return self
 
     def skip_to(self, tick: int) -> None:
         """Skip what need not be decoded to show the frame on display at `tick`."""
@@ -300,9 +318,12 @@ class PyavDecoder:
 
     def _judged(self) -> Iterator[tuple[Timed[Read], bool, bool]]:
         """Yield packets as `_needed` does, and True with those whose picture nobody needs."""
-        if self._sparing is None:
-            return ((timed, gap, False) for timed, gap in self._needed())
-        return self._sparing.judged(self._needed())
+        packets = self._needed()
+        for timed, gap in packets:
+            if self._sparing is not None:  # from the start, or behind a first picture
+                yield from self._sparing.judged(chain([(timed, gap)], packets))
+                return
+            yield timed, gap, False
 
     def _is_decoded(self, spare: bool, timed: Timed[Read], opened: Opened) -> bool:
         """Prepare the decoder for a packet; return whether it gets it at all."""
@@ -375,7 +396,7 @@ class PyavDecoder:
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
         """Yield frames with their ticks; a picture without a time follows the one before it."""
         counted = 0
-        for frame in self._checked(self._sorted(frames)):
+        for frame in self._checked(frames):
             self.stats.frames_decoded += 1
             length = frame.duration or self._interval
             tick = counted if frame.pts is None else frame.pts

@@ -86,9 +86,10 @@ class Sparing:
         self._is_last = is_last
         self.drops = is_last is not None
         self._complaints = av.logging.get_last_error()[0]
-        self._enter()
+        self.enter()
 
-    def _enter(self) -> None:
+    def enter(self) -> None:
+        """Forget what came before: the packets that follow are those of another place."""
         self._coming: list[int] = []  # times of packets that others may still precede
         self._known: list[int] = []  # the latest times in order, with nothing missing in between
         self._step: int | None = None
@@ -103,12 +104,11 @@ class Sparing:
         Raises:
             Doubt: a packet comes later than the times before it allow.
         """
-        self._enter()
         waiting: deque[Coming] = deque()
         for timed, gap in packets:
             if gap:  # nobody needs what comes before it
                 waiting.clear()
-                self._enter()
+                self.enter()
             self._note(timed)
             waiting.append((timed, gap))
             while waiting and (len(waiting) > LOOKAHEAD or self._is_clear(waiting[0][0])):
