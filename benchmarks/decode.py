@@ -43,7 +43,7 @@ import numpy as np
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.child_main import capture_ffmpeg_log
 from vfeat.media.children.clip_slots import clip_shape
-from vfeat.media.clips import Clip, ClipAssembler, stack
+from vfeat.media.clips import Clip, ClipAssembler
 from vfeat.media.container import Opened
 from vfeat.media.decoders.base import DecodeRequest
 from vfeat.media.decoders.pyav import PyavDecoder
@@ -51,6 +51,11 @@ from vfeat.media.probe import probe_source
 from vfeat.media.scan import scan
 from vfeat.media.source import locate, no_progress
 from vfeat.media.timeline import Grid
+
+try:
+    from vfeat.media.probe import Kept
+except ImportError:
+    Kept = None
 
 capture_ffmpeg_log()
 if sys.argv[1] == "all":
@@ -60,18 +65,21 @@ limits, frame = DecodeLimits(), FrameSpec()
 def decode(path, spec):
     began_s = time.process_time()
     source = locate(path, None)
-    found = probe_source(source, spec, limits, frame)
-    line, ticks = found.timeline, None
-    if spec.sampling == "sparse":
+    kept = Kept() if Kept else None
+    found = probe_source(source, spec, limits, frame, **({"kept": kept} if kept else {}))
+    line, ticks = found.timeline, kept.ticks if kept else None
+    if spec.sampling == "sparse" and ticks is None:
         with Opened(source, limits.max_frame_pixels) as opened:
             ticks = scan(opened, no_progress).ticks
         ticks = ticks[ticks >= line.origin_tick]
-    decoder = PyavDecoder(DecodeRequest(source, line, limits, no_progress))
+    request = DecodeRequest(source, line, limits, no_progress)
+    decoder = kept.decoder.resumed(request) if kept and kept.decoder else PyavDecoder(request)
     made = ClipAssembler(decoder, Grid(spec, line, ticks), frame, limits, path)
     out, digest, clips, apart_s = np.empty(clip_shape(spec, frame), np.uint8), hashlib.md5(), 0, 0.0
     for one in made.settle(0, found.n_clips - 1):
         if isinstance(one, Clip):
-            stack(one, out)
+            for place, picture in enumerate(one.frames):
+                np.copyto(out[:, place], picture)
             clips += 1
             hashing_s = time.process_time()
             digest.update(out.tobytes())

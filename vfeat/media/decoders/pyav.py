@@ -97,6 +97,8 @@ class PyavDecoder:
         """Decode no picture that no sample shows, where the stream can do without it."""
         if not self._request.timeline.restarts:
             self._sparing = sparing(self._opened, samples)
+        if self._sparing is not None and self._promised:
+            self._sparing.enter_behind(self._promised[-1])
 
     def read(self) -> Frame | None:
         """Return the next frame, or None at the end."""

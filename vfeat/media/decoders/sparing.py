@@ -90,6 +90,7 @@ class Sparing:
 
     def enter(self) -> None:
         """Forget what came before: the packets that follow are those of another place."""
+        self._since: int | None = None
         self._coming: list[int] = []  # times of packets that others may still precede
         self._known: list[int] = []  # the latest times in order, with nothing missing in between
         self._step: int | None = None
@@ -97,6 +98,10 @@ class Sparing:
         self._top: int | None = None  # latest time of the packets that were judged
         self._due: list[int] = []  # times of pictures that the decoder must return
         self._shown: int | None = None
+
+    def enter_behind(self, tick: int) -> None:
+        """Begin in mid-stream: packets up to `tick` were not judged."""
+        self._since = tick
 
     def judged(self, packets: Iterator[Coming]) -> Iterator[Judged]:
         """Yield the packets, each once it is clear whether a sample shows its picture.
@@ -122,6 +127,8 @@ class Sparing:
         if pts is None or dts is None:
             self._even_from = self._known[-1] if self._known else None
             return
+        if self._since is not None and pts <= self._since:
+            return  # among its neighbours are some that were not seen
         if self._known and pts <= self._known[-1]:
             raise Doubt
         insort(self._coming, pts)
