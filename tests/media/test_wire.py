@@ -49,7 +49,7 @@ MESSAGES: list[Any] = [
     ClipMade(7, 14.0, 16.0, 3, True),
     RangeEmpty(2, 1_000_000),
     RangeFailed(RangeError(3, 4, "undecodable", "a.mp4: no frame decodes")),
-    DecodeDone(1, 25, 0.25, ("one", "two"), True),
+    DecodeDone(1, 25, 0.25, ("one", "two"), True, 0.5, 0.125),
     ProbeDone(replace(PROBE, gaps=(), warnings=())),
     ProbeFailed("too_large", "a.mp4: is large"),
     FreeSlot(2),
