@@ -124,7 +124,7 @@ def check(data: bytes) -> None:
         ([3, 0, 0.0], "ClipMade: expected 5 fields"),
         ([5, [0, 0, "fine", "x", 1]], "RangeFailed.error: RangeError.error_class"),
         ([5, [0, 0, "storage", "x" * (MESSAGE_CHARS + 1), 1]], "at most 8000 characters"),
-        ([6, 0, 0, 0.0, ["x"] * 65, False], "at most 64 entries"),
+        ([6, 0, 0, 0.0, ["x"] * 65, False, 0.0, 0.0], "at most 64 entries"),
         ([99], "no kind"),
         ([], "number of its kind"),
         ({}, "number of its kind"),

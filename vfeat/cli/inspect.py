@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vfeat.tables.active_runs import ActiveRun
     from vfeat.tables.status import VideoLine
 
-_WORK = ("reading videos", "decoding", "the model", "the store")
+_WORK = ("reading", "decoding", "the model", "the store")
 
 
 def status(
