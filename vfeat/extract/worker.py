@@ -29,7 +29,6 @@ from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
 from vfeat.media.shots.detectors import check_detector
-from vfeat.models.device import device_name
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 
@@ -59,14 +58,14 @@ class ExtractWorker:
         gpu = self.encoder.device.type == "cuda"
         children = decoder_children(settings.decode_workers, cores, gpu=gpu)
         self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
-        self.counters = Progress(device=device_name(self.encoder.device))
-        self._clock = WorkClock()
+        self.counters = Progress()
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
         self._once_more = OnceMore()
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
         self._taken: dict[int, int] = {}  # last clip of each task that came
         self._ids = itertools.count()
+        self._clock = WorkClock()
         self._lock = threading.Lock()
         self._batch: list[_Clip] = []
         self._failure: BaseException | None = None
