@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
+import jsonschema
 
 from tests.clipmaker.encode import Coding, write_clip
 from tests.clipmaker.scenes import pan_right
@@ -17,8 +17,14 @@ from vfeat.engine.bottleneck import Bottleneck
 from vfeat.engine.summary import RunSummary
 from vfeat.engine.watch import Watch
 from vfeat.extract.run import ExtractRun
+from vfeat.report.page import verdict
+from vfeat.report.runs import read_runs
+from vfeat.schema import published_schemas
 from vfeat.storage.root import Root
 from vfeat.tables.status import dataset_status
+
+DATASETS = Path(__file__).parents[1] / "datasets"
+SCHEMA = json.loads(published_schemas()["run"])
 
 
 def limit_of(summary: RunSummary, out: Path | str) -> Bottleneck:
@@ -27,10 +33,12 @@ def limit_of(summary: RunSummary, out: Path | str) -> Bottleneck:
     assert limit is not None
     [name] = [name for name in Root(str(out)).list("runs") if name == f"{summary.run}.json"]
     stored: dict[str, Any] = json.loads(Root(str(out)).read_bytes(f"runs/{name}"))
+    jsonschema.validate(stored, SCHEMA)
     assert stored["bottleneck"]["resource"] == limit.resource
     assert stored["bottleneck"]["shares"] == limit.shares
     found = dataset_status(str(out))
     assert (found.slowest, found.advice) == (limit.sentence, limit.advice)
+    assert limit.sentence in verdict(read_runs(Root(str(out)))[1][-1])
     shares = limit.shares
     assert 0 < summary.run_s <= summary.wall_s
     assert shares["storage"] + shares["decode"] + limit.blocked <= 1 + 1e-9
@@ -96,3 +104,16 @@ def test_a_heavy_model_is_named(own_clips: Path, tmp_path: Path) -> None:
     limit = limit_of(ExtractRun(job, Watch()).run(), tmp_path / "out")
     assert (limit.resource, limit.is_clear) == ("model", True)
     assert limit.computed == limit.share
+
+
+def test_a_run_of_an_earlier_version_has_none_and_is_read() -> None:
+    """`status`, a report and the schema take a summary without the record."""
+    folders = sorted(DATASETS.glob("*/features"))
+    assert folders
+    for folder in folders:
+        found = dataset_status(str(folder))
+        assert found.last_run and found.slowest is None and found.advice is None
+        _, [run] = read_runs(Root(str(folder)))
+        assert run.slowest == "" and run.spent["reading"] == 0 and run.spent["model"] > 0
+        [path] = (folder / "runs").glob("*.json")
+        jsonschema.validate(json.loads(path.read_text()), SCHEMA)
