@@ -27,15 +27,15 @@ def worker(run_s: float = 100.0, children: int = 4, **seconds: float) -> Progres
 
 
 def found(*workers: Progress, feeders: tuple[Progress, ...] = (), cores: int = 8) -> Bottleneck:
-    limit = find_bottleneck(workers, feeders, cores=cores)
+    limit = find_bottleneck(workers, feeders, wall_s=110.0, cores=cores)
     assert limit is not None
     return limit
 
 
 def test_a_run_that_did_nothing_has_none() -> None:
-    assert find_bottleneck(()) is None
-    assert find_bottleneck((Progress(),)) is None
-    assert find_bottleneck((worker(),)) is None
+    assert find_bottleneck((), wall_s=1) is None
+    assert find_bottleneck((Progress(),), wall_s=1) is None
+    assert find_bottleneck((worker(),), wall_s=100) is None
 
 
 def chance_worker(draw: random.Random, device: str) -> Progress:
@@ -172,14 +172,24 @@ def test_nothing_is_blamed_where_everybody_was_idle() -> None:
     assert "--" not in limit.advice
 
 
+def test_a_long_listing_is_not_the_decoders_fault() -> None:
+    one = worker(run_s=10, decode_s=39, encode_s=2)
+    limit = find_bottleneck((one,), wall_s=100.0)
+    assert limit is not None and (limit.resource, limit.is_clear) == ("decode", True)
+    assert limit.worked == 0.1 and limit.sentence.endswith("work was 10% of the run")
+    assert limit.advice.startswith("the listing and the start took most")
+
+
 def test_work_without_decoders_reads_in_its_own_thread() -> None:
     reads = Progress(pid=1, run_s=10, read_s=6, encode_s=3, write_s=0.5)
-    limit = find_bottleneck((reads,), noun="predictions")
+    limit = find_bottleneck((reads,), wall_s=11, noun="predictions")
     assert limit is not None and limit.resource == "storage"
     assert (
         limit.sentence == "storage: 60% of the time of 1 worker; the model computed 30% of the time"
     )
-    stored = find_bottleneck((Progress(pid=1, run_s=10, read_s=9, write_s=0.5),), noun="steps")
+    stored = find_bottleneck(
+        (Progress(pid=1, run_s=10, read_s=9, write_s=0.5),), wall_s=11, noun="steps"
+    )
     assert stored is not None and "computed" not in stored.sentence
 
 

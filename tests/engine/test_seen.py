@@ -28,7 +28,7 @@ OTHER = ActiveRun(
     "20260101T000000-abcdef", "another-host", 4321, "2026-01-01T00:00:00+00:00", 0.0, "clips",
     100, 25, 1000, 250, 2.5, 3, "decoding", {"a": 2, "b": 1}, 4,
 )  # fmt: skip
-WORK = {"decoding", "the model", "the store"}
+WORK = {"reading", "decoding", "the model", "the store"}
 
 
 def events(out: Path) -> list[dict[str, object]]:

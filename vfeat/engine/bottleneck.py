@@ -3,14 +3,14 @@
 Time is that of two kinds of hands: decoder processes, which read and decode, and workers, which
 hand clips over, run the model and write. A GPU computes beside the thread that hands over, and a
 file is written beside both, so these are hands of their own. The hands with the largest busy share
-limit the run, and what takes most of their time is named. A worker's time begins with its first
-lease, so that nobody is blamed for the start.
+limit the run, and what takes most of their time is named. A worker's time is that with a lease, so
+that nobody is blamed for the start or for a long listing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vfeat.engine.knobs import Knobs, knob
@@ -32,6 +32,7 @@ class Bottleneck:
         shares: of every resource, each of the time of its own hands.
         blocked: share of the decoders' time in which they waited for the model.
         computed: share of the workers' time in which the model computed; on a GPU, the GPU.
+        worked: share of the whole run in which workers had a lease.
         device: "cpu", or the name of the GPUs.
         workers, decoders: how many there were at the end.
         sentence: all of it in words.
@@ -45,6 +46,7 @@ class Bottleneck:
     shares: dict[Resource, float]
     blocked: float
     computed: float
+    worked: float
     device: str
     workers: int
     decoders: int
@@ -71,6 +73,7 @@ def find_bottleneck(
     workers: Sequence[Progress],
     feeders: Sequence[Progress] = (),
     *,
+    wall_s: float,
     noun: str = "clips",
     cores: int = 1,
 ) -> Bottleneck | None:
@@ -79,32 +82,38 @@ def find_bottleneck(
     Args:
         workers: their counters; what feeders decoded is in them.
         feeders: their counters, for the time that their children had.
+        wall_s: how long the run took, listing and start included.
         noun: of the stage's rows.
         cores: of a worker's machine, its share of them where it has others beside it.
     """
     sums = _Sums(workers, feeders)
     hands = _hands(sums)
     busiest = max(hands, key=lambda one: one.busy)
-    if busiest.busy <= 0:
+    if busiest.busy <= 0 or sums.run_s <= 0:
         return None
     resource = busiest.slowest
     shares: dict[Resource, float] = {}
     for one in hands:
         shares |= one.shares
     others = max((one.busy for one in hands if one is not busiest), default=0.0)
-    share, busy = shares[resource], busiest.busy
+    busy = busiest.busy
     named = Knobs(
         resource, busy, others, sums.decoders, len(sums.living), cores, noun, sums.has_gpu,
         bool(feeders),
     )  # fmt: skip
-    is_clear = busy >= CLEAR
-    computed, blocked = shares["model"], sums.part("blocked_s", sums.child_s)
-    return Bottleneck(
-        resource, share, busy, is_clear, shares, blocked, computed, sums.device,
-        len(sums.living), sums.decoders,
-        _sentence(resource, share, sums, computed, blocked, is_clear=is_clear),
-        knob(named) if is_clear else _patience(sums.decoders),
+    found = Bottleneck(
+        resource, shares[resource], busy, busy >= CLEAR, shares,
+        blocked=sums.part("blocked_s", sums.child_s),
+        computed=shares["model"],
+        worked=sums.part("run_s", wall_s * max(1, len(sums.living))),
+        device=sums.device, workers=len(sums.living), decoders=sums.decoders,
+        sentence="", advice="",
     )  # fmt: skip
+    return replace(
+        found,
+        sentence=_sentence(found, sums),
+        advice=_advice(found, knob(named)),
+    )
 
 
 class _Sums:
@@ -154,33 +163,36 @@ def _shared(sums: _Sums, names: Mapping[Resource, str], of_s: float) -> _Hands:
     return _Hands({resource: sums.part(name, of_s) for resource, name in names.items()})
 
 
-def _sentence(
-    resource: Resource,
-    share: float,
-    sums: _Sums,
-    computed: float,
-    blocked: float,
-    *,
-    is_clear: bool,
-) -> str:
-    by_decoders = resource in ("storage", "decode") and sums.decoders > 0
-    count = sums.decoders if by_decoders else len(sums.living)
-    whose = f"{count} {'decoder' if by_decoders else 'worker'}" + "s" * (count != 1)
-    who = "the GPU" if sums.has_gpu else "the model"
+def _sentence(found: Bottleneck, sums: _Sums) -> str:
+    resource, share, decoders = found.resource, found.share, found.decoders
+    is_gpu = found.device != "cpu"
+    by_decoders = resource in ("storage", "decode") and decoders > 0
+    whose = _count(decoders, "decoder") if by_decoders else _count(found.workers, "worker")
+    time = f"the time of {whose}"
     if resource == "model":
-        text = f"{'the GPU' if sums.has_gpu else 'it'} computed {share:.0%} of the time of {whose}"
-        their = "decoders waited for it {:.0%} of their time"
-        its = "the decoder waited for it {:.0%} of its time"
-        waited = (their if sums.decoders != 1 else its).format(blocked)
-        text += f"; {waited}" if sums.child_s else ""
+        text = f"{'the GPU' if is_gpu else 'it'} computed {share:.0%} of {time}"
+        if decoders:
+            waiting = "the decoder" if decoders == 1 else "decoders"
+            text += f"; {waiting} waited for it {found.blocked:.0%} of the time"
     else:
-        text = f"{share:.0%} of the time of {whose}"
-        text += f"; {who} computed {computed:.0%} of the time" if sums.total("encode_s") else ""
-    return (
-        f"{resource}: {text}" if is_clear else f"nothing for long; most of all {resource}: {text}"
-    )
+        text = f"{share:.0%} of {time}"
+        if sums.total("encode_s"):
+            who = "the GPU" if is_gpu else "the model"
+            text += f"; {who} computed {found.computed:.0%} of the time"
+    text = f"{resource}: {text}"
+    if not found.is_clear:
+        text = f"nothing for long; most of all {text}"
+    return text if found.worked >= CLEAR else f"{text}; work was {found.worked:.0%} of the run"
 
 
-def _patience(decoders: int) -> str:
-    text = "nothing yet: the run was too short, or had too few videos at a time"
-    return f"{text}, for {decoders} decoders" if decoders > 1 else text
+def _advice(found: Bottleneck, option: str) -> str:
+    if not found.is_clear:
+        text = "a longer run, or more videos at a time"
+        return f"{text}, for {found.decoders} decoders" if found.decoders > 1 else text
+    if found.worked < CLEAR:
+        return f"the listing and the start took most of the run; for the rest, {option}"
+    return option
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)

@@ -504,7 +504,8 @@ class StageRun(ABC):
             feeders=len(self._feeders),
             fed_wait_s=sum(feeder.wait_s for feeder in self._feeders),
             bottleneck=find_bottleneck(
-                self._workers, self._feeders, noun=self.settings.noun, cores=self._cores(),
+                self._workers, self._feeders, wall_s=wall_s, noun=self.settings.noun,
+                cores=self._cores(),
             ),
         )  # fmt: skip
 
