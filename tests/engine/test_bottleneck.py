@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.testing
 
 from vfeat.cli.app import app
-from vfeat.engine.bottleneck import Bottleneck, find_bottleneck
+from vfeat.engine.bottleneck import Bottleneck, Resource, find_bottleneck
 from vfeat.engine.crew import Crew
 from vfeat.engine.knobs import Knobs, knob, more_decoders
 from vfeat.engine.work_clock import WorkClock
@@ -213,6 +215,12 @@ def test_no_more_decoders_are_named_than_there_are_cores() -> None:
     assert knob(knobs("decode", cores=6)) == "--decode-workers 6"
     assert "--decode-on all" in knob(knobs("decode", cores=4))
     assert "--" not in knob(knobs("decode", cores=4, has_gpu=False))
+
+
+def test_the_guide_has_a_line_for_each_resource() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "extract.md").read_text()
+    section = guide.partition("## What limits a run")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `([a-z-]+)` \|", section, re.M) == list(get_args(Resource))
 
 
 def test_options_that_are_named_exist() -> None:
