@@ -82,7 +82,7 @@ def test_a_store_that_is_slow_to_write_is_named(
 ) -> None:
     folder = copies(own_clips / "cfr25_bframes.mp4", tmp_path / "in", 1)
     out = f"{bucket}/out"
-    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, 0.6)).run(), out)
+    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, 0.5)).run(), out)
     assert limit.resource == "write"
     assert limit.shares["storage"] < 0.5
 
