@@ -37,8 +37,13 @@ def pixel_rows(
     colours_last = frames_BTHWC.permute(0, 4, 1, 2, 3)
     video_BCTHW = colours_last.to(exact, memory_format=torch.contiguous_format).div_(255)
     video_BCTHW.sub_(mean_C.to(exact).view(-1, 1, 1, 1)).div_(std_C.to(exact).view(-1, 1, 1, 1))
+    return cut(video_BCTHW, patch).to(dtype)
+
+
+def cut(video_BCTHW: Tensor, patch: Patch) -> Tensor:
+    """Put the values of each patch of a video in a row: rows_BTPR, as `pixel_rows` does."""
     B, C, T, H, W = video_BCTHW.shape
     t, h, w = patch
-    cut = video_BCTHW.view(B, C, T // t, t, H // h, h, W // w, w)
-    rows = cut.permute(0, 2, 4, 6, 1, 3, 5, 7)
-    return rows.reshape(B, T // t, (H // h) * (W // w), C * t * h * w).to(dtype)
+    parts = video_BCTHW.reshape(B, C, T // t, t, H // h, h, W // w, w)
+    rows = parts.permute(0, 2, 4, 6, 1, 3, 5, 7)
+    return rows.reshape(B, T // t, (H // h) * (W // w), C * t * h * w)

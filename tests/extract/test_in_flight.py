@@ -219,6 +219,26 @@ def test_a_batch_that_does_not_fit_is_cut_and_the_next_ones_are_smaller(
     assert tried == [3, 1, 2, 1, 1, 1, 1]
 
 
+def test_warming_up_finds_a_batch_that_fits(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = encoder._outputs
+    ran: list[int] = []
+
+    def small(frames_BVTSSC: Tensor) -> object:
+        if len(frames_BVTSSC) > 10:
+            raise torch.cuda.OutOfMemoryError("the test has no more")
+        ran.append(len(frames_BVTSSC))
+        return whole(frames_BVTSSC)
+
+    monkeypatch.setattr(encoder, "_outputs", small)
+    monkeypatch.setattr(encoder, "batch_size", 32)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    encoder.warm_up()
+    assert encoder.batch_size == 8
+    assert ran[-3:] == [8, 2, 1]
+
+
 def test_batches_of_any_size_use_at_most_three_graphs(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,3 +245,4 @@ def test_a_model_takes_uint8_pixels_as_it_takes_a_normalised_video() -> None:
     given = Pixels(frames, torch.rand(3), torch.rand(3) + 0.5)
     embed = model.patch_embed
     assert relative(embed.product(given), embed(given.video())) < 1e-6
+    assert relative(embed.product(given.video()), embed(given.video())) < 1e-6

@@ -110,6 +110,21 @@ class Encoder:
             found += self.encoded(self.run(part.to(self.device)).each(Tensor.cpu))
         return found
 
+    def warm_up(self) -> None:
+        """Run each batch size that a run uses once: kernels are compiled, graphs recorded.
+
+        Afterwards `batch_size` is one that fits the device's memory.
+
+        Raises:
+            EnvironmentMissing: see `run`.
+        """
+        tried = None
+        while tried != self.batch_size:
+            tried = self.batch_size
+            for size in reversed(graphs.graph_sizes(tried)):
+                shape = (size, *self.clip_shape)
+                self.run(torch.zeros(shape, dtype=torch.uint8, device=self.device))
+
     @torch.inference_mode()
     def run(self, frames_BVTSSC: Tensor) -> Outputs:
         """Start the model on a batch that is on its device; a GPU computes on when this returns.

@@ -65,9 +65,11 @@ class ExtractWorker:
         self.root = Root(settings.root, patience_s=settings.patience_s)
         check_detector(recipe.clip.shots)
         self.encoder = Encoder(recipe, settings.device, settings.batch_size)
-        if self.encoder.device.type == "cpu":
-            keep_freed_memory()
         gpu = self.encoder.device.type == "cuda"
+        if gpu:
+            self.encoder.warm_up()
+        else:
+            keep_freed_memory()
         if pool is None:
             children = decoder_children(settings.decode_workers, cores, gpu=gpu)
             pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)

@@ -157,25 +157,32 @@ class PatchEmbed(nn.Module):
 
     def forward(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Project the video to tokens (B, T', S, D)."""
+        if self.proj.weight.is_cuda:
+            return self.product(video_BCTHW)
         if isinstance(video_BCTHW, Pixels):
-            if video_BCTHW.frames_BTHWC.is_cuda:
-                return self.product(video_BCTHW)
             video_BCTHW = video_BCTHW.video(self.proj.weight.dtype)
         if isinstance(self.proj, nn.Conv2d):
             return cast(Tensor, self.proj(video_BCTHW[:, :, 0]).flatten(2).mT[:, None])
         return cast(Tensor, self.proj(video_BCTHW).flatten(3).permute(0, 2, 3, 1))
 
-    def product(self, pixels: Pixels) -> Tensor:
-        """Project uint8 clips to tokens (B, T', S, D) by one matrix product.
+    def product(self, video_BCTHW: Tensor | Pixels) -> Tensor:
+        """Project by one matrix product, which is the same, since patches do not overlap.
 
-        On a GPU: cuDNN's three-dimensional convolution is slower than cuBLAS, and takes the video
-        in another order than the decoder gives it.
+        For GPUs: cuDNN's three-dimensional convolutions are slower than cuBLAS, and take a video in
+        another order than that of a decoder's pixels.
         """
-        weight, kind = self.proj.weight, self.proj.weight.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        frames, height, width = (1, *self.proj.kernel_size)[-3:]
-        rows_BTSR = pixels.rows(ops.Patch(frames, height, width), dtype)
-        return ops.linear(rows_BTSR, weight.flatten(1), self.proj.bias)
+        patch = ops.Patch(*(1, *self.proj.kernel_size)[-3:])
+        if isinstance(video_BCTHW, Pixels):
+            rows_BTSR = video_BCTHW.rows(patch, self._dtype())
+        else:
+            rows_BTSR = ops.cut(video_BCTHW, patch)
+        return ops.linear(rows_BTSR, self.proj.weight.flatten(1), self.proj.bias)
+
+    def _dtype(self) -> torch.dtype:
+        """Return the dtype of the product, which autocast may have chosen."""
+        kind = self.proj.weight.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        return torch.get_autocast_dtype(kind) if autocast else self.proj.weight.dtype
 
 
 class Block(nn.Module):

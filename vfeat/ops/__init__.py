@@ -1,6 +1,6 @@
 """The only entry to the kernels; the back-end is chosen here."""
 
-from vfeat.kernels.pixels import Patch
+from vfeat.kernels.pixels import Patch, cut
 from vfeat.kernels.weights import DirectionWeights
 from vfeat.ops.backend import Backend
 from vfeat.ops.functional import (
@@ -22,6 +22,7 @@ __all__ = [
     "bidirectional_mamba",
     "causal_conv1d",
     "choose",
+    "cut",
     "describe_backends",
     "linear",
     "pixel_rows",
