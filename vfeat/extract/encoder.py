@@ -166,7 +166,10 @@ class Encoder:
         B, V = frames_BVTSSC.shape[:2]
         pixels = Pixels(frames_BVTSSC.flatten(0, 1), self.mean_C, self.std_C)
         half = self.output.dtype == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        # A graph would go on reading narrow copies of weights that are freed with their cache.
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=half, cache_enabled=self._graphed is None
+        ):
             features, scores, tokens = self.network(pixels)
             scores = over_flips(scores, pixels, self.flips, lambda p: self.network(p).scores_BK)
         scores_BC = _mean(scores, B, V)
