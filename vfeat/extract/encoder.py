@@ -96,12 +96,6 @@ class Encoder:
         tokens = self.clip_shape[0] * (1 + self.shape.steps * self.shape.patches)
         return int(max(1, min(256, 0.7 * free // (tokens * self.shape.dim * 60 * 4))))
 
-    @property
-    def device_name(self) -> str:
-        """`cpu`, or the name of the card."""
-        is_gpu = self.device.type == "cuda"
-        return torch.cuda.get_device_name(self.device) if is_gpu else "cpu"
-
     def encode(self, frames_BVTSSC: np.ndarray) -> list[Encoded]:
         """Run the model over uint8 RGB clips [B, V, T, S, S, 3]; return one result per clip."""
         found: list[Encoded] = []

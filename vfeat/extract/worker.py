@@ -28,6 +28,7 @@ from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Event, TaskDone
 from vfeat.media.shots.detectors import check_detector
+from vfeat.models.device import device_name
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 
@@ -75,7 +76,7 @@ class ExtractWorker:
             children = decoder_children(settings.decode_workers, cores, gpu=gpu)
             pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
         self.pool = pool
-        self.counters = Progress(device=self.encoder.device_name)
+        self.counters = Progress(device=device_name(self.encoder.device))
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
         self._once_more = OnceMore()
