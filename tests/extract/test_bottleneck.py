@@ -70,11 +70,11 @@ def test_a_store_that_is_slow_to_read_is_named(
     for number in range(3):
         Root(f"{bucket}/in").create_file(f"{number}.mp4", own_clips / "cfr25_bframes.mp4")
     out = tmp_path / "out"
-    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, 0.7)).run()
+    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, 0.8)).run()
     limit = limit_of(summary, out)
     assert (limit.resource, limit.is_clear) == ("storage", True)
     assert "--decode-workers" in limit.advice
-    assert summary.read_s > 3 * 0.7
+    assert summary.read_s > 3 * 0.8
 
 
 def test_a_store_that_is_slow_to_write_is_named(
