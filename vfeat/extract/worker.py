@@ -138,7 +138,7 @@ class ExtractWorker:
         children = self.pool.stats()
         self.counters.run_s = self._clock.seconds
         self.counters.children = self.pool.children
-        self.counters.child_s = self.counters.run_s * self.pool.children
+        self.counters.child_s = self.pool.could_work_s(self.counters.run_s)
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         self.counters.store_waits = self._store_wait.held
