@@ -101,6 +101,16 @@ class DecodePool:
         """Queue an event of a task that was withdrawn."""
         self._events.put(event)
 
+    @property
+    def children(self) -> int:
+        """Number of children, those included that have not started."""
+        return len(self._workers)
+
+    def could_work_s(self, seconds: float) -> float:
+        """Return how long all children could have worked in some time, their starts left out."""
+        starting_s = sum(worker.starting_s for worker in self._workers)
+        return max(0.0, seconds * self.children - starting_s)
+
     def stats(self) -> tuple[ChildStats, ...]:
         """Return memory and work of the children that live now."""
         children = (worker.child for worker in self._workers)
