@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vfeat.job.recipe import DecodeLimits, FrameSpec
-from vfeat.media.decoders.base import Decoder, Frame, Sparing, complaint_of
+from vfeat.media.decoders.base import Decoder, Frame, SparingDecoder, complaint_of
 from vfeat.media.decoders.display_order import StalledDecoder, in_display_order
 from vfeat.media.frames import U8, prepare
 from vfeat.media.samples import Samples
@@ -138,7 +138,7 @@ class ClipAssembler:
             UnitError: the video cannot be read on; its range is that of the clips not yet settled.
         """
         self._next_clip, self._last_clip = first_clip, last_clip
-        if isinstance(self._decoder, Sparing):
+        if isinstance(self._decoder, SparingDecoder):
             self._decoder.spare(Samples(self._grid, first_clip, last_clip))
         origin = self._grid.timeline.origin_tick
         try:

@@ -92,7 +92,7 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
-class Sparing(Protocol):
+class SparingDecoder(Protocol):
     """A decoder that can leave out pictures that no clip takes; any other decodes them all."""
 
     def spare(self, samples: Samples) -> None:

@@ -22,8 +22,9 @@ from av.video.reformatter import VideoReformatter
 from vfeat.media.clock import MAX_REORDER
 from vfeat.media.container import Opened, check_pixels, out_of_memory
 from vfeat.media.decoders.base import RGB, DecodeRequest, DecodeStats, Frame
+from vfeat.media.decoders.decode_times import has_display_times, sorted_times
 from vfeat.media.decoders.scout import Scout
-from vfeat.media.decoders.sparing import DECODE_TIMES_ONLY, Doubt, Sparing, sparing
+from vfeat.media.decoders.sparing import Doubt, Sparing, sparing
 from vfeat.media.packets import PacketReader
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class PyavDecoder:
         self._untimed_tick = 0
         if self._sparing is not None:
             self._sparing.enter()
-        self._raw = self._sorted(self._decode())
+        sane = (frame for frame in self._decode() if frame.pts != _WILD)
+        self._raw = sane if has_display_times(self._opened) else sorted_times(sane)
         self._frames: Iterator[Frame] = self._timed(self._raw)
 
     def spare(self, samples: Samples) -> None:
@@ -420,23 +422,6 @@ class PyavDecoder:
         if held is not None and not self._gave_up and self._sparing.ended():
             yield held
 
-    def _sorted(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield frames whose time can be right; sorted if a container keeps decoding times."""
-        sane = (frame for frame in frames if frame.pts != _WILD)
-        if self._opened.container.format.name not in DECODE_TIMES_ONLY:
-            yield from sane
-            return
-        waiting: deque[VideoFrame] = deque()
-        ticks: list[int] = []
-        for frame in sane:
-            waiting.append(frame)
-            if frame.pts is not None:
-                insort(ticks, frame.pts)
-            if len(waiting) > MAX_REORDER:
-                yield _retimed(waiting.popleft(), ticks)
-        while waiting:
-            yield _retimed(waiting.popleft(), ticks)
-
     def _frame(self, frame: VideoFrame, tick: int) -> Frame:
         turns = frame.rotation // 90
         sar = 1 / self._sar if turns % 2 and self._sar else self._sar
@@ -451,9 +436,3 @@ class PyavDecoder:
             raise out_of_memory(self._request.source.uri) from error
         picture = cast(RGB, converted.to_ndarray())
         return np.rot90(picture, k=turns) if turns else picture
-
-
-def _retimed(frame: VideoFrame, ticks: list[int]) -> VideoFrame:
-    if ticks:
-        frame.pts = ticks.pop(0)
-    return frame

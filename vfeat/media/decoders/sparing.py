@@ -20,6 +20,7 @@ import av.logging
 
 from vfeat.media.clock import LOOKAHEAD, MAX_REORDER
 from vfeat.media.decoders.av1_headers import read_sequence, refreshes_nothing
+from vfeat.media.decoders.decode_times import has_display_times
 from vfeat.media.decoders.parameter_sets import h264_frames_only, hevc_single_layer
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     Coming = tuple[Timed[Read], bool]  # True with the first packet after a gap
     Judged = tuple[Timed[Read], bool, bool]  # True with a picture that nobody needs
 
-# Containers that store decoding times only: their packets do not show the order of the pictures.
-DECODE_TIMES_ONLY = {"avi"}
 # A time that the clock lets pass is wrong by less than this, or by so many pictures.
 _DOUBT_S, _DOUBT_STEPS = Fraction(1), MAX_REORDER + 4
 _KEPT = 64
@@ -53,7 +52,7 @@ def sparing(opened: Opened, samples: Samples) -> Sparing | None:
         if sequence is None:
             return None
         return Sparing(samples, tick_s, lambda packet: refreshes_nothing(bytes(packet), sequence))
-    if opened.container.format.name in DECODE_TIMES_ONLY or not context.reorder_depth:
+    if not has_display_times(opened) or not context.reorder_depth:
         return None
     if codec.name == "h264":
         is_fit = h264_frames_only(context.extradata)
