@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vfeat.media.children.believed import check_probe, check_window
-from vfeat.media.children.child_process import ChildLost, ChildProcess
+from vfeat.media.children.child_process import ChildLost, ChildProcess, start_child_of
 from vfeat.media.children.messages import (
     Alive,
     BrokenProtocol,
@@ -141,7 +141,7 @@ class Worker(threading.Thread):
                 self.child.give(task)
                 return self.child
             self._drop_child()
-        self.child = ChildProcess(self._config, self._closed)
+        self.child, self._config = start_child_of(self._config, self._closed)
         if self._closed.is_set():
             raise ChildLost("internal", "the decoder pool was closed")
         try:

@@ -78,7 +78,5 @@ def _part(
     taps = pixels.view(size, rows_nk.shape[1], size, columns_nk.shape[1], 3)
     if how in ("bilinear", "mixed"):
         return bilinear(taps, down_nk.to(device), across_nk.to(device))
-    mixed = torch.einsum(
-        "ykxlc,yk,xl->yxc", taps.float(), down_nk.to(device), across_nk.to(device)
-    )
+    mixed = torch.einsum("ykxlc,yk,xl->yxc", taps.float(), down_nk.to(device), across_nk.to(device))
     return mixed.round_().clamp_(0, 255).to(torch.uint8)
