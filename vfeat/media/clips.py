@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from vfeat.job.recipe import DecodeLimits, FrameSpec
 from vfeat.media.decoders.base import Decoder, Frame, Pixels, complaint_of
 from vfeat.media.decoders.display_order import StalledDecoder, in_display_order
-from vfeat.media.frames import U8, prepare
+from vfeat.media.frames import prepare
 from vfeat.media.source import Progress, no_progress
 from vfeat.media.timeline import Grid, Window
 

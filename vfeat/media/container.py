@@ -60,7 +60,7 @@ class Opened:
         self.source = source
         self.max_pixels = max_pixels
         self.first_byte = first_byte
-        self._acceleration = acceleration or (like._acceleration if like else None)
+        self._acceleration: HWAccel | None = acceleration or (like._acceleration if like else None)
         self._file = source.open()
         try:
             self.container: InputContainer = _open(

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from vfeat.errors import ErrorClass
 from vfeat.media.decoders.base import Pixels
 from vfeat.outcome import Outcome
@@ -82,6 +85,12 @@ class ClipReady:
     end_s: float
     frames: Pixels
     release: Callable[[], None]
+
+    @property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The frames of a pool without a device."""
+        assert isinstance(self.frames, np.ndarray)
+        return self.frames
 
 
 @dataclass(frozen=True)

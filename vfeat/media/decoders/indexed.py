@@ -70,7 +70,7 @@ def open_indexed(
                 return IndexedDecoder(request, name, reader, seen, sar)
             unfit = f"it counts {reader.n_frames} frames of {len(seen.ticks)}"
     fallback = PyavDecoder(request)
-    fallback.stats.warnings.append(instead_of(name, request.source.uri, unfit))
+    fallback.stats.warnings.append(instead_of(name, request.source.uri, str(unfit)))
     return fallback
 
 

@@ -39,7 +39,9 @@ class CudaMemory:
 class _Block:
     """Device memory as torch takes it without a copy; torch holds this object."""
 
-    def __init__(self, driver: Driver, address: int, size_bytes: int, *, owned: bool = True):
+    def __init__(
+        self, driver: Driver, address: int, size_bytes: int, *, owned: bool = True
+    ) -> None:
         self._driver, self.address, self._owned = driver, address, owned
         self.__cuda_array_interface__ = {
             "shape": (size_bytes,), "typestr": "|u1", "data": (address, False), "version": 2,

@@ -14,18 +14,18 @@ from torch import Tensor
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # Red from V, blue from U, green from U, green from V, times 65536, by the number that FFmpeg has
-# for a colour space; the rest is taken for BT.601, as swscale does.
+# for a colour space. What is not here, swscale refuses.
 _BT601 = (104597, 132201, 25675, 53279)
-_BT709 = (117489, 138438, 13975, 34925)
-_BT2020 = (110013, 140363, 12277, 42626)
 _COEFFICIENTS = {
-    0: _BT709,
-    1: _BT709,
+    1: (117489, 138438, 13975, 34925),  # BT.709
+    2: _BT601,  # unspecified
     4: (104448, 132798, 24759, 53109),  # FCC
+    5: _BT601,
+    6: _BT601,
     7: (117579, 136230, 16907, 35559),  # SMPTE 240M
-    9: _BT2020,
-    10: _BT2020,
+    9: (110013, 140363, 12277, 42626),  # BT.2020
 }
+COLORSPACES = frozenset(_COEFFICIENTS)
 
 
 @dataclass(frozen=True)
