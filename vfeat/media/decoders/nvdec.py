@@ -52,7 +52,8 @@ class NvdecDecoder(PyavDecoder):
         assert self._device is not None
         surface = self._device.surface(frame)
         uri = self._request.source.uri
-        if surface is None:  # of 10 bits, say: FFmpeg's conversion, in main memory
+        if surface is None or (surface.interlaced and turns % 4):
+            # Of 10 bits, say: FFmpeg's conversion, in main memory.
             return prepare(self._to_rgb(frame, turns), spec, sar, self._max_pixels, uri)
         return prepare_on_device(surface.turned(turns), spec, sar, self._max_pixels, uri)
 

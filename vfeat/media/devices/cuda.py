@@ -124,7 +124,10 @@ class CudaDevice:
         luma_HW, chroma_hw2 = (
             torch.utils.dlpack.from_dlpack(plane.__dlpack__()) for plane in frame.planes[:2]
         )
-        return Surface(luma_HW, chroma_hw2, int(frame.colorspace), int(frame.color_range))
+        return Surface(
+            luma_HW, chroma_hw2, int(frame.colorspace), int(frame.color_range),
+            frame.interlaced_frame,
+        )  # fmt: skip
 
 
 def _loads(library: str) -> bool:

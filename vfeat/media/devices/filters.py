@@ -78,16 +78,19 @@ def _area(length: int, new_length: int, first: int, count: int) -> tuple[Tensor,
     return places.clamp_(max=length - 1), (covered / covered.sum(1, keepdim=True)).float()
 
 
-def bilinear(taps: Tensor, down_nk: Tensor, across_nk: Tensor) -> Tensor:
-    """Mix four pixels into one with OpenCV's integers.
+def mix(taps: Tensor, down_nk: Tensor, across_nk: Tensor) -> Tensor:
+    """Mix the pixels beneath a filter into one.
 
     Args:
         taps: int32 [n, k, n, k, c].
-        down_nk, across_nk: weights of rows and columns, int32.
+        down_nk, across_nk: weights of rows and columns.
 
     Returns:
         uint8 [n, n, c].
     """
-    wide = (taps * across_nk[:, :, None]).sum(3)  # times 2**11
-    tall = (wide >> 4) * down_nk[:, :, None, None] >> 16
-    return (tall.sum(1) + 2 >> 2).clamp_(0, 255).to(torch.uint8)
+    wide = (taps * across_nk[:, :, None]).sum(3)
+    if down_nk.is_floating_point():
+        mixed = (wide * down_nk[:, :, None, None]).sum(1).round_()
+    else:  # as OpenCV's instructions do it: each product is cut before the sum
+        mixed = ((wide >> 4) * down_nk[:, :, None, None] >> 16).sum(1) + 2 >> 2
+    return mixed.clamp_(0, 255).to(torch.uint8)

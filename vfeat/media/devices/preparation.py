@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vfeat.job.recipe import FrameSpec
-from vfeat.media.devices.filters import bilinear, weights
+from vfeat.media.devices.filters import mix, weights
 from vfeat.media.devices.surface import Surface
 from vfeat.media.frames import check_resized, resized_shape
 
@@ -76,7 +76,4 @@ def _part(
     (rows_nk, down_nk), (columns_nk, across_nk) = axes
     pixels = surface.rgb(rows_nk.flatten().to(device), columns_nk.flatten().to(device))
     taps = pixels.view(size, rows_nk.shape[1], size, columns_nk.shape[1], 3)
-    if how in ("bilinear", "mixed"):
-        return bilinear(taps, down_nk.to(device), across_nk.to(device))
-    mixed = torch.einsum("ykxlc,yk,xl->yxc", taps.float(), down_nk.to(device), across_nk.to(device))
-    return mixed.round_().clamp_(0, 255).to(torch.uint8)
+    return mix(taps, down_nk.to(device), across_nk.to(device))

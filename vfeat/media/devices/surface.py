@@ -37,12 +37,14 @@ class Surface:
         chroma_hw2: uint8, U and V.
         colorspace: number of FFmpeg, one of COLORSPACES.
         color_range: number of FFmpeg.
+        interlaced: rows of two fields take turns, each with its own rows of chroma.
     """
 
     luma_HW: Tensor
     chroma_hw2: Tensor
     colorspace: int
     color_range: int
+    interlaced: bool = False
 
     @property
     def height(self) -> int:
@@ -60,16 +62,23 @@ class Surface:
         return self.luma_HW.device
 
     def turned(self, turns: int) -> Surface:
-        """Return the picture turned counter-clockwise by `turns` quarters."""
+        """Return the picture turned counter-clockwise by `turns` quarters.
+
+        One of two fields cannot be turned.
+        """
         if not turns % 4:
             return self
+        assert not self.interlaced
         luma, chroma = (torch.rot90(p, turns, (0, 1)) for p in (self.luma_HW, self.chroma_hw2))
         return Surface(luma, chroma, self.colorspace, self.color_range)
 
     def rgb(self, rows_r: Tensor, columns_c: Tensor) -> Tensor:
         """Return the colours at the crossings of rows and columns, int32 [r, c, 3], 0 to 255."""
         luma_rc = self.luma_HW[rows_r[:, None], columns_c].int() * 8
-        chroma_rc2 = self.chroma_hw2[rows_r[:, None] // 2, columns_c // 2].int() * 8 - (128 * 8)
+        chroma_r = rows_r // 2
+        if self.interlaced:
+            chroma_r = (rows_r // 4 * 2 + rows_r % 2).clamp_(max=self.height // 2 - 1)
+        chroma_rc2 = self.chroma_hw2[chroma_r[:, None], columns_c // 2].int() * 8 - 128 * 8
         u, v = chroma_rc2.unbind(-1)
         gain, offset, *factors = _integers(self.colorspace, self.color_range == _FULL_RANGE)
         red_v, blue_u, green_u, green_v = factors
