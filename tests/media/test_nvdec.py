@@ -23,13 +23,14 @@ from vfeat.media.children.child_process import ChildLost
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask
 from vfeat.media.clips import Clip
-from vfeat.media.decoders.base import FALLBACK, check_decoder
+from vfeat.media.decoders.base import check_decoder
 from vfeat.media.devices import cuda, driver
 from vfeat.media.devices.base import DeviceFailed
 from vfeat.media.devices.driver import Driver
 from vfeat.media.probe import probe
 from vfeat.media.sandbox.enter import NAMES
 from vfeat.media.sandbox.seccomp import build
+from vfeat.outcome import FALLBACK
 
 NVDEC = FrameSpec(size=SMALL.size, decoder="nvdec")
 SPEC = ClipSpec(4, 1.0, 1.0)

@@ -19,6 +19,7 @@ from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.fed_pool import FedPool
+from vfeat.extract.gpu_decoding import MOST_CHILDREN, decoding_device
 from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings, decoder_children
@@ -55,8 +56,11 @@ class ExtractWorker:
         if self.encoder.device.type == "cpu":
             keep_freed_memory()
         gpu = self.encoder.device.type == "cuda"
+        device = decoding_device(recipe.frame.decoder, gpu=gpu)
         children = decoder_children(settings.decode_workers, cores, gpu=gpu)
-        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
+        if device is not None and settings.decode_workers is None:
+            children = min(children, MOST_CHILDREN)
+        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children, device=device)
         self.counters = Progress()
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)

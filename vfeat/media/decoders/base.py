@@ -15,6 +15,7 @@ import numpy.typing as npt
 from vfeat.errors import EnvironmentMissing, JobError
 from vfeat.job.recipe import DecodeLimits, FrameSpec
 from vfeat.media.source import Progress, Source
+from vfeat.outcome import FALLBACK
 from vfeat.video_facts import Timeline
 
 if TYPE_CHECKING:
@@ -130,8 +131,6 @@ class DecodeRequest:
 DecoderFactory = Callable[[DecodeRequest], Decoder]
 _Factory = TypeVar("_Factory", bound=DecoderFactory)
 _MARK = "vfeat_reads_paths"
-# In the warnings of files that a recipe's decoder does not take; counted by these words.
-FALLBACK = "decoded with PyAV instead of"
 
 _BUILT_IN = {
     "pyav": ("av", "vfeat.media.decoders.pyav:PyavDecoder", "av"),
