@@ -21,6 +21,8 @@ from vfeat.media.devices.surface import COLORSPACES, Surface
 
 HOST = "tests.media.fake_device:HostDevice"
 FUSSY = "tests.media.fake_device:FussyDevice"
+BLIND = "tests.media.fake_device:BlindDevice"
+FAILING = "tests.media.fake_device:FailingDevice"
 BROKEN = "tests.media.fake_device:BrokenDevice"
 FOLDER = Path(tempfile.gettempdir()) / f"vfeat-fake-device-{os.getuid()}"
 
@@ -87,6 +89,20 @@ class HostDevice:
             int(frame.color_range),
             frame.interlaced_frame,
         )
+
+
+class BlindDevice(HostDevice):
+    """Its engine takes nothing."""
+
+    def has_decoded(self, frame: VideoFrame) -> bool:
+        return False
+
+
+class FailingDevice(HostDevice):
+    """Starts, and does nothing after that."""
+
+    def surface(self, frame: VideoFrame) -> Surface | None:
+        raise RuntimeError("no session")
 
 
 class FussyDevice(HostDevice):

@@ -13,13 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from tests.media.fake_device import BROKEN, FOLDER, FUSSY, HOST, HostDevice
+from tests.media.fake_device import (
+    BLIND,
+    BROKEN,
+    FAILING,
+    FOLDER,
+    FUSSY,
+    HOST,
+    HostDevice,
+)
 from tests.media.running import SMALL, Ran, events, pool_of, settle, stacked
 from tests.media.test_surface import LEVELS
 from tests.media.truth import OWN, Video
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.boundary import examine_boundary
 from vfeat.media.children.child_process import ChildLost
+from vfeat.media.children.device_trial import try_device
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask
 from vfeat.media.clips import Clip
@@ -87,6 +96,35 @@ def test_an_obstacle_comes_with_what_to_do(
     found = cuda.CudaDevice().obstacle()
     assert found is not None and words in found
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_ffmpeg_shares_torchs_context_in_the_first_way_that_works(
+    refused: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[dict[str, str]] = []
+
+    class Acceleration:
+        def __init__(self, kind: str, *, options: dict[str, str], **more: bool) -> None:
+            assert kind == "cuda" and more["is_hw_owned"] and more["allow_software_fallback"]
+            tried.append(options)
+
+        def create(self, codec: object) -> None:
+            if len(tried) <= refused:
+                raise cuda.FFmpegError(95, "Operation not supported")
+
+    monkeypatch.setattr(cuda, "HWAccel", Acceleration)
+    monkeypatch.setattr(cuda, "Driver", lambda for_ffmpeg: None)
+    monkeypatch.setattr(cuda, "_compute", lambda: None)
+    monkeypatch.setattr(cuda.ctypes, "CDLL", lambda name: None)
+    device = cuda.CudaDevice()
+    if refused == 2:
+        with pytest.raises(DeviceFailed, match=r"FFmpeg cannot use the GPU.*not supported"):
+            device.start()
+        return
+    device.start()
+    device.acceleration()
+    assert tried[-1] == [{"primary_ctx": "1"}, {"primary_ctx": "0", "current_ctx": "1"}][refused]
 
 
 # Frames
@@ -213,10 +251,24 @@ def test_memory_of_a_child_with_a_device_is_limited() -> None:
 def test_a_driver_that_does_not_start_beneath_landlock_starts_without_it(
     holding: set[str],
 ) -> None:
+    """And its child opens no file for writing, since nothing but Landlock tells files apart."""
     needs(holding)
     found = {measure.name: measure.missing for measure in examine_boundary("nvdec", FUSSY)}
+    assert found["seccomp"] == ""
     assert "does not start beneath it" in found["Landlock for files"]
-    assert on_device(PLAIN, device=FUSSY).outcomes[0].rows == 6
+    assert "by the parent only" in found["limits"]
+    attacking = FrameSpec(size=32, decoder="tests.media.trespassers:PathTrespasser")
+    (error,) = on_device(PLAIN, device=FUSSY, frame=attacking).outcomes[0].errors
+    done = error.message.partition("did [")[2].partition("]")[0].split("; ")
+    assert done and all(one.startswith(("read", "list", "start", "signal")) for one in done)
+
+
+def test_a_trial_decodes_a_video_in_a_child() -> None:
+    assert try_device("nvdec", HOST) is None
+    assert "cannot use its GPU: out of memory" in str(try_device("nvdec", BROKEN))
+    assert "does not decode H.264 here" in str(try_device("nvdec", BLIND))
+    reason = str(try_device("nvdec", FAILING))
+    assert "a child cannot decode with it" in reason and "no session" in reason
 
 
 def test_a_device_that_does_not_start_is_the_reason_of_the_error() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from vfeat.errors import EnvironmentMissing
-from vfeat.media.children.boundary import examine_boundary
-from vfeat.media.children.child_process import ChildLost
-from vfeat.media.devices.base import CUDA, load_device
+from vfeat.media.children.device_trial import try_device
+from vfeat.media.devices.base import CUDA
 
 NVDEC = "nvdec"
 # Two for each video engine of the cards that have most: one decodes while the other converts.
@@ -51,11 +50,4 @@ def decoding_device(decoder: str, *, gpu: bool) -> str | None:
 
 def obstacle() -> str | None:
     """Return why this machine's GPU does not decode, once a child has tried; None if it does."""
-    found = load_device(CUDA).obstacle()
-    if found is not None:
-        return found
-    try:
-        examine_boundary(NVDEC, CUDA)
-    except ChildLost as lost:
-        return lost.message
-    return None
+    return try_device(NVDEC, CUDA)

@@ -86,7 +86,10 @@ class Child:
         assert isinstance(config, ChildConfig)
         self._config = config
         share = config.device
-        (limit_memory if share is None else limit_written_memory)(config.limits.memory_bytes)
+        if share is None:
+            limit_memory(config.limits.memory_bytes)
+        elif share.guarded:
+            limit_written_memory(config.limits.memory_bytes)
         shape = clip_shape(config.clip, config.frame)
         self._ring: Slots = Ring(memory_fd, config.slots, shape)
         os.close(memory_fd)

@@ -294,7 +294,7 @@ class ChildProcess:
 def start_child_of(
     config: ChildConfig, closed: threading.Event
 ) -> tuple[ChildProcess, ChildConfig]:
-    """Start a child, without Landlock if its device does not start beneath it.
+    """Start a child, less guarded if its device does not start beneath the guards.
 
     Returns:
         The child, and the configuration with which it has started.

@@ -18,7 +18,8 @@ class DeviceShare:
     Attributes:
         name: `module:class` of the device.
         handle: opens the device's memory for clips, hexadecimal.
-        guarded: Landlock holds before the device's driver starts.
+        guarded: Landlock and the limit of memory hold before the device's driver starts. False
+            where it does not start so: the parent's eye on the memory remains.
     """
 
     name: str

@@ -8,7 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
+from av.codec import Codec
 from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.error import FFmpegError
 from torch import Tensor
 
 from vfeat.media.devices.base import DeviceFailed
@@ -18,6 +20,10 @@ from vfeat.media.devices.surface import COLORSPACES, Surface
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+# FFmpeg refuses torch's context by its flags, or takes it as that of this thread.
+_CONTEXTS: tuple[dict[str, object], ...] = (
+    {"primary_ctx": "1"}, {"primary_ctx": "0", "current_ctx": "1"},
+)  # fmt: skip
 _DRIVER, _VIDEO = "libcuda.so.1", "libnvcuvid.so.1"
 # What the driver reads while it starts and works.
 _READABLE = (
@@ -34,6 +40,9 @@ class CudaMemory:
         block = _Block(driver, driver.allocate(size_bytes), size_bytes)
         self.handle = driver.export(block.address)
         self.bytes_n: Tensor = torch.as_tensor(block, device="cuda")
+        # A child must not find in it what this process has freed.
+        self.bytes_n.zero_()
+        torch.cuda.current_stream().synchronize()
 
 
 class _Block:
@@ -57,6 +66,7 @@ class CudaDevice:
 
     def __init__(self) -> None:
         self._driver: Driver | None = None
+        self._options = _CONTEXTS[0]
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -94,7 +104,9 @@ class CudaDevice:
         self._driver = Driver(for_ffmpeg=True)
         try:
             ctypes.CDLL(_VIDEO)
-            torch.zeros(1, device="cuda").add_(1).item()
+            _compute()
+            self._options = _context_options()
+            _compute()  # FFmpeg has closed its device: the context is still there
         except (RuntimeError, OSError) as error:
             raise DeviceFailed(str(error).strip().partition("\n")[0]) from error
 
@@ -109,7 +121,7 @@ class CudaDevice:
 
     def acceleration(self) -> HWAccel:
         # FFmpeg decodes into the context of torch, so that its pictures are torch's, too.
-        return HWAccel("cuda", allow_software_fallback=True, is_hw_owned=True)
+        return _acceleration(self._options)
 
     def has_decoded(self, frame: VideoFrame) -> bool:
         return frame.format.name == "cuda"
@@ -128,6 +140,31 @@ class CudaDevice:
             luma_HW, chroma_hw2, int(frame.colorspace), int(frame.color_range),
             frame.interlaced_frame,
         )  # fmt: skip
+
+
+def _compute() -> None:
+    torch.zeros(1, device="cuda").add_(1).item()
+
+
+def _context_options() -> dict[str, object]:
+    """Return the first options with which FFmpeg uses torch's context.
+
+    Raises:
+        DeviceFailed: it uses none.
+    """
+    refusals = []
+    for options in _CONTEXTS:
+        try:
+            _acceleration(options).create(Codec("h264", "r"))
+        except (FFmpegError, NotImplementedError) as error:
+            refusals.append(str(error))
+        else:
+            return options
+    raise DeviceFailed(f"FFmpeg cannot use the GPU: {'; '.join(dict.fromkeys(refusals))}")
+
+
+def _acceleration(options: dict[str, object]) -> HWAccel:
+    return HWAccel("cuda", allow_software_fallback=True, options=options, is_hw_owned=True)
 
 
 def _loads(library: str) -> bool:

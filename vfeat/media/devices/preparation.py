@@ -8,6 +8,7 @@ of the resized picture, n length of an axis, k taps of a filter.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,11 +70,19 @@ def _part(
         rows, columns = (torch.arange(first, first + size, device=device) for first in corner)
         return surface.rgb(rows, columns).to(torch.uint8)
     how = _filter(spec, shape, resized)
-    axes = [
-        weights(how, length, new, first, size)
+    (rows_nk, down_nk), (columns_nk, across_nk) = (
+        _axis(how, length, new, first, size, device)
         for length, new, first in zip(shape, resized, corner, strict=True)
-    ]
-    (rows_nk, down_nk), (columns_nk, across_nk) = axes
-    pixels = surface.rgb(rows_nk.flatten().to(device), columns_nk.flatten().to(device))
+    )
+    pixels = surface.rgb(rows_nk.flatten(), columns_nk.flatten())
     taps = pixels.view(size, rows_nk.shape[1], size, columns_nk.shape[1], 3)
-    return mix(taps, down_nk.to(device), across_nk.to(device))
+    return mix(taps, down_nk, across_nk)
+
+
+@lru_cache(64)
+def _axis(
+    how: str, length: int, new: int, first: int, count: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the taps of an axis on the device; those of one video are made once."""
+    places_nk, weights_nk = weights(how, length, new, first, count)
+    return places_nk.to(device), weights_nk.to(device)

@@ -43,7 +43,7 @@ class DeviceNeeds:
         readable: files and folders that its driver reads.
         writable: its device files.
         start: starts the driver; called beneath Landlock, before the system calls are filtered.
-        guarded: Landlock holds. False where the driver does not start beneath it.
+        guarded: Landlock and a limit of memory hold; see `DeviceShare`.
     """
 
     readable: tuple[str, ...]
@@ -79,11 +79,13 @@ def enter(*, reads_files: bool = False, device: DeviceNeeds | None = None) -> tu
         _tried("no new privileges", lambda: set_process_option(_NO_NEW_PRIVILEGES, 1)),
         *_landlock(reads_files, device),
     ]
+    # Landlock alone tells a device file from another one: without it none is opened for writing.
+    opens = uses_device and not found[3].missing
     if device is not None:
         device.start()
-    found.append(_tried("seccomp", lambda: seccomp.install(opens_devices=uses_device)))
-    if uses_device:
-        found = [_weakened(measure) for measure in found]
+    found.append(_tried("seccomp", lambda: seccomp.install(opens_devices=opens)))
+    if device is not None:
+        found = [_weakened(measure, device.guarded, opens) for measure in found]
     return (_environment(), *found)
 
 
@@ -102,9 +104,13 @@ def _environment() -> Measure:
     return Measure("empty environment", f"holds {', '.join(left)}" if left else "")
 
 
-def _weakened(measure: Measure) -> Measure:
+def _weakened(measure: Measure, guarded: bool, opens: bool) -> Measure:
     """Return a measure with what it leaves open for a device."""
     left = _LEFT_FOR_A_DEVICE.get(measure.name)
+    if measure.name == "seccomp" and not opens:
+        left = None
+    if measure.name == "limits" and not guarded:
+        left = "of memory by the parent only: the GPU's driver does not start beneath them"
     return measure if measure.missing or left is None else Measure(measure.name, left)
 
 
