@@ -265,7 +265,6 @@ def test_a_driver_that_does_not_start_beneath_landlock_starts_without_it(
 
 def test_a_trial_decodes_a_video_in_a_child() -> None:
     assert try_device("nvdec", HOST) is None
-    assert "cannot use its GPU: out of memory" in str(try_device("nvdec", BROKEN))
     assert "does not decode H.264 here" in str(try_device("nvdec", BLIND))
     reason = str(try_device("nvdec", FAILING))
     assert "a child cannot decode with it" in reason and "no session" in reason
@@ -274,8 +273,6 @@ def test_a_trial_decodes_a_video_in_a_child() -> None:
 def test_a_device_that_does_not_start_is_the_reason_of_the_error() -> None:
     with pytest.raises(ChildLost, match="cannot use its GPU: out of memory"):
         examine_boundary("nvdec", BROKEN)
-    (error,) = on_device(PLAIN, device=BROKEN).outcomes[0].errors
-    assert error.error_class == "internal" and "cannot use its GPU" in error.message
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -9,8 +9,6 @@ import av
 import numpy as np
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.children.boundary import examine_boundary
-from vfeat.media.children.child_process import ChildLost
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
 from vfeat.media.devices.base import load_device
@@ -29,10 +27,6 @@ def try_device(decoder: str, device: str) -> str | None:
     found = load_device(device).obstacle()
     if found is not None:
         return found
-    try:
-        examine_boundary(decoder, device)  # its error is that of the start alone
-    except ChildLost as lost:
-        return lost.message
     with tempfile.TemporaryDirectory(prefix="vfeat-trial-") as folder:
         path = Path(folder) / "trial.mp4"
         _write_video(path)
