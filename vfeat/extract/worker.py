@@ -56,11 +56,7 @@ class ExtractWorker:
         if self.encoder.device.type == "cpu":
             keep_freed_memory()
         gpu = self.encoder.device.type == "cuda"
-        device = decoding_device(recipe.frame.decoder, gpu=gpu)
-        children = decoder_children(settings.decode_workers, cores, gpu=gpu)
-        if device is not None and settings.decode_workers is None:
-            children = min(children, MOST_CHILDREN)
-        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children, device=device)
+        self.pool = make_pool(recipe, settings, cores, gpu=gpu)
         self.counters = Progress()
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
@@ -233,3 +229,20 @@ class ExtractWorker:
         self.counters.clips += len(batch)
         for clip, result in zip(batch, encoded, strict=True):
             clip.shard.add_clip(clip.unit, clip.index, clip.start_s, clip.end_s, result)
+
+
+def make_pool(recipe: Recipe, settings: WorkerSettings, cores: int, *, gpu: bool) -> DecodePool:
+    """Start the decoder children of a worker.
+
+    Args:
+        cores: of this machine, for all processes of the worker.
+        gpu: the model runs on one.
+
+    Raises:
+        EnvironmentMissing: the recipe's decoder needs a GPU that does not decode here.
+    """
+    device = decoding_device(recipe.frame.decoder, gpu=gpu)
+    children = decoder_children(settings.decode_workers, cores, gpu=gpu)
+    if device is not None and settings.decode_workers is None:
+        children = min(children, MOST_CHILDREN)
+    return DecodePool(recipe.clip, recipe.frame, settings.limits, children, device=device)
