@@ -65,7 +65,7 @@ def test_rows_are_those_of_pyav_and_what_it_decoded_is_counted(
     monkeypatch.setattr(
         "vfeat.engine.inline_executor.InlineExecutor.capacity", lambda self: capacity
     )
-    monkeypatch.setattr("vfeat.extract.worker.decoding_device", lambda decoder, gpu: HOST)
+    monkeypatch.setattr("vfeat.extract.worker_pool.decoding_device", lambda decoder, gpu: HOST)
     ours = extract(tmp_path / "nvdec", "nvdec")
     monkeypatch.undo()
     theirs = extract(tmp_path / "pyav", "pyav")

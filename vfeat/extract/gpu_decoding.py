@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from vfeat.errors import EnvironmentMissing
 from vfeat.media.children.device_trial import try_device
-from vfeat.media.devices.base import CUDA
+from vfeat.media.devices.base import CUDA, NVDEC
 
-NVDEC = "nvdec"
 # Two for each video engine of the cards that have most: one decodes while the other converts.
 MOST_CHILDREN = 14
 _INSTEAD = "or use --decoder pyav, which chooses the same frames"

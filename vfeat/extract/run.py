@@ -28,7 +28,7 @@ from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
 from vfeat.extract.class_labels import notes
-from vfeat.extract.gpu_decoding import NVDEC, refuse_without_gpu
+from vfeat.extract.gpu_decoding import refuse_without_gpu
 from vfeat.extract.listing import Listing
 from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
@@ -39,6 +39,7 @@ from vfeat.extract.range_plans import RangePlans
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
+from vfeat.media.devices.base import NVDEC
 from vfeat.outcome import Outcome
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import pack_videos

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vfeat.extract.decode_feeder import DecodeFeeder
-from vfeat.extract.gpu_decoding import NVDEC
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
+from vfeat.media.devices.base import NVDEC
 from vfeat.media.shots.detectors import check_detector
 
 if TYPE_CHECKING:

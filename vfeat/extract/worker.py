@@ -19,14 +19,13 @@ from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.fed_pool import FedPool
-from vfeat.extract.gpu_decoding import MOST_CHILDREN, decoding_device
 from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
-from vfeat.extract.spec import WorkerSettings, decoder_children
+from vfeat.extract.spec import WorkerSettings
 from vfeat.extract.store_wait import StoreWait, Tried
+from vfeat.extract.worker_pool import make_pool
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
-from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
 from vfeat.media.shots.detectors import check_detector
 from vfeat.plan.unit import Lease, Unit
@@ -229,20 +228,3 @@ class ExtractWorker:
         self.counters.clips += len(batch)
         for clip, result in zip(batch, encoded, strict=True):
             clip.shard.add_clip(clip.unit, clip.index, clip.start_s, clip.end_s, result)
-
-
-def make_pool(recipe: Recipe, settings: WorkerSettings, cores: int, *, gpu: bool) -> DecodePool:
-    """Start the decoder children of a worker.
-
-    Args:
-        cores: of this machine, for all processes of the worker.
-        gpu: the model runs on one.
-
-    Raises:
-        EnvironmentMissing: the recipe's decoder needs a GPU that does not decode here.
-    """
-    device = decoding_device(recipe.frame.decoder, gpu=gpu)
-    children = decoder_children(settings.decode_workers, cores, gpu=gpu)
-    if device is not None and settings.decode_workers is None:
-        children = min(children, MOST_CHILDREN)
-    return DecodePool(recipe.clip, recipe.frame, settings.limits, children, device=device)

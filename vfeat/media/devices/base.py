@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from vfeat.media.devices.surface import Surface
 
+NVDEC = "nvdec"  # the decoder that uses it
 CUDA = "vfeat.media.devices.cuda:CudaDevice"
 HANDLE_BYTES = 64
 
