@@ -7,12 +7,14 @@ import gc
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.nvdec import compare
 from tests.media.fake_device import (
     BLIND,
     BROKEN,
@@ -34,7 +36,8 @@ from vfeat.media.children.task import ClipReady, DecodeTask
 from vfeat.media.clips import Clip
 from vfeat.media.decoders.base import check_decoder
 from vfeat.media.devices import cuda, driver
-from vfeat.media.devices.base import DeviceFailed
+from vfeat.media.devices.base import CUDA, DeviceFailed
+from vfeat.media.devices.cuda import CudaDevice
 from vfeat.media.devices.driver import Driver
 from vfeat.media.probe import probe
 from vfeat.media.sandbox.enter import NAMES
@@ -212,6 +215,20 @@ def test_a_child_that_dies_takes_no_memory_along() -> None:
     del first, second, event
     gc.collect()
     assert set(FOLDER.iterdir()) <= there
+
+
+def test_the_benchmark_compares_clip_by_clip() -> None:
+    plain, odd = compare([PLAIN, ODD], 32, HOST)
+    assert (plain.is_same, plain.on_gpu, plain.clips) == (True, True, 3)
+    assert (odd.is_same, odd.on_gpu) == (True, False)
+    assert not replace(plain, most=3.0).is_same and not replace(plain, clips=None).is_same
+
+
+@pytest.mark.skipif(CudaDevice().obstacle() is not None, reason="no GPU that decodes")
+def test_a_gpu_decodes_the_clips_of_this_repository() -> None:
+    found = list(compare(sorted(OWN.glob("*.mp4")), 224, CUDA))
+    assert [one for one in found if not one.is_same] == []
+    assert any(one.on_gpu for one in found)
 
 
 # The sandbox

@@ -5,17 +5,26 @@ from __future__ import annotations
 import platform
 from fractions import Fraction
 from itertools import product
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
+from tests.media.truth import OWN
 from vfeat.errors import UnitError
-from vfeat.job.recipe import FrameSpec, Resize
+from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec, Resize
+from vfeat.media.decoders.base import DecodeRequest
+from vfeat.media.decoders.nvdec import NvdecDecoder
+from vfeat.media.devices.cuda import CudaDevice
 from vfeat.media.devices.preparation import prepare_on_device
 from vfeat.media.devices.surface import COLORSPACES, Surface
 from vfeat.media.frames import prepare
+from vfeat.media.probe import probe
+from vfeat.media.source import locate, no_progress
 
 # swscale's other code paths round in other ways.
 LEVELS = 0 if platform.machine() == "x86_64" else 2
@@ -46,6 +55,45 @@ def test_colours_are_those_of_swscale(colorspace: int, color_range: int) -> None
     frame, surface = draw(96, 160, colorspace, color_range)
     ours = surface.rgb(torch.arange(96), torch.arange(160)).numpy()
     assert abs(ours - rgb_of(frame).astype(int)).max() <= LEVELS
+
+
+def test_a_decoders_frame_is_shown_without_a_copy() -> None:
+    """By PyAV's own DLPack, which gives planes of main memory as it gives those of a GPU."""
+    frame, _ = draw(96, 160, 1, 1)
+    theirs = frame.reformat(format="nv12")
+    shown = SimpleNamespace(
+        sw_format=theirs.format, width=160, height=96, colorspace=1, color_range=1,
+        interlaced_frame=False, planes=theirs.planes,
+    )  # fmt: skip
+    surface = CudaDevice().surface(cast(VideoFrame, shown))
+    assert surface is not None and surface.luma_HW.data_ptr() == theirs.planes[0].buffer_ptr
+    ours = surface.rgb(torch.arange(96), torch.arange(160)).numpy()
+    assert abs(ours - rgb_of(frame).astype(int)).max() <= LEVELS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"width": 159}, {"height": 95}, {"colorspace": 3}, {"sw_format": VideoFormat("p010le")},
+     {"sw_format": None}],
+)  # fmt: skip
+def test_a_frame_that_torch_would_show_otherwise_is_not_shown(other: dict[str, Any]) -> None:
+    form = VideoFormat("nv12")
+    frame = SimpleNamespace(
+        **{"sw_format": form, "width": 160, "height": 96, "colorspace": 1, **other}
+    )
+    assert CudaDevice().surface(cast(VideoFrame, frame)) is None
+
+
+def test_a_frame_that_is_copied_keeps_its_colours() -> None:
+    """Straight from NV12, swscale would mix chroma in another way."""
+    frame, _ = draw(96, 160, 1, 1)
+    path = str(OWN / "cfr25_bframes.mp4")
+    line = probe(path, None, ClipSpec(), DecodeLimits()).timeline
+    decoder = NvdecDecoder(DecodeRequest(locate(path, None), line, DecodeLimits(), no_progress))
+    copied = decoder._to_rgb(frame.reformat(format="nv12"), 0)
+    decoder.close()
+    assert np.array_equal(copied, rgb_of(frame))
+    assert not np.array_equal(copied, rgb_of(frame.reformat(format="nv12")))
 
 
 SIZES = [(180, 320), (90, 44), (64, 64), (128, 128), (130, 258), (400, 226)]

@@ -58,8 +58,7 @@ class NvdecDecoder(PyavDecoder):
         return prepare_on_device(surface.turned(turns), spec, sar, self._max_pixels, uri)
 
     def _to_rgb(self, frame: VideoFrame, turns: int) -> RGB:
-        form = frame.sw_format
-        if form is not None and form.name == "nv12":
+        if (frame.sw_format or frame.format).name == "nv12":
             # Planes of their own first: swscale converts interleaved ones to other colours.
             frame = self._reformatter.reformat(frame, format="yuv420p", threads=1)
         return super()._to_rgb(frame, turns)
