@@ -361,6 +361,16 @@ def test_memory_is_exported_and_opened_by_the_drivers_own_calls(
         theirs.open(b"abc")
 
 
+def test_the_folders_of_the_drivers_libraries_stay_readable(
+    library: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers they lie where nothing else of the system does."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"/usr/local/nvidia/lib64{os.pathsep}")
+    readable = CudaDevice().readable
+    assert {str(Path(library._name).parent), "/usr/local/nvidia/lib64"} < set(readable)
+    assert "" not in readable and "/" not in readable
+
+
 def test_a_machine_without_a_driver_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> ctypes.CDLL:
         raise OSError(f"{name}: cannot open shared object file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import glob
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +71,10 @@ class CudaDevice:
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Folders of the driver's own settings, and facts about the machine."""
-        return (*_READABLE, *_driver_folders())
+        """Folders of the driver's libraries and settings, and facts about the machine."""
+        for library in (_DRIVER, _VIDEO):  # the others of the driver lie beside them
+            _loads(library)
+        return (*_READABLE, *_library_folders())
 
     @property
     def writable(self) -> tuple[str, ...]:
@@ -175,9 +178,10 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _driver_folders() -> tuple[str, ...]:
-    """Return the folders of the driver's libraries, where they are not the system's."""
-    folders: dict[str, None] = {}
+def _library_folders() -> tuple[str, ...]:
+    """Return the folders in which the driver's libraries are, or may be, found."""
+    searched = filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep))
+    folders: dict[str, None] = dict.fromkeys(searched)
     with open("/proc/self/maps") as maps:
         for line in maps:
             path = line.split(maxsplit=5)[-1].strip()
