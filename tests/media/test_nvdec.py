@@ -380,7 +380,7 @@ def test_a_machine_without_a_driver_is_told_apart(monkeypatch: pytest.MonkeyPatc
         Driver()
 
 
-def test_pools_of_pyav_know_nothing_of_devices() -> None:
+def test_a_pool_without_a_device_gives_arrays_that_cannot_be_written() -> None:
     with pool_of(1, SPEC) as pool:
         pool.submit(DecodeTask(0, "0", str(PLAIN), None, None, 0, 0))
         for event in events(pool, 1):

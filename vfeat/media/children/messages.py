@@ -19,7 +19,7 @@ class DeviceShare:
         name: `module:class` of the device.
         handle: opens the device's memory for clips, hexadecimal.
         guarded: Landlock and the limit of memory hold before the device's driver starts. False
-            where it does not start so: the parent's eye on the memory remains.
+            where it does not start so: the parent alone limits the memory.
     """
 
     name: str
