@@ -14,6 +14,7 @@ from tests.engine.commands import TINY_FLAGS, run
 from tests.engine.jobs import tiny_job
 from tests.media.fake_device import HOST
 from tests.media.truth import OWN
+from vfeat.cli.report import print_summary
 from vfeat.engine.executor import Capacity
 from vfeat.engine.summary import RunSummary
 from vfeat.errors import EnvironmentMissing
@@ -59,7 +60,7 @@ def test_a_gpu_that_no_child_can_use_is_found_out_by_a_child(
 
 
 def test_rows_are_those_of_pyav_and_what_it_decoded_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capacity = Capacity(1, 2, True)
     monkeypatch.setattr(
@@ -71,6 +72,8 @@ def test_rows_are_those_of_pyav_and_what_it_decoded_is_counted(
     theirs = extract(tmp_path / "pyav", "pyav")
     assert (ours.totals.rows, ours.totals.fallbacks) == (theirs.totals.rows, 1)
     assert theirs.totals.fallbacks == 0
+    print_summary(ours, again="")
+    assert "decoded with PyAV" in (shown := capsys.readouterr().out) and "1 videos" in shown
     a, b = (embeddings(tmp_path / name) for name in ("nvdec", "pyav"))
     assert a.keys() == b.keys() and len(a) == ours.totals.rows
     for key, vector in b.items():

@@ -74,7 +74,10 @@ def _remarks(totals: Totals) -> Iterator[tuple[str, str]]:
     if totals.bad_packets:
         yield "damaged packets", f"{totals.bad_packets:,} skipped"
     if totals.fallbacks:
-        yield "decoded with PyAV", f"{totals.fallbacks:,} videos that the decoder does not take"
+        yield (
+            "decoded with PyAV",
+            f"{totals.fallbacks:,} videos that the recipe's decoder did not take",
+        )
     if totals.changed_videos:
         yield "changed videos", f"{totals.changed_videos:,} while they waited; read as they are now"
     if totals.skipped:
