@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vfeat.media.children.believed import check_probe, check_window
-from vfeat.media.children.child_process import ChildLost, ChildProcess
+from vfeat.media.children.child_process import ChildLost, ChildProcess, start_child_of
 from vfeat.media.children.messages import (
     Alive,
     BrokenProtocol,
@@ -150,7 +150,7 @@ class Worker(threading.Thread):
             self._drop_child()
         began_s = time.monotonic()
         try:
-            self.child = ChildProcess(self._config, self._closed)
+            self.child, self._config = start_child_of(self._config, self._closed)
         finally:
             self.starting_s += time.monotonic() - began_s
         if self._closed.is_set():
