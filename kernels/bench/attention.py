@@ -29,8 +29,8 @@ class Attention(nn.Module):
 
     def forward(self, x_XLD: Tensor) -> Tensor:
         """Return the update to be added to x."""
-        heads = x_XLD.shape[-1] // HEAD
-        qkv = self.qkv(self.norm(x_XLD)).unflatten(-1, (3, heads, HEAD))
+        heads = max(1, x_XLD.shape[-1] // HEAD)
+        qkv = self.qkv(self.norm(x_XLD)).unflatten(-1, (3, heads, -1))
         q, k, v = qkv.movedim(-3, 0).transpose(-3, -2).unbind()
         mixed = F.scaled_dot_product_attention(q, k, v)
         return cast(Tensor, self.project(mixed.transpose(-3, -2).flatten(-2)))

@@ -21,6 +21,7 @@ Bidirectional = Callable[[Tensor, DirectionWeights, DirectionWeights], Tensor]
 Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 AddNorm = Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
 STATES, TAPS, EPSILON = 16, 4, 1e-5
+PATCH = 16
 
 
 class Size(NamedTuple):
@@ -37,6 +38,11 @@ class Size(NamedTuple):
 
 
 SIZES = (Size("tiny", 192, 24), Size("small", 384, 24), Size("middle", 576, 32))
+
+
+def tokens(frames: int, side: int = 224) -> int:
+    """Return the length of a clip's sequence: a token for each patch, and the class token."""
+    return frames * (side // PATCH) ** 2 + 1
 
 
 class Kernels(NamedTuple):
@@ -102,11 +108,11 @@ class Block(nn.Module):
 class Model(nn.Module):
     """Patches, blocks, class token: (B, 3, T, H, W) to (B, D), in the dtype of the input."""
 
-    def __init__(self, size: Size, frames: int) -> None:
+    def __init__(self, size: Size, frames: int, side: int = 224) -> None:
         super().__init__()
-        self.patches = nn.Conv3d(3, size.width, (1, 16, 16), (1, 16, 16))
+        self.patches = nn.Conv3d(3, size.width, (1, PATCH, PATCH), (1, PATCH, PATCH))
         self.token = nn.Parameter(torch.randn(1, 1, size.width) / 50)
-        self.position = nn.Parameter(torch.randn(1, 196 * frames + 1, size.width) / 50)
+        self.position = nn.Parameter(torch.randn(1, tokens(frames, side), size.width) / 50)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.norm = nn.Parameter(torch.ones(size.width))
 

@@ -1,0 +1,230 @@
+"""Operations of step b: each kernel on this device beside float64 on the same rounded inputs.
+
+A check is a function without arguments that returns errors by name; an error is the difference's
+norm over the exact value's, so that one small entry does not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vfeat.kernels import reference
+from vfeat.kernels.gpu import launch
+from vfeat.kernels.weights import DirectionWeights
+
+# Largest error of values and of gradients.
+TOLERANCE = {torch.float32: (2e-6, 2e-5), torch.bfloat16: (4e-3, 3e-2)}
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+class Check(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        run: returns (name, error, allowed) for each of its results.
+    """
+
+    name: str
+    run: Callable[[], list[tuple[str, float, float]]]
+
+
+class Shape(NamedTuple):
+    """A block's input: clips, tokens, channels, and the rank of the time step."""
+
+    batch: int
+    length: int
+    channels: int
+    rank: int = 12
+
+
+def operation_checks(device: str, rehearse: bool) -> Iterator[Check]:
+    """Yield the checks of kernels, small ones first."""
+    lengths = (3,) if rehearse else (1, 3, 63, 64, 65, 197, 1569)
+    channels = (24,) if rehearse else (384, 72)
+    for dtype in TOLERANCE:
+        for length in lengths:
+            for width in channels:
+                shape = Shape(2, length, width, 3 if rehearse else 12)
+                yield _block_check(shape, dtype, device)
+        if not rehearse:
+            yield _block_check(Shape(3, 1569, 1152, 36), dtype, device)
+            yield _block_check(Shape(40, 197, 768, 24), dtype, device)
+        length = 6 if rehearse else 333
+        for tokens in (2,) if rehearse else (32, 100):
+            yield _segments_check(Shape(2, length, channels[0], 3), tokens, dtype, device)
+        yield _scan_check(dtype, device, length)
+        for width in (40,) if rehearse else (192, 384, 576, 40):
+            yield _norm_check(width, dtype, device)
+    yield _repeat_check(Shape(1, 2, 24, 3) if rehearse else Shape(64, 1569, 384), device)
+
+
+def error(found: Tensor, exact: Tensor) -> float:
+    """Compute ‖found - exact‖ / ‖exact‖; the norm of the difference where that is 0."""
+    difference = (found.detach().double() - exact.detach().double()).norm()
+    size = exact.detach().double().norm()
+    return float(difference / size) if size else float(difference)
+
+
+def directions(shape: Shape, dtype: torch.dtype, device: str) -> list[DirectionWeights]:
+    """Draw both directions' weights, rounded to the dtype and kept in float32."""
+    generator = torch.Generator().manual_seed(shape.channels)
+
+    def normal(*size: int) -> Tensor:
+        drawn = torch.randn(*size, generator=generator)
+        return drawn.to(dtype).float().to(device)
+
+    E, R, N = shape.channels, shape.rank, 16
+    return [
+        DirectionWeights(
+            normal(E, 4) / 2, normal(E) / 2, normal(R + 2 * N, E) / E**0.5, normal(E, R) / R**0.5,
+            normal(E) - 2, normal(E, N) / 2, normal(E),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+
+
+def tokens_of(shape: Shape, dtype: torch.dtype, device: str) -> Tensor:
+    """Draw in_proj's output."""
+    generator = torch.Generator().manual_seed(shape.length)
+    drawn = torch.randn(shape.batch, shape.length, 2 * shape.channels, generator=generator)
+    return drawn.to(dtype).to(device)
+
+
+def _block_check(shape: Shape, dtype: torch.dtype, device: str) -> Check:
+    """Compare convolution, products and scan of a block, and all their gradients."""
+
+    def run() -> list[tuple[str, float, float]]:
+        from vfeat.kernels.gpu.block import bidirectional_mamba
+
+        weights = [_rounded(w, dtype) for w in directions(shape, dtype, device)]
+        xz = tokens_of(shape, dtype, device)
+        with torch.no_grad():
+            value = bidirectional_mamba(xz, *weights)
+        y, gradients = _with_gradients(bidirectional_mamba, xz, weights)
+        exact_weights = [w._make(t if t is None else t.double() for t in w) for w in weights]
+        exact, exact_gradients = _with_gradients(
+            reference.bidirectional_mamba, xz.double(), exact_weights
+        )
+        of_values, of_gradients = TOLERANCE[dtype]
+        found = [("value", error(value, exact), of_values)]
+        found.append(("value under autograd", error(y, exact), of_values))
+        names = ["xz", *(f"{d} {n}" for d in ("forward", "backward") for n in weights[0]._fields)]
+        for name, ours, theirs in zip(names, gradients, exact_gradients, strict=True):
+            found.append((f"gradient of {name}", error(ours, theirs), of_gradients))
+        return found
+
+    return Check(f"block {NAMES[dtype]} {shape.batch}x{shape.length}x{shape.channels}", run)
+
+
+def _rounded(weights: DirectionWeights, dtype: torch.dtype) -> DirectionWeights:
+    """Round each weight as the kernels' operands are, and keep it in float32."""
+    return weights._make(t if t is None else t.to(dtype).float() for t in weights)
+
+
+def _with_gradients(
+    block: Callable[..., Tensor], xz: Tensor, weights: list[DirectionWeights]
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a block and its backward pass under a fixed gradient of the result."""
+    xz = xz.clone().requires_grad_()
+    weights = [w._make(t if t is None else t.clone().requires_grad_() for t in w) for w in weights]
+    y = block(xz, *weights)
+    slope = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view_as(y).to(y.dtype)
+    inputs = [xz, *(t for w in weights for t in w if t is not None)]
+    gradients = torch.autograd.grad(y, inputs, slope.to(y.device))
+    return y, list(gradients)
+
+
+def _segments_check(shape: Shape, tokens: int, dtype: torch.dtype, device: str) -> Check:
+    """Compare a clip in segments with the same clip in one."""
+
+    def run() -> list[tuple[str, float, float]]:
+        from vfeat.kernels.gpu.block import bidirectional_mamba
+
+        weights, xz = directions(shape, dtype, device), tokens_of(shape, dtype, device)
+        plan, found = launch.segment_tokens, []
+        try:
+            with torch.no_grad():
+                for count in (shape.length, tokens):
+                    launch.segment_tokens = lambda *_, count=count: count  # type: ignore[misc]
+                    found.append(bidirectional_mamba(xz, *weights))
+        finally:
+            launch.segment_tokens = plan
+        return [("value", error(found[1], found[0]), TOLERANCE[dtype][0])]
+
+    return Check(f"segments of {tokens} {NAMES[dtype]} {shape.length}x{shape.channels}", run)
+
+
+def _scan_check(dtype: torch.dtype, device: str, length: int) -> Check:
+    """Compare the scan alone, in one direction, with its last state."""
+
+    def run() -> list[tuple[str, float, float]]:
+        from vfeat.kernels.gpu.block import selective_scan
+
+        generator = torch.Generator().manual_seed(length)
+
+        def normal(*size: int) -> Tensor:
+            return torch.randn(*size, generator=generator).to(dtype).to(device)
+
+        B, E, N, L = 2, 24, 8, length
+        given = [normal(B, E, L), normal(B, E, L), -torch.exp(normal(E, N).float())]
+        given += [normal(B, N, L), normal(B, N, L), normal(E), normal(B, E, L), normal(E) - 2]
+        found = []
+        for reverse in (False, True):
+            with torch.no_grad():
+                ours = selective_scan(*given, delta_softplus=True, reverse=reverse)
+                wide = [t.double() for t in given]
+                exact = reference.selective_scan(*wide, delta_softplus=True, reverse=reverse)
+            way = "backward" if reverse else "forward"
+            for name, a, b in zip(("value", "last state"), ours, exact, strict=True):
+                found.append((f"{way} {name}", error(a, b), TOLERANCE[dtype][0]))
+        return found
+
+    return Check(f"scan {NAMES[dtype]} {length}", run)
+
+
+def _norm_check(width: int, dtype: torch.dtype, device: str) -> Check:
+    """Compare add + RMSNorm, with a residual and without."""
+
+    def run() -> list[tuple[str, float, float]]:
+        from vfeat.kernels.gpu.norm import add_rms_norm
+
+        generator = torch.Generator().manual_seed(width)
+        hidden, residual, weight = (
+            torch.randn(*size, generator=generator).to(device)
+            for size in ((3, 5, width), (3, 5, width), (width,))
+        )
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+        found = []
+        for name, stream in (("with a residual", residual), ("without", None)):
+            with torch.no_grad():
+                ours = add_rms_norm(hidden, stream, weight, 1e-5)
+            wide = None if stream is None else stream.double()
+            exact = reference.add_rms_norm(hidden.double(), wide, weight.double(), 1e-5)
+            found.append((f"{name}: normed", error(ours[0], exact[0]), TOLERANCE[dtype][0]))
+            found.append((f"{name}: sum", error(ours[1], exact[1]), 1e-6))
+        return found
+
+    return Check(f"norm {NAMES[dtype]} {width}", run)
+
+
+def _repeat_check(shape: Shape, device: str) -> Check:
+    """Run a GPU full of clips several times: a race of two threads shows in the bits."""
+
+    def run() -> list[tuple[str, float, float]]:
+        from vfeat.kernels.gpu.block import bidirectional_mamba
+
+        dtype = torch.bfloat16
+        weights, xz = directions(shape, dtype, device), tokens_of(shape, dtype, device)
+        first, first_gradients = _with_gradients(bidirectional_mamba, xz, weights)
+        unequal = 0
+        for _ in range(1 if device == "cpu" else 5):
+            again, gradients = _with_gradients(bidirectional_mamba, xz, weights)
+            pairs = zip([first, *first_gradients], [again, *gradients], strict=True)
+            unequal += sum(not torch.equal(a, b) for a, b in pairs)
+        return [("results that differ from run to run", float(unequal), 0.0)]
+
+    return Check(f"bits {shape.batch}x{shape.length}x{shape.channels}", run)
