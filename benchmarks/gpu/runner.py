@@ -106,7 +106,7 @@ def environment(step: Step, run: Run) -> dict[str, str]:
         "TRITON_CACHE_DIR": str(run.scratch / "triton"),
         "CUDA_CACHE_PATH": str(run.scratch / "cuda"),
         "TORCH_EXTENSIONS_DIR": str(run.scratch / "extensions"),
-        "PYTHONPYCACHEPREFIX": str(run.scratch / "bytecode"),
+        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path),
