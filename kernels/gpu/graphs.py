@@ -1,7 +1,8 @@
 """A model's forward pass as one CUDA graph for each shape: one launch instead of hundreds.
 
 With a small batch the GPU waits for the CPU to launch kernels. A graph records the kernels of one
-pass, with the addresses of their inputs and outputs, and replays them.
+pass, with the addresses of their inputs and outputs, and replays them. Whoever calls with batches
+of any size pads them to a few sizes, since each costs a recording and memory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -19,14 +20,14 @@ VARIABLE = "VFEAT_GRAPHS"
 # Passes before the capture: kernels are compiled and libraries take their workspaces.
 WARM_UPS = 2
 
-Function = Callable[[Tensor], Tensor]
+R = TypeVar("R")  # a tensor, or a tuple of tensors and None, named or not
 
 
-class Captured(NamedTuple):
+class Captured(NamedTuple, Generic[R]):
     """A graph with its input and output memory."""
 
     input: Tensor
-    output: Tensor
+    output: R
     replay: Callable[[], None]
 
 
@@ -35,11 +36,16 @@ class GraphWarning(UserWarning):
 
 
 def wanted() -> bool:
-    """Return whether VFEAT_GRAPHS=1 asks for graphs."""
-    return os.environ.get(VARIABLE) == "1"
+    """Return whether graphs are to be used: unless VFEAT_GRAPHS=0 forbids them."""
+    return os.environ.get(VARIABLE) != "0"
 
 
-class Graphed:
+def graph_sizes(batch: int) -> tuple[int, ...]:
+    """Return the batch sizes to pad to, ascending: a whole batch, a quarter and a sixteenth."""
+    return tuple(sorted({batch, -(-batch // 4), -(-batch // 16)}))
+
+
+class Graphed(Generic[R]):
     """A function of one tensor, captured for each shape, dtype and autocast setting.
 
     For inference: with gradients enabled, on a CPU, or where the capture fails, the function runs
@@ -49,18 +55,21 @@ class Graphed:
     Args:
         function: maps a tensor to a new one, without reading its values on the CPU.
         weights: everything else that it reads.
-        limit: number of graphs kept, least recently used dropped first; each holds the memory of
-            one pass.
+        limit: number of graphs kept, least recently used dropped first. They share the memory of
+            one pass, since they run one after another.
     """
 
-    def __init__(self, function: Function, weights: Iterable[Tensor], limit: int = 4) -> None:
+    def __init__(
+        self, function: Callable[[Tensor], R], weights: Iterable[Tensor], limit: int = 4
+    ) -> None:
         self.function = function
         self.weights = tuple(weights)
         self.limit = limit
-        self._graphs: OrderedDict[tuple[object, ...], Captured | None] = OrderedDict()
+        self._graphs: OrderedDict[tuple[object, ...], Captured[R] | None] = OrderedDict()
+        self._memory: object | None = None
         self._state = self._weights_state()
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> R:
         """Return the function's result, in memory of its own."""
         if not capturable(x):
             return self.function(x)
@@ -69,9 +78,9 @@ class Graphed:
             return self.function(x)
         captured.input.copy_(x)
         captured.replay()
-        return captured.output.clone()
+        return _cloned(captured.output)
 
-    def _graph_for(self, x: Tensor) -> Captured | None:
+    def _graph_for(self, x: Tensor) -> Captured[R] | None:
         """Return the graph of this shape, captured at its first use; None if that failed."""
         state = self._weights_state()
         if state != self._state:
@@ -87,9 +96,11 @@ class Graphed:
         self._graphs.move_to_end(key)
         return self._graphs[key]
 
-    def _try(self, x: Tensor) -> Captured | None:
+    def _try(self, x: Tensor) -> Captured[R] | None:
         try:
-            return capture(self.function, x)
+            if self._memory is None and x.is_cuda:
+                self._memory = torch.cuda.graph_pool_handle()
+            return capture(self.function, x, self._memory)
         except RuntimeError as problem:
             shape = "x".join(map(str, x.shape))
             warnings.warn(
@@ -114,8 +125,11 @@ def capturable(x: Tensor) -> bool:
     return not torch.cuda.is_current_stream_capturing()
 
 
-def capture(function: Function, x: Tensor) -> Captured:
-    """Record one pass over memory of the graph's own.
+def capture(function: Callable[[Tensor], R], x: Tensor, memory: Any = None) -> Captured[R]:
+    """Record one pass.
+
+    Args:
+        memory: a pool of graphs that never run at the same time; None for memory of its own.
 
     Raises:
         RuntimeError: something in the pass waits for the GPU, or the memory is not there.
@@ -135,6 +149,16 @@ def capture(function: Function, x: Tensor) -> Captured:
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # Threads that decode or copy may use the GPU meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=memory, capture_error_mode="thread_local"):
             output = function(static)
     return Captured(static, output, graph.replay)
+
+
+def _cloned(result: R) -> R:
+    """Copy a result out of the graph's memory, which the next replay overwrites."""
+    if isinstance(result, Tensor):
+        return cast(R, result.clone())
+    assert isinstance(result, tuple)
+    parts = [None if part is None else part.clone() for part in result]
+    make = getattr(result, "_make", tuple)  # of a named tuple
+    return cast(R, make(parts))

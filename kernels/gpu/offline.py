@@ -24,7 +24,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 HOPPER = GPUTarget("cuda", 90, 32)
-TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16"}
+TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.uint8: "*u8"}
+MODEL_TYPES = (torch.float32, torch.bfloat16)
 
 
 class Call(NamedTuple):
@@ -56,7 +57,7 @@ class Built(NamedTuple):
 
 def record(run: Callable[[], object]) -> list[Call]:
     """Run a function and return its launches, none of which is started."""
-    from . import block, conv_ops, norm, scan_ops
+    from . import block, conv_ops, norm, pixels, scan_ops
 
     calls: list[Call] = []
 
@@ -64,7 +65,7 @@ def record(run: Callable[[], object]) -> list[Call]:
         calls.append(Call(kernel, arguments, warps, constants))
 
     with ExitStack() as stack:
-        for module in (scan_ops, conv_ops, norm):
+        for module in (scan_ops, conv_ops, norm, pixels):
             stack.enter_context(patch.object(module, "launch", keep))
         # The meta device has no autocast.
         stack.enter_context(patch.object(block, "no_autocast", nullcontext))
@@ -133,10 +134,12 @@ def loops(code: str) -> tuple[int, ...]:
 
 
 def block_calls(channels: int, rank: int, dtype: torch.dtype) -> list[Call]:
-    """Record every launch of a block: inference with and without segments, and training."""
+    """Record every launch: pixels, a block with and without segments, and its training."""
+    from ..pixels import Patch
     from ..weights import DirectionWeights
     from .block import bidirectional_mamba
     from .norm import add_rms_norm
+    from .pixels import pixel_rows
 
     def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(*shape, dtype=dtype, device="meta")
@@ -154,6 +157,8 @@ def block_calls(channels: int, rank: int, dtype: torch.dtype) -> list[Call]:
                 bidirectional_mamba(empty(clips, 1569, 2 * channels, dtype=dtype), *weights)
             hidden = empty(2, 1569, channels // 2, dtype=dtype)
             add_rms_norm(hidden, hidden.float(), empty(channels // 2, dtype=dtype), 1e-5)
+            frames = empty(2, 8, 224, 224, 3, dtype=torch.uint8)
+            pixel_rows(frames, empty(3), empty(3), Patch(1, 16, 16), dtype)
         xz = empty(2, 1569, 2 * channels, dtype=dtype).requires_grad_()
         bidirectional_mamba(xz, *weights).sum().backward()  # type: ignore[no-untyped-call]
 
@@ -164,7 +169,7 @@ def main() -> int:
     """Print a line for each kernel, model width and dtype."""
     print(f"{'kernel':20} {'E':>5} {'dtype':>9} {'regs':>5} {'spilled B':>9}  loops")
     for channels, rank in ((384, 12), (768, 24), (1152, 36)):
-        for dtype in TYPES:
+        for dtype in MODEL_TYPES:
             for built in {build(call): None for call in block_calls(channels, rank, dtype)}:
                 print(
                     f"{built.name:20} {channels:5} {str(dtype)[6:]:>9} {built.registers:5} "

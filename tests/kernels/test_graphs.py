@@ -5,7 +5,8 @@ Capturing itself needs a GPU; here a stand-in records what would have been captu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]
     """Shapes captured so far, on a device that pretends to have graphs."""
     shapes: list[tuple[int, ...]] = []
 
-    def capture(function: graphs.Function, x: Tensor) -> graphs.Captured:
+    def capture(
+        function: Callable[[Tensor], Tensor], x: Tensor, memory: object
+    ) -> graphs.Captured[Tensor]:
         shapes.append(tuple(x.shape))
         static, output = x.clone(), function(x).clone()
 
@@ -79,7 +82,7 @@ def test_a_changed_weight_is_captured_again(captures: list[tuple[int, ...]]) -> 
 def test_what_cannot_be_captured_runs_all_the_same(
     captures: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(function: graphs.Function, x: Tensor) -> graphs.Captured:
+    def refuse(*_: object) -> graphs.Captured[Tensor]:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(graphs, "capture", refuse)
@@ -94,10 +97,49 @@ def test_cpu_tensors_pass_through() -> None:
     assert torch.equal(graphs.Graphed(doubled, [])(torch.ones(2)), torch.full((2,), 2.0))
 
 
-@pytest.mark.parametrize(("value", "expected"), [("1", True), ("0", False), (None, False)])
-def test_it_is_opt_in(value: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+class Pair(NamedTuple):
+    """A result of two tensors, one of which may be left out."""
+
+    first: Tensor
+    second: Tensor | None
+
+
+def test_a_named_tuple_comes_back_as_one_and_outlives_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def capture(
+        function: Callable[[Tensor], Pair], x: Tensor, memory: object
+    ) -> graphs.Captured[Pair]:
+        static, output = x.clone(), function(x)
+
+        def replay() -> None:
+            output.first.copy_(static + 1)
+
+        return graphs.Captured(static, output, replay)
+
+    monkeypatch.setattr(graphs, "capturable", lambda x: True)
+    monkeypatch.setattr(graphs, "capture", capture)
+    run = graphs.Graphed(lambda x: Pair(x + 1, None), [])
+    first = run(torch.ones(2))
+    run(torch.zeros(2))
+    assert isinstance(first, Pair)
+    assert torch.equal(first.first, torch.full((2,), 2.0))
+    assert first.second is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", True), ("0", False), (None, True)])
+def test_they_are_the_default(
+    value: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if value is None:
         monkeypatch.delenv(graphs.VARIABLE, raising=False)
     else:
         monkeypatch.setenv(graphs.VARIABLE, value)
     assert graphs.wanted() is expected
+
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(1, (1,)), (3, (1, 3)), (16, (1, 4, 16)), (64, (4, 16, 64))]
+)
+def test_a_run_uses_at_most_three_sizes(batch: int, sizes: tuple[int, ...]) -> None:
+    assert graphs.graph_sizes(batch) == sizes

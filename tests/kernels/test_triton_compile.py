@@ -21,6 +21,7 @@ KERNELS = {
     "scan_kernel",
     "scan_grad_kernel",
     "add_norm_kernel",
+    "pixel_rows_kernel",
 }
 # Channels and rank of the time step of VideoMamba-Tiny and -Middle.
 WIDTHS = {"tiny": (384, 12), "middle": (1152, 36)}

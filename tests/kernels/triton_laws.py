@@ -12,9 +12,11 @@ from torch import Tensor
 
 from tests.kernels.conftest import random_direction, random_scan, relative
 from vfeat import ops
-from vfeat.kernels import reference
+from vfeat.kernels import pixels, reference
 from vfeat.kernels.gpu import availability, launch, scan_ops
 from vfeat.kernels.gpu import block as gpu_block
+from vfeat.models import create_model
+from vfeat.models.pixels import Pixels
 
 Block = tuple[Tensor, ops.DirectionWeights, ops.DirectionWeights]
 
@@ -214,3 +216,33 @@ def test_add_and_norm(first: bool, dtype: torch.dtype) -> None:
     ):
         assert a.dtype == b.dtype
         assert relative(a, b) <= tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("patch", [(1, 4, 4), (2, 4, 2), (4, 8, 12), (1, 8, 12)], ids=str)
+def test_pixel_rows_equal_float64(patch: tuple[int, int, int], dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(256, (2, 4, 8, 12, 3), dtype=torch.uint8, generator=generator)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    found = ops.pixel_rows(frames, mean, std, ops.Patch(*patch), dtype)
+    exact = pixels.pixel_rows(frames, mean.double(), std.double(), ops.Patch(*patch), torch.float64)
+    assert found.shape == exact.shape
+    assert found.dtype == dtype
+    assert relative(found.double(), exact) < (1e-6 if dtype == torch.float32 else 4e-3)
+
+
+def test_pixels_need_not_fill_the_last_program() -> None:
+    frames = torch.randint(256, (1, 1, 16, 48, 3), dtype=torch.uint8)
+    mean, std = torch.rand(3), torch.rand(3) + 0.5
+    found = ops.pixel_rows(frames, mean, std, ops.Patch(1, 16, 16))  # 2,304 values a strip
+    exact = pixels.pixel_rows(frames, mean, std, ops.Patch(1, 16, 16), torch.float64)
+    assert relative(found, exact) < 1e-6
+
+
+def test_a_model_takes_uint8_pixels_as_it_takes_a_normalised_video() -> None:
+    model = create_model("videomamba_tiny", weights="random", img_size=32, num_frames=2, depth=1)
+    frames = torch.randint(256, (2, 2, 32, 32, 3), dtype=torch.uint8)
+    given = Pixels(frames, torch.rand(3), torch.rand(3) + 0.5)
+    embed = model.patch_embed
+    assert relative(embed.product(given), embed(given.video())) < 1e-6
+    assert relative(embed.product(given.video()), embed(given.video())) < 1e-6

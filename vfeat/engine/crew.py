@@ -11,7 +11,10 @@ from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 from vfeat.plan.unit import Lease
 
-_SUMS = ("clips", "units", "encode_s", "wait_s", "decode_s", "write_s", "fed_clips")
+_SUMS = (
+    "clips", "units", "fed_clips", "run_s", "encode_s", "hand_over_s", "wait_s", "read_s",
+    "decode_s", "blocked_s", "write_s", "child_s",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -82,6 +85,7 @@ class Crew:
         self._machines.kill(member.handle)
         self._members.remove(member)
         if (seen := member.progress) is not None:
+            self._lost.device = seen.device
             for name in _SUMS:
                 setattr(self._lost, name, getattr(self._lost, name) + getattr(seen, name))
 

@@ -6,6 +6,7 @@ N tokens kept of a clip; F = B * T frames, M tokens of one frame.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -15,12 +16,12 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import Tokens
 from vfeat.models import create_model
 from vfeat.models.class_names import read_class_names, read_sentences
+from vfeat.models.pixels import Pixels
 from vfeat.models.retrieval.sentences import load_retrieval
 from vfeat.models.same_weights import check_weights
 from vfeat.models.videomamba_config import has_text_side
 from vfeat.models.vit import VIT
 from vfeat.models.vit_model import load_vit
-from vfeat.ops import graphs
 from vfeat.tables.schema import RowShape
 
 
@@ -44,13 +45,16 @@ class EncoderModel(Protocol):
     Attributes:
         shape: widths of its rows.
         label_names: names of its K classes.
+        weights: all tensors that a pass reads besides the pixels, if a pass can be recorded as a
+            graph; None if it cannot.
     """
 
     shape: RowShape
     label_names: tuple[str, ...]
+    weights: tuple[Tensor, ...] | None
 
-    def __call__(self, video_BCTSS: Tensor) -> Pass:
-        """Run normalised clips on their device."""
+    def __call__(self, pixels: Pixels) -> Pass:
+        """Run clips on their device."""
 
 
 def load_network(recipe: Recipe, device: torch.device) -> EncoderModel:
@@ -79,8 +83,8 @@ class WholeClip:
         self.model = model.eval().to(device)
         self.kept: Tokens = recipe.output.tokens
         # Without stored tokens, the final norm of all but the class token is skipped.
-        run = model.forward_features if self.kept == "none" else model.forward_tokens
-        self.run = graphs.Graphed(run, model.parameters()) if graphs.wanted() else run
+        self.run = model.forward_features if self.kept == "none" else model.forward_tokens
+        self.weights: tuple[Tensor, ...] | None = (*model.parameters(), *model.buffers())
         # The token grid follows from the model's configuration, which the weights may bring.
         tubelet, patch = model.config.tubelet_size, model.config.patch_size
         self.shape = RowShape(
@@ -91,8 +95,8 @@ class WholeClip:
         numbers = tuple(str(index) for index in range(model.config.num_classes))
         self.label_names = read_class_names(recipe.labels.source) if recipe.labels else numbers
 
-    def __call__(self, video_BCTSS: Tensor) -> Pass:
-        features, tokens = self.run(video_BCTSS), None
+    def __call__(self, pixels: Pixels) -> Pass:
+        features, tokens = self.run(pixels), None
         if self.kept != "none":
             features, tokens = features[:, 0], self._tokens(features[:, 1:])
         return Pass(features, self.model.head(features).float().softmax(-1), tokens)
@@ -110,21 +114,18 @@ class BesideWords:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         pair = load_retrieval(recipe, device)
         self.model = pair.model
-        run = self._embed
-        self.run = graphs.Graphed(run, self.model.parameters()) if graphs.wanted() else run
         config = self.model.config
         self.shape = RowShape(config.joint_dim, config.tubelets, config.grid**2)
         self.label_names = () if recipe.labels is None else read_sentences(recipe.labels)
         words_KP = pair.embed(self.label_names)
         self.words_KP = torch.from_numpy(words_KP).to(device)
+        read = (*self.model.parameters(), *self.model.buffers(), self.words_KP)
+        self.weights: tuple[Tensor, ...] | None = read
 
-    def __call__(self, video_BCTSS: Tensor) -> Pass:
-        embedding_BP = self.run(video_BCTSS)
+    def __call__(self, pixels: Pixels) -> Pass:
+        embedding_BP = self.model.embed_video(pixels).embedding_BP
         near_BK = embedding_BP.float() @ self.words_KP.T / self.model.temp.float()
         return Pass(embedding_BP, near_BK.softmax(-1), None)
-
-    def _embed(self, video_BCTSS: Tensor) -> Tensor:
-        return self.model.embed_video(video_BCTSS).embedding_BP
 
 
 class FrameWise:
@@ -139,11 +140,17 @@ class FrameWise:
         self.has_class_token = info.has_class_token
         self.shape = RowShape(info.width, recipe.clip.num_frames, info.tokens(recipe.frame.size))
         self.label_names = self.model.label_names
+        self.weights: tuple[Tensor, ...] | None = (
+            None  # the library's code is free to wait for the device
+        )
 
-    def __call__(self, video_BCTSS: Tensor) -> Pass:
-        B, _, T = video_BCTSS.shape[:3]
-        frames_FCSS = video_BCTSS.transpose(1, 2).flatten(0, 1)
-        parts = [self._frames(part) for part in torch.split(frames_FCSS, self.frames_at_once)]
+    def __call__(self, pixels: Pixels) -> Pass:
+        B, _, T = pixels.shape[:3]
+        frames_FSSC = pixels.frames_BTHWC.flatten(0, 1)
+        parts = [
+            self._frames(replace(pixels, frames_BTHWC=part[:, None]).video()[:, :, 0])
+            for part in torch.split(frames_FSSC, self.frames_at_once)
+        ]
         vectors_FD, scores_FK, tokens_FMD = (torch.cat(part) for part in zip(*parts, strict=True))
         vectors_BTD = vectors_FD.view(B, T, -1)
         scores_BK = scores_FK.view(B, T, scores_FK.shape[1]).mean(1)

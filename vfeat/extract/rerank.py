@@ -20,6 +20,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
+from vfeat.models.pixels import Pixels
 from vfeat.models.retrieval.sentences import WordsAndVideo
 from vfeat.search.hit import Hit
 from vfeat.search.text_query import TextEncoder
@@ -47,8 +48,8 @@ class Reranker:
         self.recipe = recipe
         self.pair = text_side
         frame = recipe.frame
-        self._mean = torch.tensor(frame.mean, device=self.pair.device).view(3, 1, 1, 1)
-        self._std = torch.tensor(frame.std, device=self.pair.device).view(3, 1, 1, 1)
+        self._mean = torch.tensor(frame.mean, device=self.pair.device)
+        self._std = torch.tensor(frame.std, device=self.pair.device)
 
     def rerank(self, sentence: str, hits: Sequence[Hit]) -> list[Hit]:
         """Return the hits by the probability that they match the sentence, best first.
@@ -107,10 +108,8 @@ class Reranker:
                             event.release()
 
     def _encode(self, frames_BTSSC: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(frames_BTSSC).to(self.pair.device)
-        video_BCTSS = pixels.permute(0, 4, 1, 2, 3).float().div_(255)
-        video_BCTSS = (video_BCTSS - self._mean) / self._std
-        return self.pair.model.embed_video(video_BCTSS).tokens_BND
+        frames = torch.from_numpy(frames_BTSSC).to(self.pair.device)
+        return self.pair.model.embed_video(Pixels(frames, self._mean, self._std)).tokens_BND
 
 
 def _ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -12,13 +12,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from vfeat.engine.feeding import Feed
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
 from vfeat.extract.fed_pool import FedPool
+from vfeat.extract.in_flight import InFlight
 from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
 from vfeat.extract.spec import WorkerSettings, decoder_children
@@ -26,12 +25,13 @@ from vfeat.extract.store_wait import StoreWait, Tried
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
-from vfeat.media.children.task import ClipReady, DecodeTask, TaskDone
+from vfeat.media.children.task import ClipReady, DecodeTask, Event, TaskDone
 from vfeat.media.shots.detectors import check_detector
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 
 IDLE_S = 0.05  # a batch that is not full waits this long for another clip
+POLL_S = 0.002  # while a GPU computes, its results are looked for this often
 
 
 @dataclass
@@ -41,23 +41,40 @@ class _Clip:
     index: int
     start_s: float
     end_s: float
-    frames: np.ndarray
 
 
 class ExtractWorker:
     """Worker of stage one on one device. Close it, or use it as a context manager."""
 
-    def __init__(self, recipe: Recipe, settings: WorkerSettings, cores: int = 1) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: WorkerSettings,
+        cores: int = 1,
+        pool: DecodePool | None = None,
+    ) -> None:
+        """Load the model and start the decoder children.
+
+        Args:
+            recipe: of the dataset.
+            settings: of this worker.
+            cores: of this machine, for all processes of the worker.
+            pool: decodes instead of children of this worker; closed with it.
+        """
         self.recipe = recipe
         self.root = Root(settings.root, patience_s=settings.patience_s)
         check_detector(recipe.clip.shots)
         self.encoder = Encoder(recipe, settings.device, settings.batch_size)
-        if self.encoder.device.type == "cpu":
-            keep_freed_memory()
         gpu = self.encoder.device.type == "cuda"
-        children = decoder_children(settings.decode_workers, cores, gpu=gpu)
-        self.pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
-        self.counters = Progress()
+        if gpu:
+            self.encoder.warm_up()
+        else:
+            keep_freed_memory()
+        if pool is None:
+            children = decoder_children(settings.decode_workers, cores, gpu=gpu)
+            pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
+        self.pool = pool
+        self.counters = Progress(device=self.encoder.device_name)
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
         self._once_more = OnceMore()
@@ -65,7 +82,7 @@ class ExtractWorker:
         self._taken: dict[int, int] = {}  # last clip of each task that came
         self._ids = itertools.count()
         self._lock = threading.Lock()
-        self._batch: list[_Clip] = []
+        self._batches: InFlight[_Clip] = InFlight(self.encoder)
         self._failure: BaseException | None = None
         self._shards: dict[int, OpenShard] = {}
         self._closed = threading.Event()
@@ -159,25 +176,36 @@ class ExtractWorker:
 
     def _pump(self) -> None:
         try:
+            last_event_s = time.monotonic()
             while not self._closed.is_set():
-                waited = time.monotonic()
-                event = self.pool.next_event(timeout_s=IDLE_S)
-                self.counters.wait_s += time.monotonic() - waited
+                event = self._next_event()
+                now_s = time.monotonic()
+                if event is not None:
+                    last_event_s = now_s
                 if isinstance(event, ClipReady):
                     self._take(event)
                 elif isinstance(event, TaskDone):
                     self._finish(event)
                 while (tried := self._store_wait.settled()) is not None:
                     self._settle(tried)
-                if self._batch and (
-                    event is None or len(self._batch) >= self.encoder.batch_size or not self._tasks
-                ):
-                    self._encode()
+                is_idle = event is None and now_s - last_event_s >= IDLE_S
+                if self._batches.waiting and (is_idle or self._batches.is_full or not self._tasks):
+                    self._batches.launch()
+                self._add_results()
         except BaseException as error:  # any error is raised again in the callers of run()
             with self._lock:
                 self._failure = error
                 for shard in self._shards.values():
                     shard.finished.set()
+
+    def _next_event(self) -> Event | None:
+        """Wait for an event of the decoders, or briefly while the GPU computes."""
+        if self._batches.is_computing:
+            return self.pool.next_event(POLL_S)
+        began = time.monotonic()
+        event = self.pool.next_event(IDLE_S)
+        self.counters.wait_s += time.monotonic() - began
+        return event
 
     def _take(self, event: ClipReady) -> None:
         shard, unit = self._tasks[event.task_id]
@@ -185,10 +213,9 @@ class ExtractWorker:
             event.release()  # it came before: a feeder was lost, and the unit is decoded again
             return
         self._taken[event.task_id] = event.clip_index
-        frames = np.array(event.frames)  # the slot goes back to the child at once
-        event.release()
         shard.unencoded += 1
-        self._batch.append(_Clip(shard, unit, event.clip_index, event.start_s, event.end_s, frames))
+        clip = _Clip(shard, unit, event.clip_index, event.start_s, event.end_s)
+        self._batches.put(clip, event.frames, event.release)
 
     def _finish(self, event: TaskDone) -> None:
         with self._lock:
@@ -221,11 +248,10 @@ class ExtractWorker:
         else:
             tried.shard.add_outcome(tried.unit, tried.outcome)
 
-    def _encode(self) -> None:
-        batch, self._batch = self._batch, []
-        began = time.monotonic()
-        encoded = self.encoder.encode(np.stack([clip.frames for clip in batch]))
-        self.counters.encode_s += time.monotonic() - began
-        self.counters.clips += len(batch)
-        for clip, result in zip(batch, encoded, strict=True):
+    def _add_results(self) -> None:
+        """Add the rows of the batches that the device has done."""
+        for clip, result in self._batches.results():
+            self.counters.clips += 1
             clip.shard.add_clip(clip.unit, clip.index, clip.start_s, clip.end_s, result)
+        self.counters.encode_s = self._batches.computed_s
+        self.counters.hand_over_s = self._batches.hand_over_s

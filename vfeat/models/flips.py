@@ -6,18 +6,22 @@ Shape legend: B clips, C colours, T frames, S side in pixels, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from vfeat.job.recipe import FlipSpec
+from vfeat.models.pixels import Pixels
+
+Clips = TypeVar("Clips", Tensor, Pixels)
 
 
 def over_flips(
     scores_BK: Tensor,
-    video_BCTSS: Tensor,
+    video_BCTSS: Clips,
     flips: Sequence[FlipSpec],
-    score: Callable[[Tensor], Tensor],
+    score: Callable[[Clips], Tensor],
 ) -> Tensor:
     """Average a clip's scores with those of its flips, after mapping each class to its counterpart.
 
@@ -33,5 +37,7 @@ def over_flips(
     Returns:
         Mean scores (B, K); `scores_BK` itself if there are no flips.
     """
-    flipped = [score(video_BCTSS.flip(2 + f.dimension))[:, list(f.becomes)] for f in flips]
+    flipped: list[Tensor] = [
+        score(video_BCTSS.flip(2 + f.dimension))[:, list(f.becomes)] for f in flips
+    ]
     return torch.stack([scores_BK, *flipped]).mean(0) if flipped else scores_BK

@@ -27,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vfeat import ops
 from vfeat.errors import JobError
+from vfeat.models.pixels import Pixels
 from vfeat.models.videomamba_config import VideoMambaConfig
 
 EPSILON = 1e-5
@@ -51,7 +52,7 @@ class Trunk(nn.Module):
             Block(config, config.temporal_first(index)) for index in range(config.depth)
         )
 
-    def embed(self, video_BCTHW: Tensor) -> Tensor:
+    def embed(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Embed the video as tokens (B, L, D), the input of the first block."""
         patches_BTSD = self.patch_embed(self._checked(video_BCTHW))
         patches_BTSD = patches_BTSD + self.pos_embed[:, 1:]
@@ -69,10 +70,10 @@ class Trunk(nn.Module):
             assert residual_BLD is not None
             yield hidden_BLD, residual_BLD
 
-    def _checked(self, video: Tensor) -> Tensor:
+    def _checked(self, video: Tensor | Pixels) -> Tensor | Pixels:
         """Return the input with a time dimension; raise if its shape is wrong."""
         frames, size = self.config.num_frames or 1, self.config.img_size
-        if video.dim() == 4 and frames == 1:
+        if isinstance(video, Tensor) and video.dim() == 4 and frames == 1:
             video = video.unsqueeze(2)
         expected = (self.config.channels, frames, size, size)
         if tuple(video.shape[1:]) != expected:
@@ -111,11 +112,11 @@ class VideoMamba(Trunk):
         """
         return cast(Tensor, self.head(self.forward_features(video_BCTHW)))
 
-    def forward_features(self, video_BCTHW: Tensor) -> Tensor:
+    def forward_features(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Embed clips.
 
         Args:
-            video_BCTHW: normalised pixels.
+            video_BCTHW: normalised pixels, or uint8 ones that the first layer normalises.
 
         Returns:
             The normalised class token (B, D).
@@ -125,18 +126,18 @@ class VideoMamba(Trunk):
         token_B1D, _ = self.norm_f(hidden_BLD[:, :1], residual_BLD[:, :1])
         return cast(Tensor, token_B1D[:, 0])
 
-    def forward_tokens(self, video_BCTHW: Tensor) -> Tensor:
+    def forward_tokens(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Embed clips token by token.
 
         Args:
-            video_BCTHW: normalised pixels.
+            video_BCTHW: as for `forward_features`.
 
         Returns:
             All normalised tokens (B, 1 + T'·S, D), the class token first.
         """
         return cast(Tensor, self.norm_f(*self._last_block(video_BCTHW))[0])
 
-    def _last_block(self, video_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+    def _last_block(self, video_BCTHW: Tensor | Pixels) -> tuple[Tensor, Tensor]:
         """Return the last block's output and the residual not yet added to it."""
         return deque(self.blocks(self.embed(video_BCTHW)), maxlen=1).pop()  # there is one
 
@@ -154,11 +155,34 @@ class PatchEmbed(nn.Module):
             tubelet = (config.tubelet_size, *square)
             self.proj = nn.Conv3d(config.channels, config.embed_dim, tubelet, tubelet)
 
-    def forward(self, video_BCTHW: Tensor) -> Tensor:
+    def forward(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Project the video to tokens (B, T', S, D)."""
+        if self.proj.weight.is_cuda:
+            return self.product(video_BCTHW)
+        if isinstance(video_BCTHW, Pixels):
+            video_BCTHW = video_BCTHW.video(self.proj.weight.dtype)
         if isinstance(self.proj, nn.Conv2d):
             return cast(Tensor, self.proj(video_BCTHW[:, :, 0]).flatten(2).mT[:, None])
         return cast(Tensor, self.proj(video_BCTHW).flatten(3).permute(0, 2, 3, 1))
+
+    def product(self, video_BCTHW: Tensor | Pixels) -> Tensor:
+        """Project by one matrix product, which is the same, since patches do not overlap.
+
+        For GPUs: cuDNN's three-dimensional convolutions are slower than cuBLAS, and take a video in
+        another order than that of a decoder's pixels.
+        """
+        patch = ops.Patch(*(1, *self.proj.kernel_size)[-3:])
+        if isinstance(video_BCTHW, Pixels):
+            rows_BTSR = video_BCTHW.rows(patch, self._dtype())
+        else:
+            rows_BTSR = ops.cut(video_BCTHW, patch)
+        return ops.linear(rows_BTSR, self.proj.weight.flatten(1), self.proj.bias)
+
+    def _dtype(self) -> torch.dtype:
+        """Return the dtype of the product, which autocast may have chosen."""
+        kind = self.proj.weight.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        return torch.get_autocast_dtype(kind) if autocast else self.proj.weight.dtype
 
 
 class Block(nn.Module):

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfeat.kernels import reference, torch_ops
+from vfeat.kernels import pixels, reference, torch_ops
+from vfeat.kernels.pixels import Patch
 from vfeat.kernels.weights import DirectionWeights
 
 
@@ -71,6 +72,17 @@ class Backend(Protocol):
         """Return the normalised sum in the dtype of the weight, and the sum, float32 or float64."""
         ...
 
+    def pixel_rows(
+        self,
+        frames_BTHWC: Tensor,
+        mean_C: Tensor,
+        std_C: Tensor,
+        patch: Patch,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Return normalised patches rows_BTPR of uint8 pixels."""
+        ...
+
 
 class TorchBackend:
     """Torch operations only: every device and dtype, forward and backward."""
@@ -81,6 +93,7 @@ class TorchBackend:
     linear = staticmethod(F.linear)
     bidirectional_mamba = staticmethod(torch_ops.bidirectional_mamba)
     add_rms_norm = staticmethod(reference.add_rms_norm)
+    pixel_rows = staticmethod(pixels.pixel_rows)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """Return None: it runs everywhere."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from vfeat.kernels import cpu_block, cpu_conv, cpu_library, cpu_linear, cpu_norm, cpu_scan
+from vfeat.kernels import (
+    cpu_block,
+    cpu_conv,
+    cpu_library,
+    cpu_linear,
+    cpu_norm,
+    cpu_scan,
+    pixels,
+)
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -18,6 +26,7 @@ class CpuBackend:
     linear = staticmethod(cpu_linear.linear)
     bidirectional_mamba = staticmethod(cpu_block.bidirectional_mamba)
     add_rms_norm = staticmethod(cpu_norm.add_rms_norm)
+    pixel_rows = staticmethod(pixels.pixel_rows)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """Return a sentence on the wrong device or dtype or missing library; None if it runs."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
+import torch
 from torch import Tensor
 
 from vfeat.errors import VfeatError
+from vfeat.kernels.pixels import Patch
 from vfeat.kernels.weights import DirectionWeights
 from vfeat.ops.registry import choose
 
@@ -180,6 +182,45 @@ def add_rms_norm(
     _check("residual", residual_BLD, tuple(hidden_BLD.shape))
     backend = choose(hidden_BLD.device.type, hidden_BLD.dtype)
     return backend.add_rms_norm(hidden_BLD, residual_BLD, weight_D, epsilon)
+
+
+def pixel_rows(
+    frames_BTHWC: Tensor,
+    mean_C: Tensor,
+    std_C: Tensor,
+    patch: Patch,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Normalise uint8 pixels and put the values of each patch in a row.
+
+    A convolution whose stride is its kernel is the product of these rows with its weight, flattened
+    behind the first dimension.
+
+    Args:
+        frames_BTHWC: uint8 clips of T frames.
+        mean_C, std_C: of pixels in [0, 1].
+        patch: its sides divide T, H and W.
+        dtype: of the result.
+
+    Returns:
+        rows_BTPR: time steps of patches, patches of a step row by row, values of a patch by colour,
+        frame, row and column.
+
+    Raises:
+        VfeatError: shapes that do not fit together, or other pixels than uint8.
+    """
+    _check("frames", frames_BTHWC, (None, None, None, None, len(mean_C)))
+    _check("std", std_C, (len(mean_C),))
+    sides = frames_BTHWC.shape[1:4]
+    if frames_BTHWC.dtype != torch.uint8 or any(
+        side % part for side, part in zip(sides, patch, strict=True)
+    ):
+        raise VfeatError(
+            f"frames: expected uint8 in whole patches of {'x'.join(map(str, patch))}, found "
+            f"{str(frames_BTHWC.dtype).removeprefix('torch.')} of {'x'.join(map(str, sides))}"
+        )
+    backend = choose(frames_BTHWC.device.type, dtype)
+    return backend.pixel_rows(frames_BTHWC, mean_C, std_C, patch, dtype)
 
 
 def _check_scan(

@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vfeat.kernels import mamba_ssm_ops, reference, torch_ops
+from vfeat.kernels import mamba_ssm_ops, pixels, reference, torch_ops
 from vfeat.kernels.gpu import availability
+from vfeat.kernels.pixels import Patch
 from vfeat.kernels.weights import DirectionWeights
 
 
@@ -59,6 +60,19 @@ class TritonBackend:
 
         return norm.add_rms_norm(hidden_BLD, residual_BLD, weight_D, epsilon)
 
+    def pixel_rows(
+        self,
+        frames_BTHWC: Tensor,
+        mean_C: Tensor,
+        std_C: Tensor,
+        patch: Patch,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Cut and normalise in one kernel; see `Backend`."""
+        from vfeat.kernels.gpu import pixels as gpu_pixels
+
+        return gpu_pixels.pixel_rows(frames_BTHWC, mean_C, std_C, patch, dtype)
+
 
 class MambaSsmBackend:
     """The packages mamba-ssm and causal-conv1d, composed as the official VideoMamba does."""
@@ -69,6 +83,7 @@ class MambaSsmBackend:
     linear = staticmethod(F.linear)
     bidirectional_mamba = staticmethod(mamba_ssm_ops.bidirectional_mamba)
     add_rms_norm = staticmethod(reference.add_rms_norm)
+    pixel_rows = staticmethod(pixels.pixel_rows)
 
     def why_not(self, device_type: str, dtype: torch.dtype) -> str | None:
         """Return a sentence on the missing package, device or dtype; None if it runs."""

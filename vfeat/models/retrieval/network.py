@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfeat.models.pixels import Pixels
 from vfeat.models.retrieval.config import RetrievalConfig
 from vfeat.models.retrieval.text import TextSide
 from vfeat.models.retrieval.video import VideoSide
@@ -84,12 +85,12 @@ class Retrieval(nn.Module):
         return TextPass(tokens_BWH, F.normalize(self.text_proj(tokens_BWH[:, 0]), dim=-1))
 
     def embed_video(
-        self, video_BCTHW: Tensor, mask_BL: Tensor | None = None, *, by_step: bool = True
+        self, video_BCTHW: Tensor | Pixels, mask_BL: Tensor | None = None, *, by_step: bool = True
     ) -> VideoPass:
         """Embed clips, or images: clips of one frame.
 
         Args:
-            video_BCTHW: normalised pixels.
+            video_BCTHW: normalised pixels, or uint8 ones that the first layer normalises.
             mask_BL, by_step: see `VideoSide.encode`; the official code embeds by step.
         """
         video = self.vision_encoder.encode(video_BCTHW, mask_BL, by_step=by_step)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vfeat.models.masked import AlignmentDecoder, MaskedConfig, MaskedVideoMamba, visible
+from vfeat.models.pixels import Pixels
 from vfeat.models.retrieval.config import RetrievalConfig
 
 
@@ -45,12 +46,12 @@ class VideoSide(MaskedVideoMamba):
         self.pool_norm = nn.LayerNorm(config.embed_dim)
 
     def encode(
-        self, video_BCTHW: Tensor, mask_BL: Tensor | None = None, *, by_step: bool = True
+        self, video_BCTHW: Tensor | Pixels, mask_BL: Tensor | None = None, *, by_step: bool = True
     ) -> VideoTokens:
         """Encode clips, or images: clips of one frame, to which no time embedding is added.
 
         Args:
-            video_BCTHW: normalised pixels.
+            video_BCTHW: normalised pixels, or uint8 ones that the first layer normalises.
             mask_BL: bool, True for hidden tokens, as many in each row; the class token, which is
                 the first, is visible.
             by_step: pool each time step; else, and under a mask, all tokens together.
@@ -78,7 +79,7 @@ class VideoSide(MaskedVideoMamba):
             )
         return VideoTokens(tokens_BND, self.pool_norm(class_B1D + means_BTD), aligned_YBLC)
 
-    def _embed(self, video_BCTHW: Tensor) -> Tensor:
+    def _embed(self, video_BCTHW: Tensor | Pixels) -> Tensor:
         """Embed a clip as the trunk does; an image gets positions in space alone."""
         if video_BCTHW.dim() == 5 and video_BCTHW.shape[2] == 1 != self.config.num_frames:
             patches_BSD = self.patch_embed(video_BCTHW)[:, 0] + self.pos_embed[:, 1:]
