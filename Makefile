@@ -42,7 +42,8 @@ schemas: $(VENV)/installed  ## write schemas/ anew from the code
 
 gpu:  ## what one NVIDIA GPU measures and proves: STEPS=a,c OUT=FOLDER REHEARSE=1, see docs/guide/gpu.md
 	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 $(GPU_PYTHON) -m benchmarks.gpu \
-	  $(if $(STEPS),--steps "$(STEPS)") $(if $(OUT),--out "$(OUT)") $(if $(REHEARSE),--rehearse)
+	  $(if $(STEPS),--steps "$(STEPS)") $(if $(OUT),--out "$(OUT)") \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REHEARSE),--rehearse)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) .pytest_cache .ruff_cache .mypy_cache

@@ -75,7 +75,9 @@ def _writable(out: Path | None) -> Path:
     Raises:
         OSError: the folder that was asked for cannot be written.
     """
-    for folder in [out] if out else [DEFAULT_OUT, Path(tempfile.gettempdir()) / "vfeat-gpu-results"]:
+    for folder in (
+        [out] if out else [DEFAULT_OUT, Path(tempfile.gettempdir()) / "vfeat-gpu-results"]
+    ):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):

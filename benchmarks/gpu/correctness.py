@@ -27,7 +27,9 @@ def run(job: Assignment) -> None:
     _exact_products()
     # The models of `model_checks` must not fall back to another back-end.
     torch.manual_seed(0)
-    checks = list(chain(operation_checks(job.device, job.rehearse), model_checks(job.device, job.rehearse)))
+    checks = list(
+        chain(operation_checks(job.device, job.rehearse), model_checks(job.device, job.rehearse))
+    )
     red, worst, left_out = [], 0.0, []
     for check in checks:
         if job.left_s < LEAST_S:
@@ -41,7 +43,10 @@ def run(job: Assignment) -> None:
             red.append(f"{check.name}: {entry['problem']}")
     job.record("not_run", left_out)
     done = len(checks) - len(left_out)
-    job.record("headline", f"{done - len(red)} of {len(checks)} checks hold, worst error {worst:.0%} of the allowed")
+    job.record(
+        "headline",
+        f"{done - len(red)} of {len(checks)} checks hold, worst error {worst:.0%} of the allowed",
+    )
     if red or reason:
         raise StepFailed("\n".join([*([f"triton: {reason}"] if reason else []), *red]))
 
@@ -59,7 +64,9 @@ def _entry(check: Check) -> dict[str, object]:
         found = check.run()
     except Exception as fault:  # the next check runs all the same
         traceback.print_exc()
-        problem = f"{type(fault).__name__}: {str(fault).strip().splitlines()[0] if str(fault) else ''}"
+        problem = (
+            f"{type(fault).__name__}: {str(fault).strip().splitlines()[0] if str(fault) else ''}"
+        )
         return {"name": check.name, "share_of_allowed": 1e9, "problem": problem}
     shares = {name: _share(error, allowed) for name, error, allowed in found}
     name = max(shares, key=lambda key: shares[key])

@@ -37,21 +37,21 @@ def run(job: Assignment) -> None:
     Raises:
         StepFailed: a command failed, or rows differ by more than the gates allow.
     """
-    videos = _videos(job)
-    many = _copied(videos, job.scratch / "many", 1 if job.rehearse else COPIES)
+    given = videos(job)
+    many = copied(given, job.scratch / "many", 1 if job.rehearse else COPIES)
     problems: list[str] = []
-    truth = _extract(job, "cpu", videos, ["--executor", "inline", "--device", "cpu"])
+    truth = extract(job, "cpu", given, ["--executor", "inline", "--device", "cpu"])
     if truth is None:
         raise StepFailed("the CPU's rows are missing: see the log")
     gpu = ["--device", "auto" if job.rehearse else "cuda"]
     sides = {
-        "gpu_float32": (videos, "float32", [*gpu, "--executor", "inline"]),
+        "gpu_float32": (given, "float32", [*gpu, "--executor", "inline"]),
         "gpu_ray": (many, "bfloat16", [*gpu, "--dtype", "bfloat16", "--gpus-per-actor", "1"]),
     }
     if job.rehearse:
         del sides["gpu_float32"]  # the CPU's command again
     for name, (folder, dtype, options) in sides.items():
-        rows = _extract(job, name, folder, options)
+        rows = extract(job, name, folder, options)
         if rows is None:
             problems.append(f"{name}: the command failed, see the log")
             continue
@@ -63,7 +63,7 @@ def run(job: Assignment) -> None:
         raise StepFailed("\n".join(problems))
 
 
-def _videos(job: Assignment) -> Path:
+def videos(job: Assignment) -> Path:
     """Return the folder of videos; in a rehearsal, the two smallest of them."""
     folder = Path(os.environ.get("VFEAT_CLIPS", ROOT / "jobs" / "demo_clips"))
     if not job.rehearse:
@@ -76,7 +76,7 @@ def _videos(job: Assignment) -> Path:
     return few
 
 
-def _copied(folder: Path, to: Path, copies: int) -> Path:
+def copied(folder: Path, to: Path, copies: int) -> Path:
     """Copy every video several times: a run on a GPU should last longer than its start."""
     to.mkdir()
     for path in sorted(folder.iterdir()):
@@ -85,7 +85,7 @@ def _copied(folder: Path, to: Path, copies: int) -> Path:
     return to
 
 
-def _extract(job: Assignment, name: str, folder: Path, options: list[str]) -> Rows | None:
+def extract(job: Assignment, name: str, folder: Path, options: list[str]) -> Rows | None:
     """Run the command and record its summary; return its rows, or None if it failed."""
     out = job.scratch / name
     command = python("-m", "vfeat", "extract", folder, "--out", out, "--json", *options)

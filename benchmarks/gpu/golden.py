@@ -83,9 +83,7 @@ def _features(name: str, part: str, device: str) -> list[tuple[str, float, float
     return [("features", error(features, io["features"]), FORWARD)]
 
 
-def _graph(
-    batch: int, narrow: bool, device: str, rehearse: bool
-) -> list[tuple[str, float, float]]:
+def _graph(batch: int, narrow: bool, device: str, rehearse: bool) -> list[tuple[str, float, float]]:
     """Compare a replayed pass with the same pass launched kernel by kernel, twice each."""
     shape: dict[str, Any] = {"img_size": 224, "num_frames": 8}
     if rehearse:

@@ -105,7 +105,7 @@ def _vis4mer(mode: str, theirs: str) -> Callable[[Results], float | None]:
 
 def _pipeline(name: str) -> Callable[[Results], float | None]:
     def value(results: Results) -> float | None:
-        share: float | None = results.get("e", {}).get(name, {}).get("share_of_bare")
+        share: float | None = results.get("e", {}).get(name, {}).get("ratio")
         return share
 
     return value

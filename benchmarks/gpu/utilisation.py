@@ -18,7 +18,7 @@ class Samples:
         self.why_none: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return the mean between the first and the last sample with work; else why there is none."""
+        """Return the mean from the first to the last sample with work, or why there is none."""
         busy = [index for index, share in enumerate(self.shares) if share]
         if not busy:
             return {"why_none": self.why_none or "no sample with work"}
