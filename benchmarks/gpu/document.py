@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import socket
@@ -67,9 +68,11 @@ def _free(path: Path) -> Path:
 
 
 def _without_places(value: Any) -> Any:
-    """Apply `plain` to every text of a JSON-ready value."""
+    """Apply `plain` to every text of a value, and make it JSON-ready."""
     if isinstance(value, str):
         return plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no such numbers
     if isinstance(value, dict):
         return {key: _without_places(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

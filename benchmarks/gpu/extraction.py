@@ -153,7 +153,8 @@ def difference(rows: Rows, truth: Rows) -> dict[str, Any]:
         "rows": len(rows),
         "rows_of_cpu": len(truth),
         "unknown_rows": unknown,
-        "worst_error": max(errors, default=float("inf")),
+        # NaN is not larger than anything, and none is no agreement.
+        "worst_error": float(np.max(errors)) if errors else float("inf"),
         "same_first_label": same / max(1, len(pairs)),
     }
 

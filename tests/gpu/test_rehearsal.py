@@ -69,11 +69,11 @@ def _permit(checkout: Path, mode: int) -> None:
 
 
 def _files(checkout: Path) -> dict[str, int]:
-    """Every file with the time of its last change; the C++ kernels may be built anew."""
+    """Every file with the time of its change, but for bytecode and the C++ kernels."""
     return {
         str(path.relative_to(checkout)): path.lstat().st_mtime_ns
         for path in checkout.rglob("*")
-        if path.suffix != ".so" and not path.is_dir()
+        if path.suffix not in (".so", ".pyc") and not path.is_dir()
     }
 
 
