@@ -60,6 +60,15 @@ class Assignment:
         draft.write_text(json.dumps({"results": self.recorded, **more}))
         os.replace(draft, self.result)
 
+    @staticmethod
+    def read(result: Path) -> dict[str, Any]:
+        """Return what a result file holds so far; nothing where there is none."""
+        try:
+            found: dict[str, Any] = json.loads(result.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
 
 def python(*arguments: object) -> list[str]:
     """Return a command line of this interpreter; it finds vfeat through PYTHONPATH."""

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.gpu.assignment import ROOT
-from benchmarks.gpu.operations import Check, error
+from benchmarks.gpu.operations import Check, Errors, error
 from vfeat.models import create_model
 from vfeat.ops import graphs
 
@@ -28,16 +28,15 @@ def golden_folder() -> Path:
 
 
 def model_checks(device: str, rehearse: bool) -> Iterator[Check]:
-    """Yield the checks of whole models, on the back-end that they would have on a GPU."""
-    # The interpreter would take a minute for the official model's tokens.
-    os.environ["VFEAT_KERNEL"] = "torch" if rehearse else "triton"
-    yield Check("golden classify", lambda: _classify(device, gradients=not rehearse))
+    """Yield the checks of whole models, on the back-end that VFEAT_KERNEL names."""
+    yield Check("golden", "golden classify", lambda: _classify(device, gradients=not rehearse))
     if not rehearse:
-        yield Check("golden resize", lambda: _features("resize", "model", device))
-        yield Check("golden inflate", lambda: _features("inflate", "video", device))
+        yield Check("golden", "golden resize", lambda: _features("resize", "model", device))
+        yield Check("golden", "golden inflate", lambda: _features("inflate", "video", device))
     for batch in (1,) if rehearse else (1, 3, 8):
         for narrow in (False, True):
             yield Check(
+                "graphs",
                 f"graph against eager, batch {batch}, {'bfloat16' if narrow else 'float32'}",
                 lambda batch=batch, narrow=narrow: _graph(batch, narrow, device, rehearse),  # type: ignore[misc]
             )
@@ -56,7 +55,7 @@ def _model(config: dict[str, Any], weights: str, device: str) -> Any:
     return create_model("videomamba", weights=weights, **ours).to(device)
 
 
-def _classify(device: str, gradients: bool) -> list[tuple[str, float, float]]:
+def _classify(device: str, gradients: bool) -> Errors:
     config, io, weights = _read("classify")
     model, video = _model(config, weights, device), io["input"].to(device)
     with torch.no_grad():
@@ -75,7 +74,7 @@ def _classify(device: str, gradients: bool) -> list[tuple[str, float, float]]:
     return found
 
 
-def _features(name: str, part: str, device: str) -> list[tuple[str, float, float]]:
+def _features(name: str, part: str, device: str) -> Errors:
     config, io, weights = _read(name)
     model = _model(config[part], weights, device)
     with torch.no_grad():
@@ -83,7 +82,7 @@ def _features(name: str, part: str, device: str) -> list[tuple[str, float, float
     return [("features", error(features, io["features"]), FORWARD)]
 
 
-def _graph(batch: int, narrow: bool, device: str, rehearse: bool) -> list[tuple[str, float, float]]:
+def _graph(batch: int, narrow: bool, device: str, rehearse: bool) -> Errors:
     """Compare a replayed pass with the same pass launched kernel by kernel, twice each."""
     shape: dict[str, Any] = {"img_size": 224, "num_frames": 8}
     if rehearse:

@@ -7,7 +7,6 @@ has lost less than a second of results.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.assignment import ROOT
+from benchmarks.gpu.assignment import ROOT, Assignment
 from benchmarks.gpu.document import Document, last_lines
 from benchmarks.gpu.plan import Step
 
@@ -88,7 +87,7 @@ def _run_step(step: Step, limit_s: float, run: Run, document: Document, log: Any
             time.sleep(POLL_S)
     finally:
         _end(process)
-    found = _read(result)
+    found = Assignment.read(result)
     state, error = _verdict(process.returncode, found, limit_s if timed_out else None)
     document.enter(
         step.key,
@@ -125,17 +124,9 @@ def _copy(step: Step, result: Path, seen: int, document: Document) -> int:
     with contextlib.suppress(OSError):
         at = result.stat().st_mtime_ns
         if at != seen:
-            document.enter(step.key, results=_read(result).get("results", {}))
+            document.enter(step.key, results=Assignment.read(result).get("results", {}))
         return at
     return seen
-
-
-def _read(result: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(result.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

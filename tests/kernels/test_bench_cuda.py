@@ -93,8 +93,6 @@ def test_attention_couples_the_frames_it_should(kind: Kind) -> None:
     changed = video.clone()
     changed[:, :, 1] += torch.randn(3, 32, 32)
     with torch.no_grad():
-        before, after = (
-            model.layers(model.patches(v)) for v in (video, changed)
-        )
+        before, after = (model.layers(model.patches(v)) for v in (video, changed))
     first_frame_sees_the_second = not torch.equal(before[:, 0], after[:, 0])
     assert first_frame_sees_the_second == (kind != "frames")
