@@ -18,9 +18,14 @@ RING = 64  # different clips, more than any processor's cache holds
 class NullPool:
     """Pool with the calls that an extract worker makes; see `vfeat.media.children.pool`.
 
+    Attributes:
+        children: none.
+
     Args:
         shape: of a clip, VTSSC.
     """
+
+    children = 0
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._ring = np.random.default_rng(0).integers(256, size=(RING, *shape), dtype=np.uint8)

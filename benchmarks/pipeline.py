@@ -105,7 +105,8 @@ def bare_passes(encoder: Encoder, batch: int) -> dict[str, Callable[[], Any]]:
     network = cast(WholeClip, encoder.network)
 
     def of_video(video: Tensor) -> Tensor:
-        with torch.autocast(encoder.device.type, torch.bfloat16, enabled=half):
+        kind = encoder.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=half, cache_enabled=kind == "cpu"):
             return network.model.head(network.run(video)).float().softmax(-1)
 
     def of_pixels(frames: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class Handler(BaseHTTPRequestHandler):
     objects: ClassVar[Generated]
     folder: ClassVar[Path]
     latency_s: ClassVar[float] = 0.0
+    object_latency_s: ClassVar[float] = 0.0
     counts: ClassVar[Counter[str]] = Counter()
     parts: ClassVar[dict[str, dict[int, bytes]]] = {}
     wbufsize = 1 << 20
@@ -173,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         return self._answer(200, done, ETag=_quoted(path))
 
     def _object(self, bucket: str, key: str, *, body: bool) -> None:
+        time.sleep(self.object_latency_s)
         path = self.folder / bucket / key
         if not path.is_file():
             return self._error(404, "NoSuchKey", body=body)
@@ -259,10 +261,14 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each page")
+    parser.add_argument(
+        "--object-latency", type=float, default=0.0, help="seconds before an object, or its head"
+    )
     arguments = parser.parse_args()
     Handler.objects = Generated(arguments.objects)
     Handler.folder = arguments.folder
     Handler.latency_s = arguments.latency
+    Handler.object_latency_s = arguments.object_latency
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     print(server.server_address[1], flush=True)

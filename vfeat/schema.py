@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import TypeAdapter
 
+from vfeat.engine.summary import RunSummary
 from vfeat.job.recipe import OutputSpec
 from vfeat.job.several import SeveralJobs
 from vfeat.job.spec import Job
@@ -45,8 +46,17 @@ def published_schemas() -> dict[str, str]:
         "shots": _columns(SHOTS, SHOT_NOTES),
         "videos": _columns(VIDEOS),
         "errors": _columns(ERRORS),
+        "run": _run(),
     }
     return {name: json.dumps(value, indent=1) + "\n" for name, value in content.items()}
+
+
+def _run() -> dict[str, Any]:
+    """Return the schema of `runs/*.json` and of what `--json` prints."""
+    content = TypeAdapter(RunSummary).json_schema()
+    content["properties"]["exit_code"] = {"title": "Exit Code", "type": "integer"}
+    content["required"].append("exit_code")
+    return content
 
 
 def _columns(schema: pa.Schema, notes: dict[str, str] = COLUMN_NOTES) -> list[dict[str, Any]]:

@@ -53,7 +53,8 @@ class Graphed(Generic[R]):
     or moved.
 
     Args:
-        function: maps a tensor to a new one, without reading its values on the CPU.
+        function: maps a tensor to new ones, without reading values on the CPU; autocast within it
+            must not cache.
         weights: everything else that it reads.
         limit: number of graphs kept, least recently used dropped first. They share the memory of
             one pass, since they run one after another.

@@ -185,8 +185,14 @@ def test_on_ray_by_the_command_line(features: Path, tmp_path: Path) -> None:
     assert json.loads(plan.stdout)["clips"] == 3 and not out.exists()
     result = run("classify", features, "--head", head, "--out", out, "--device", "cpu", "--json")
     assert result.returncode == 0, result.stderr
-    assert summary(result)["totals"]["rows"] == 3
-    assert "heads pace" in run("status", out).stdout
+    told = summary(result)
+    assert told["totals"]["rows"] == 3
+    assert 0 < told["read_s"] + told["encode_s"] + told["write_s"] <= 2 * told["run_s"]
+    assert told["bottleneck"]["resource"] in ("storage", "model", "write")
+    assert told["bottleneck"]["decoders"] == 0
+    status = run("status", out, COLUMNS="300").stdout
+    assert "heads pace" in status
+    assert told["bottleneck"]["sentence"] in status and told["bottleneck"]["advice"] in status
     assert run("verify", out).returncode == 0
     wrong = run("extract", tmp_path / "corpus", "--out", out, *TINY_FLAGS)
     assert wrong.returncode == 2 and "vfeat-predictions" in wrong.stderr

@@ -17,7 +17,9 @@ import pytest
 from tests.engine.commands import run, wait_until
 from tests.engine.jobs import tiny_job
 from vfeat.engine import presence
+from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.watch import Totals, Watch
+from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import CircuitOpen
 from vfeat.extract.run import ExtractRun, run_job
 from vfeat.storage.root import Root
@@ -28,7 +30,7 @@ OTHER = ActiveRun(
     "20260101T000000-abcdef", "another-host", 4321, "2026-01-01T00:00:00+00:00", 0.0, "clips",
     100, 25, 1000, 250, 2.5, 3, "decoding", {"a": 2, "b": 1}, 4,
 )  # fmt: skip
-WORK = {"decoding", "the model", "the store"}
+WORK = {"reading", "decoding", "the model", "the store"}
 
 
 def events(out: Path) -> list[dict[str, object]]:
@@ -149,3 +151,21 @@ def test_a_run_whose_process_is_gone_is_dead_at_once_on_its_own_host(tmp_path: P
     assert [one.pid for one in active_runs(root, now_s)] == [os.getpid()]
     assert [one.pid for one in remove_dead(root, now_s)] == [os.getpid()]
     assert len(list((tmp_path / "out" / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("worker", "waits_for"),
+    [
+        (Progress(children=1, wait_s=3, encode_s=1, read_s=2, decode_s=1), "reading"),
+        (Progress(children=1, wait_s=3, encode_s=1, read_s=1, decode_s=2), "decoding"),
+        (Progress(children=1, wait_s=1, encode_s=3, read_s=2, decode_s=1), "the model"),
+        (Progress(encode_s=1, read_s=3), "reading"),
+        (Progress(encode_s=3, read_s=1), "the model"),
+    ],
+)
+def test_what_clips_wait_for_has_a_name(tmp_path: Path, worker: Progress, waits_for: str) -> None:
+    root = Root(str(tmp_path))
+    sight = Sight(Totals(), (worker,), "starting", 1, is_planned=True, is_drained=False)
+    Presence(root, OTHER.run, OTHER.started, lambda: sight).write()
+    [shown] = active_runs(root, time.time())
+    assert shown.waits_for == waits_for

@@ -239,6 +239,25 @@ def test_warming_up_finds_a_batch_that_fits(
     assert ran[-3:] == [8, 2, 1]
 
 
+def test_a_recorded_pass_caches_no_narrow_weights(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache is freed when autocast ends, and a graph would go on reading its memory."""
+    cached: list[bool] = []
+    network = encoder.network
+
+    def watched(pixels: Any) -> Any:
+        cached.append(torch.is_autocast_cache_enabled())
+        return network(pixels)
+
+    frames = torch.from_numpy(clips(encoder, 1))
+    monkeypatch.setattr(encoder, "network", watched)
+    encoder.run(frames)
+    monkeypatch.setattr(encoder, "_graphed", graphs.Graphed(encoder._outputs, ()))
+    encoder.run(frames)
+    assert cached == [True, False]
+
+
 def test_batches_of_any_size_use_at_most_three_graphs(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

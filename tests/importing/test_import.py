@@ -213,6 +213,7 @@ def test_imported_features_go_through_every_command(tmp_path: Path) -> None:
             rows.writerow([name, label, ("train", "train", "val", "test")[n // 2 % 4]])
     done = run("import", source, "--out", out, "--name", "made", "--step-seconds", "1", "--json")
     assert done.returncode == 0 and summary(done)["videos"] == {"complete": 24}, done.stderr
+    assert summary(done)["bottleneck"]["resource"] in ("storage", "write")
     status = run("status", out)
     assert "imported:made" in status.stdout and "24 complete" in status.stdout
     trained = run(

@@ -169,6 +169,7 @@ BREAKS: dict[str, tuple[Callable[[], Any], str]] = {
     "beyond": (lambda: send(pack(RangeEmpty(2, 1_000_000))), "where 2 to 5 were expected"),
     "done": (_is_done_too_soon, "its clips from 2 on are not"),
     "unchecked": (lambda: send(pack(DecodeDone(0, 0, 0.0, ()))), "not compared once more"),
+    "hours": (lambda: send(pack(DecodeDone(0, 0, 1e6, ()))), "more seconds of work than the"),
     "grid": (lambda: send(_second_grid()), "a second grid"),
     "flood": (_floods, "signs of life"),
     "elsewhere": (

@@ -67,6 +67,7 @@ class Proxy:
         lose_answers: so many answers to PUT are dropped, together with their connection.
         refuse_conditions: answer 501 to conditional requests, as some stores do.
         up_limit_bytes: everything is cut, for good, when clients have sent so much.
+        piece_s: how long every piece of an answer is held back.
         storm: what requests meet at present, if not the server.
     """
 
@@ -78,6 +79,7 @@ class Proxy:
         self.lose_answers = 0
         self.refuse_conditions = False
         self.up_limit_bytes: int | None = None
+        self.piece_s = 0.0
         self.storm: Storm | None = None
         self._up_bytes = 0
         self._target = ("127.0.0.1", port)
@@ -190,6 +192,7 @@ class _Connection:
                     break
                 if self.doomed and not data.startswith(b"HTTP/1.1 100"):
                     break
+                time.sleep(self.proxy.piece_s)
                 self.client.sendall(data)
         self._close()
 

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from vfeat.classify.spec import ClassifySpec, windows_of
+from vfeat.engine.work_clock import WorkClock
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import StorageError, UnitError, VfeatError
-from vfeat.models.device import choose_device
+from vfeat.models.device import choose_device, device_name
 from vfeat.models.vis4mer import ViS4mer
 from vfeat.outcome import Outcome, RangeError
 from vfeat.plan.sequence_ref import SequenceRef
@@ -70,17 +71,24 @@ class ClassifyWorker:
         self.clip_s = features.recipe.clip.clip_s
         self.models = [load_head_model(head).to(self.device) for head in spec.heads]
         self.readers = {head.level: SequenceReader(features, head.level) for head in spec.heads}
-        self.counters = Progress()
+        self.counters = Progress(device=device_name(self.device))
+        self._clock = WorkClock()
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Do nothing: the worker holds no resource beyond its memory."""
 
     def progress(self) -> Progress:
+        """Return the counters."""
+        self.counters.run_s = self._clock.seconds
         return self.counters
 
     def run(self, lease: Lease) -> ShardReport:
         """Classify a lease's videos and publish their file."""
+        with self._clock:
+            return self._run(lease)
+
+    def _run(self, lease: Lease) -> ShardReport:
         began = time.monotonic()
         with self._lock:
             # in the order of the features files, so that each is read once
@@ -89,7 +97,9 @@ class ClassifyWorker:
         outcomes = tuple(result.outcome for result in results)
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
+        written = time.monotonic()
         ours = publish_predictions(self.root, lease.shard, results, self.spec, again=lease.again)
+        self.counters.write_s += time.monotonic() - written
         return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
 
     def _unit(self, unit: SequenceUnit) -> UnitResult:
@@ -133,7 +143,7 @@ class ClassifyWorker:
             began = time.monotonic()
             sequence = self.readers[head.level].read(ref, window.first_clip, window.last_clip)
             _check_finite(ref, sequence)
-            self.counters.decode_s += time.monotonic() - began
+            self.counters.read_s += time.monotonic() - began
             size = sequence.values_LD.nbytes
             other = batch and len(batch[0].mask_L) != len(sequence.mask_L)
             nothing = not sequence.mask_L.any()

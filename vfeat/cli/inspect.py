@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vfeat.tables.active_runs import ActiveRun
     from vfeat.tables.status import VideoLine
 
-_WORK = ("decoding", "the model", "the store")
+_WORK = ("reading", "decoding", "the model", "the store")
 
 
 def status(
@@ -25,7 +25,7 @@ def status(
 ) -> None:
     """Print how far a dataset is, from its plans and committed files."""
     from vfeat.cli.report import pairs, size_text
-    from vfeat.cli.terminal import make_console, say, say_json
+    from vfeat.cli.terminal import make_console, one_line, say, say_json
     from vfeat.storage.root import Root
     from vfeat.tables.kind import kind_of
     from vfeat.tables.status import dataset_status, video_lines
@@ -46,6 +46,9 @@ def status(
     table.add_row("shards", f"{found.shards_done:,} of {found.shards:,} committed")
     table.add_row("size", size_text(found.size_bytes))
     table.add_row("last run", found.last_run or "none finished yet")
+    if found.slowest:
+        table.add_row("slowest", one_line(found.slowest))
+        table.add_row("to speed up", one_line(found.advice or ""))
     for run in found.running:
         table.add_row("running", _running(run))
     make_console(soft_wrap=True).print(table)

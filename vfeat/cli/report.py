@@ -54,6 +54,9 @@ def print_summary(summary: RunSummary, again: str, to_stderr: bool = False) -> N
     if summary.encode_s:
         model = summary.encoded_clips / summary.encode_s
         table.add_row("model", f"{time_text(summary.encode_s)}, {model:.2f} {totals.noun}/s")
+    if summary.bottleneck is not None:
+        table.add_row("slowest", summary.bottleneck.sentence)
+        table.add_row("to speed up", summary.bottleneck.advice)
     table.add_row("dataset", summary.out)
     console.print(table)
     if summary.errors:

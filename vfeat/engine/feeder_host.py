@@ -12,6 +12,8 @@ from vfeat.engine.feeding import Feeder, FeederSpec
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import VfeatError
 
+_SUMS = ("clips", "units", "run_s", "read_s", "decode_s", "blocked_s", "child_s")
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -103,13 +105,8 @@ class FeederHost:
         if self._failure is not None:
             raise self._failure
         found, before = self._feeder.progress(), self._before
-        return replace(
-            found,
-            clips=before.clips + found.clips,
-            units=before.units + found.units,
-            decode_s=before.decode_s + found.decode_s,
-            wait_s=self._waited_s,
-        )
+        sums = {name: getattr(before, name) + getattr(found, name) for name in _SUMS}
+        return replace(found, **sums, wait_s=self._waited_s)
 
     def close(self) -> None:
         """End the feeder."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from vfeat.engine.watch import Totals
 from vfeat.engine.worker_protocol import Progress
 
-PHASES = ("encode", "wait", "decode", "write")
+PHASES = ("encode", "hand_over", "wait", "read", "decode", "blocked", "write")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ METRICS = (
     Metric("vfeat_shards", "counter", "short", "shards committed"),
     Metric("vfeat_failed_ranges", "counter", "short", "ranges of clips that failed", "error_class"),
     Metric("vfeat_phase_seconds", "counter", "s", "time of all workers together", "phase"),
+    Metric("vfeat_run_seconds", "counter", "s", "time in which workers had work, all together"),
     Metric("vfeat_planned_clips", "gauge", "short", "rows that the plans so far come to"),
     Metric("vfeat_planned_shards", "gauge", "short", "shards of the plans so far"),
     Metric("vfeat_shards_in_flight", "gauge", "short", "shards that workers hold"),
@@ -106,6 +107,7 @@ def samples(
     for phase in PHASES:
         seconds = sum(getattr(worker, f"{phase}_s") for worker in workers)
         yield "vfeat_phase_seconds", phase, seconds
+    yield "vfeat_run_seconds", None, sum(worker.run_s for worker in workers)
     yield "vfeat_planned_clips", None, totals.planned_clips
     yield "vfeat_planned_shards", None, totals.shards
     yield "vfeat_shards_in_flight", None, in_flight

@@ -124,7 +124,11 @@ def _changes(sight: Sight) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class _Spent:
-    """Seconds that all workers have spent, by what on."""
+    """Seconds that all workers have spent, by what on.
+
+    Attributes:
+        decoding: in which they waited for clips, or read themselves.
+    """
 
     decoding: float = 0.0
     model: float = 0.0
@@ -133,7 +137,7 @@ class _Spent:
     @classmethod
     def of(cls, workers: Sequence[Progress]) -> _Spent:
         return cls(
-            sum(worker.wait_s for worker in workers),
+            sum(worker.wait_s if worker.children else worker.read_s for worker in workers),
             sum(worker.encode_s for worker in workers),
             sum(worker.write_s for worker in workers),
         )
@@ -158,4 +162,10 @@ def _waits_for(sight: Sight, gained: int, spent: _Spent) -> str:
         return "first results"
     if spent.store > max(spent.decoding, spent.model):
         return "the store"
-    return "decoding" if spent.decoding > spent.model else "the model"
+    return _prepares(sight.workers) if spent.decoding > spent.model else "the model"
+
+
+def _prepares(workers: Sequence[Progress]) -> str:
+    """Return what took most of the time of preparing clips, in the videos that are done."""
+    read_s, decode_s = (sum(getattr(w, name) for w in workers) for name in ("read_s", "decode_s"))
+    return "reading" if read_s > decode_s else "decoding"

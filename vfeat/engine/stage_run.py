@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 
 from vfeat.addresses import redacted
 from vfeat.engine.bookkeeping import Bookkeeping
+from vfeat.engine.bottleneck import find_bottleneck
 from vfeat.engine.breaker import Breaker
+from vfeat.engine.cores import usable_cores
 from vfeat.engine.executor import Assembled, Beat, Executor, Finished, Notice, WorkerSpec
 from vfeat.engine.lease_ledger import Ledger
 from vfeat.engine.metrics import RunMetrics
@@ -23,7 +25,7 @@ from vfeat.engine.plan_queue import PlanQueue
 from vfeat.engine.presence import Presence, Sight
 from vfeat.engine.run_log import RunLog
 from vfeat.engine.second_opinion import DOUBTFUL, SAMPLE, Doubt, SecondOpinions
-from vfeat.engine.summary import PlanPreview, RunSummary, environment, write_run
+from vfeat.engine.summary import SPENT, PlanPreview, RunSummary, environment, write_run
 from vfeat.engine.watch import Totals, Watch
 from vfeat.engine.worker_protocol import Progress, UnitResult
 from vfeat.errors import ErrorClass, Interrupted, StorageError, VfeatError
@@ -494,17 +496,24 @@ class StageRun(ABC):
             totals=self.totals,
             errors=self._errors(),
             encoded_clips=sum(worker.clips for worker in self._workers),
-            encode_s=sum(worker.encode_s for worker in self._workers),
-            wait_s=sum(worker.wait_s for worker in self._workers),
-            decode_s=sum(worker.decode_s for worker in self._workers),
-            write_s=sum(worker.write_s for worker in self._workers),
+            **{name: sum(getattr(worker, name) for worker in self._workers) for name in SPENT},
             executor=self.settings.executor,
             environment=environment(),
             nodes=self.executor.nodes(),
             fed_clips=sum(worker.fed_clips for worker in self._workers),
             feeders=len(self._feeders),
             fed_wait_s=sum(feeder.wait_s for feeder in self._feeders),
-        )
+            bottleneck=find_bottleneck(
+                self._workers, self._feeders, wall_s=wall_s, noun=self.settings.noun,
+                cores=self._cores(),
+            ),
+        )  # fmt: skip
+
+    def _cores(self) -> int:
+        """Return the cores that a worker has."""
+        nodes, workers = self.executor.nodes(), sum(worker.pid > 0 for worker in self._workers)
+        cores = sum(node.cores for node in nodes) or usable_cores()
+        return max(1, cores // max(1, workers))
 
     def _errors(self) -> dict[ErrorClass, int]:
         """Count failed ranges by class: of this run, and of earlier ones in its plans."""

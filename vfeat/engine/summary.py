@@ -13,11 +13,17 @@ from typing import Any
 
 import vfeat
 from vfeat.addresses import without_secrets
+from vfeat.engine.bottleneck import Bottleneck
 from vfeat.engine.preflight import NodeFacts
 from vfeat.engine.watch import Totals
 from vfeat.errors import ErrorClass
 from vfeat.storage.root import Root
 from vfeat.tables import layout
+
+# counters of the workers that a summary has as sums
+SPENT = (
+    "run_s", "encode_s", "hand_over_s", "wait_s", "read_s", "decode_s", "blocked_s", "write_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,9 @@ class RunSummary:
         plans: those that had something left to do when the run began.
         videos: all videos of the dataset by status; empty when nothing was to do.
         errors: failed clip ranges by class, in these plans.
-        encode_s, wait_s, decode_s, write_s: summed over workers; decode_s over children, those
-            of feeders included.
+        encode_s, hand_over_s, wait_s, write_s, run_s: summed over workers, see `Progress`.
+        read_s, decode_s, blocked_s: summed over children, those of feeders included.
+        bottleneck: the slowest resource; None for a run that did nothing.
         environment: of the driver.
         nodes: those that had workers; empty for work in the driver's process.
         fed_clips: clips that feeders prepared; feeders: how many there were at the end;
@@ -85,6 +92,11 @@ class RunSummary:
     fed_clips: int = 0
     feeders: int = 0
     fed_wait_s: float = 0.0
+    run_s: float = 0.0
+    hand_over_s: float = 0.0
+    read_s: float = 0.0
+    blocked_s: float = 0.0
+    bottleneck: Bottleneck | None = None
 
     @property
     def exit_code(self) -> int:

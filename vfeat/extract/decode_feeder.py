@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vfeat.engine.work_clock import WorkClock
 from vfeat.engine.worker_protocol import Progress
 from vfeat.errors import MachineFull, StorageError
 from vfeat.media.children.pool import DecodePool
@@ -44,9 +45,11 @@ class DecodeFeeder:
     def __init__(self, pool: DecodePool) -> None:
         self._pool = pool
         self._counters = Progress()
+        self._clock = WorkClock()
         self._failures = 0
 
     def submit(self, task: Any) -> None:
+        self._clock.begin()
         self._pool.submit(task)
 
     def next_batch(self, max_bytes: int, timeout_s: float) -> DecodedBatch | None:
@@ -76,8 +79,11 @@ class DecodeFeeder:
         return DecodedBatch(tuple(events), frames) if events else None
 
     def _look_at(self, done: TaskDone) -> None:
+        self._clock.end()
         self._counters.units += 1
+        self._counters.read_s += done.read_s
         self._counters.decode_s += done.decode_s
+        self._counters.blocked_s += done.blocked_s
         if done.no_room is not None:
             raise MachineFull(done.no_room)
         failed = [error for error in done.outcome.errors if error.error_class == "storage"]
@@ -90,6 +96,9 @@ class DecodeFeeder:
 
     def progress(self) -> Progress:
         children = self._pool.stats()
+        self._counters.run_s = self._clock.seconds
+        self._counters.children = self._pool.children
+        self._counters.child_s = self._counters.run_s * self._pool.children
         self._counters.child_pids = tuple(child.pid for child in children)
         self._counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         return self._counters

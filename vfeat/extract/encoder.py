@@ -96,12 +96,6 @@ class Encoder:
         tokens = self.clip_shape[0] * (1 + self.shape.steps * self.shape.patches)
         return int(max(1, min(256, 0.7 * free // (tokens * self.shape.dim * 60 * 4))))
 
-    @property
-    def device_name(self) -> str:
-        """`cpu`, or the name of the card."""
-        is_gpu = self.device.type == "cuda"
-        return torch.cuda.get_device_name(self.device) if is_gpu else "cpu"
-
     def encode(self, frames_BVTSSC: np.ndarray) -> list[Encoded]:
         """Run the model over uint8 RGB clips [B, V, T, S, S, 3]; return one result per clip."""
         found: list[Encoded] = []
@@ -166,7 +160,10 @@ class Encoder:
         B, V = frames_BVTSSC.shape[:2]
         pixels = Pixels(frames_BVTSSC.flatten(0, 1), self.mean_C, self.std_C)
         half = self.output.dtype == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        # A graph would go on reading narrow copies of weights that are freed with their cache.
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=half, cache_enabled=self._graphed is None
+        ):
             features, scores, tokens = self.network(pixels)
             scores = over_flips(scores, pixels, self.flips, lambda p: self.network(p).scores_BK)
         scores_BC = _mean(scores, B, V)

@@ -51,4 +51,5 @@ class Lanes:
 
     def device_like(self, host: Tensor) -> Tensor:
         """Make memory of the device for a copy of `host`."""
-        return torch.zeros_like(host, device=self._device, pin_memory=False)
+        # Not zeroed: that would be work of another stream than the uploads'.
+        return torch.empty_like(host, device=self._device, pin_memory=False)

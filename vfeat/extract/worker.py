@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from vfeat.engine.feeding import Feed
+from vfeat.engine.work_clock import WorkClock
 from vfeat.engine.worker_protocol import Progress, ShardReport
 from vfeat.errors import MachineFull
 from vfeat.extract.encoder import Encoder
@@ -27,6 +28,7 @@ from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask, Event, TaskDone
 from vfeat.media.shots.detectors import check_detector
+from vfeat.models.device import device_name
 from vfeat.plan.unit import Lease, Unit
 from vfeat.storage.root import Root
 
@@ -74,13 +76,14 @@ class ExtractWorker:
             children = decoder_children(settings.decode_workers, cores, gpu=gpu)
             pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
         self.pool = pool
-        self.counters = Progress(device=self.encoder.device_name)
+        self.counters = Progress(device=device_name(self.encoder.device))
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
         self._store_wait = StoreWait(settings.patience_s)
         self._once_more = OnceMore()
         self._tasks: dict[int, tuple[OpenShard, Unit]] = {}
         self._taken: dict[int, int] = {}  # last clip of each task that came
         self._ids = itertools.count()
+        self._clock = WorkClock()
         self._lock = threading.Lock()
         self._batches: InFlight[_Clip] = InFlight(self.encoder)
         self._failure: BaseException | None = None
@@ -108,6 +111,10 @@ class ExtractWorker:
 
     def run(self, lease: Lease) -> ShardReport:
         """Process a whole lease and publish its file; blocks until the commit or the refusal."""
+        with self._clock:
+            return self._run(lease)
+
+    def _run(self, lease: Lease) -> ShardReport:
         began = time.monotonic()
         shard = self._begin(lease)
         shard.finished.wait()
@@ -129,6 +136,9 @@ class ExtractWorker:
     def progress(self) -> Progress:
         """Return the counters, with the children's processes and memory."""
         children = self.pool.stats()
+        self.counters.run_s = self._clock.seconds
+        self.counters.children = self.pool.children
+        self.counters.child_s = self.counters.run_s * self.pool.children
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         self.counters.store_waits = self._store_wait.held
@@ -223,7 +233,9 @@ class ExtractWorker:
         self._taken.pop(event.task_id, None)
         self.fed_pool.settled(event.task_id)
         self.counters.units += 1
+        self.counters.read_s += event.read_s
         self.counters.decode_s += event.decode_s
+        self.counters.blocked_s += event.blocked_s
         if event.no_room is not None:
             shard.fail(
                 MachineFull(

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from vfeat.engine.work_clock import WorkClock
 from vfeat.engine.worker_protocol import Progress, ShardReport, UnitResult
 from vfeat.errors import StorageError, UnitError
 from vfeat.importing.imported_rows import ImportedSequence, publish_imported
@@ -37,6 +38,7 @@ class ImportWorker:
         self.spec = spec
         self.root = Root(spec.root, patience_s=spec.patience_s)
         self.counters = Progress()
+        self._clock = WorkClock()
         self._lock = threading.Lock()
         self._open: tuple[str, SequenceFile] | None = None
         self._stack = ExitStack()
@@ -47,20 +49,30 @@ class ImportWorker:
         self._open = None
 
     def progress(self) -> Progress:
+        """Return the counters."""
+        self.counters.run_s = self._clock.seconds
         return self.counters
 
     def run(self, lease: Lease) -> ShardReport:
         """Read a lease's sequences and publish their file."""
+        with self._clock:
+            return self._run(lease)
+
+    def _run(self, lease: Lease) -> ShardReport:
         began = time.monotonic()
         with self._lock:
+            reading = time.monotonic()
             try:
                 results = [self._unit(unit) for unit in lease.to_do(Unit)]
             finally:
                 self.close()
+                self.counters.read_s += time.monotonic() - reading
         outcomes = tuple(result.outcome for result in results)
         if lease.alone is not None:
             return ShardReport(lease.shard, outcomes, False, time.monotonic() - began, results[0])
+        written = time.monotonic()
         ours = publish_imported(self.root, lease.shard, results, self.spec.recipe)
+        self.counters.write_s += time.monotonic() - written
         return ShardReport(lease.shard, outcomes, ours, time.monotonic() - began)
 
     def _unit(self, unit: Unit) -> UnitResult:

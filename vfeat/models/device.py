@@ -23,3 +23,8 @@ def choose_device(wanted: str) -> torch.device:
         )
     has_gpu = wanted != "cpu" and torch.cuda.is_available()
     return torch.device("cuda" if has_gpu else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """Return "cpu", or the name of a GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

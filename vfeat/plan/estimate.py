@@ -81,9 +81,10 @@ def measured(run: Mapping[str, Any]) -> Measured | None:
     if not clips or run.get("encode_s", 0) <= 1:
         return None
     totals = run.get("totals", {})
+    decoding_s = run.get("decode_s", 0) + run.get("read_s", 0)
     opened_bytes, opened_clips = totals.get("opened_bytes", 0), totals.get("opened_clips", 0)
     return Measured(
-        run["run"], run["encode_s"] / clips, run.get("decode_s", 0) / clips,
+        run["run"], run["encode_s"] / clips, decoding_s / clips,
         opened_bytes / opened_clips if opened_bytes and opened_clips else None,
     )  # fmt: skip
 

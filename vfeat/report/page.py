@@ -100,6 +100,8 @@ def score_chart(training: Training) -> Chart | None:
 
 def verdict(run: RunLine) -> str:
     """Return where the time of a run went, and what would make it faster."""
+    if run.slowest:
+        return run.slowest
     model, store = run.spent["model"], run.spent["store"]
     waited = run.waited["the model waited for clips"]
     feeders = run.waited["feeders waited for a model"]

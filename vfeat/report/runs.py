@@ -38,6 +38,7 @@ class RunLine:
     """One run of the dataset.
 
     Attributes:
+        slowest: what limited the run, and what to change; empty where it is not on record.
         spent: seconds by part of the work, summed over workers.
         waited: seconds by who waited, summed over workers and feeders.
         rates: (seconds since the work began, rows a second until then).
@@ -57,6 +58,7 @@ class RunLine:
     nodes: tuple[NodeLine, ...]
     spent: dict[str, float]
     waited: dict[str, float]
+    slowest: str = ""
     rates: tuple[tuple[float, float], ...] = ()
     events: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
@@ -87,8 +89,10 @@ def _runs(root: Root, names: list[str], logs: dict[str, int]) -> Iterator[RunLin
 
 def _run(summary: dict[str, Any], events: list[dict[str, Any]]) -> RunLine:
     totals = summary["totals"]
+    decoding = {DECODING.get(totals["noun"], "reading"): summary["decode_s"]}
     spent = {
-        DECODING.get(totals["noun"], "reading"): summary["decode_s"],
+        **decoding,
+        "reading": summary.get("read_s", 0.0) + decoding.get("reading", 0.0),
         "model": summary["encode_s"],
         "store": summary["write_s"],
     }
@@ -104,9 +108,15 @@ def _run(summary: dict[str, Any], events: list[dict[str, Any]]) -> RunLine:
         summary["executor"], dict(summary["environment"]), _alike(summary.get("nodes", ())),
         {name: float(value) for name, value in spent.items()},
         {name: float(value) for name, value in waited.items()},
-        _rates(events), tuple(sorted(Counter(str(e["event"]) for e in events).items())),
+        _slowest(summary.get("bottleneck")), _rates(events),
+        tuple(sorted(Counter(str(e["event"]) for e in events).items())),
         tuple(found[:5]),
     )  # fmt: skip
+
+
+def _slowest(limit: dict[str, Any] | None) -> str:
+    """Return a run's slowest resource and the advice, in two sentences."""
+    return f"{limit['sentence']}. To speed up: {limit['advice']}." if limit else ""
 
 
 def _alike(nodes: list[dict[str, Any]]) -> tuple[NodeLine, ...]:

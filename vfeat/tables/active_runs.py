@@ -32,8 +32,9 @@ class ActiveRun:
         planned, done: rows, estimated, and those that are encoded, empty or failed.
         rate: rows a second since the last description.
         workers: how many live.
-        waits_for: what the workers spend their time on (decoding, the model, the store), or what
-            keeps them from work: listing, planning, workers to start, first results, the tables.
+        waits_for: what the workers spend their time on (reading, decoding, the model, the store),
+            or what keeps them from work: listing, planning, workers to start, first results, the
+            tables.
         nodes: workers by host.
         errors: failed ranges of rows.
         listed: videos of the input so far.

@@ -25,7 +25,12 @@ from vfeat.tables.snapshot import video_tables
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """Counts over all plans of a dataset; sizes in bytes."""
+    """Counts over all plans of a dataset; sizes in bytes.
+
+    Attributes:
+        slowest, advice: what limited the last run, and what to change; None for a run that did
+            not record it.
+    """
 
     out: str
     made_by: str
@@ -40,6 +45,8 @@ class DatasetStatus:
     size_bytes: int
     last_run: str | None
     running: list[ActiveRun]
+    slowest: str | None = None
+    advice: str | None = None
 
 
 def dataset_status(uri: str) -> DatasetStatus:
@@ -61,6 +68,7 @@ def dataset_status(uri: str) -> DatasetStatus:
         )
     runs = layout.run_names(root.list(layout.RUNS))
     last = json.loads(root.read_bytes(f"{layout.RUNS}/{runs[-1]}")) if runs else None
+    limit = (last or {}).get("bottleneck") or {}
     return DatasetStatus(
         out=root.uri,
         made_by=_made_by(about, kind_of(root)),
@@ -75,6 +83,8 @@ def dataset_status(uri: str) -> DatasetStatus:
         size_bytes=state.catalogue.file_bytes,
         last_run=_last_run(last) if last else None,
         running=active_runs(root, time.time()),
+        slowest=limit.get("sentence"),
+        advice=limit.get("advice"),
     )
 
 

@@ -152,6 +152,7 @@ class Child:
 
     def _decode(self, task: DecodeTask) -> None:
         started_s, self._waited_s = time.monotonic(), 0.0
+        self._feed.clock.seconds = 0.0
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
         try:
             with ExitStack() as stack_:
@@ -171,9 +172,14 @@ class Child:
         if self._config.bounded:
             self._feed.check(task.uri)
         stats, self._decoder = self._stats, None
-        seconds = time.monotonic() - started_s - self._waited_s
-        warnings = tuple(stats.warnings)
-        self._send(DecodeDone(stats.bad_packets, stats.frames_decoded, seconds, warnings, spent))
+        read_s, blocked_s = self._feed.clock.seconds, self._waited_s
+        seconds = max(0.0, time.monotonic() - started_s - read_s - blocked_s)
+        self._send(
+            DecodeDone(
+                stats.bad_packets, stats.frames_decoded, seconds, tuple(stats.warnings), spent,
+                read_s, blocked_s,
+            )
+        )  # fmt: skip
 
     def _open(self, task: DecodeTask, source: Source) -> tuple[DecodeTask, Timeline]:
         """Lay the video's grid; return the task with its last clip, and the timeline."""

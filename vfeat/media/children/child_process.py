@@ -22,6 +22,7 @@ from vfeat.media.children.messages import (
     BrokenProtocol,
     ChildConfig,
     ClipMade,
+    DecodeDone,
     FreeSlot,
     FromChild,
     Hello,
@@ -40,6 +41,7 @@ _POLL_S = 0.5
 _REAP_S = 5.0
 # Signs of life that a task may send: one a second is what a child sends.
 _SPARE_BEATS, _BEATS_PER_S = 20, 4
+_SPARE_S = 1.0  # by which the seconds that a child counts may exceed those of its task
 
 
 class ChildLost(Exception):
@@ -214,13 +216,17 @@ class ChildProcess:
         return ChildLost("crashed", f"the decoder broke the protocol: {broken}; killed")
 
     def _check(self, message: FromChild) -> None:
-        """Check what concerns the child itself: its slots, and how often it speaks."""
+        """Check what concerns the child itself: its slots and times, and how often it speaks."""
         if isinstance(message, Alive):
             self._beats += 1
             seconds = time.monotonic() - self._began_s
             if self._beats > _SPARE_BEATS + _BEATS_PER_S * seconds:
                 raise BrokenProtocol(f"{self._beats} signs of life in {seconds:.1f} s")
             return
+        if isinstance(message, DecodeDone):
+            seconds = time.monotonic() - self._began_s
+            if message.decode_s + message.read_s + message.blocked_s > seconds + _SPARE_S:
+                raise BrokenProtocol(f"more seconds of work than the {seconds:.1f} s of the task")
         if isinstance(message, ClipMade):
             with self._lock:
                 if message.slot >= self._slots or message.slot in self._held:

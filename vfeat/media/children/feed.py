@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import time
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -15,11 +16,23 @@ from vfeat.storage.failures import ObjectChanged
 from vfeat.storage.read_ahead import ReadAhead
 
 
+@dataclass
+class ReadClock:
+    """Seconds in which a reader waited for bytes."""
+
+    seconds: float = 0.0
+
+
 class Feed:
-    """The child's end of the second socket; one thread at a time."""
+    """The child's end of the second socket; one thread at a time.
+
+    Attributes:
+        clock: counts the waits for its parent's answers, and for reading what it has opened.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self.clock = ReadClock()
 
     def open(self, uri: str) -> tuple[int | None, int]:
         """Open the task's video.
@@ -47,7 +60,9 @@ class Feed:
             _, length = self._ask(uri, Asked.RANGE, first, min(end, first + MOST_BYTES))
             if length == 0:
                 raise StorageError(f"{uri}: ends at byte {first:,}")
+            began_s = time.monotonic()
             parts.append(self._exactly(length))
+            self.clock.seconds += time.monotonic() - began_s
             first += length
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -66,11 +81,13 @@ class Feed:
         self._ask(uri, Asked.CHECK)
 
     def _ask(self, uri: str, asked: Asked, first: int = 0, end: int = 0) -> tuple[int | None, int]:
+        began_s = time.monotonic()
         self._socket.sendall(REQUEST.pack(asked, first, end))
         head, handles, _, _ = socket.recv_fds(self._socket, ANSWER.size, 1)
         if not head:
             raise EOFError
         head += self._exactly(ANSWER.size - len(head))
+        self.clock.seconds += time.monotonic() - began_s
         state, length = ANSWER.unpack(head)
         if state == Answered.CHANGED:
             raise ObjectChanged(f"{uri} has changed since it was listed")
@@ -92,20 +109,24 @@ class Feed:
 class DescriptorFile(io.RawIOBase):
     """A file over a descriptor; several read one descriptor without moving each other."""
 
-    def __init__(self, handle: int, name: str) -> None:
+    def __init__(self, handle: int, name: str, clock: ReadClock) -> None:
         """Stand at the beginning; whoever opened the descriptor closes it.
 
         Args:
             name: name of the file; its ending helps FFmpeg to recognise it.
+            clock: counts the seconds of reading.
         """
         self.name = name
         self._handle = handle
+        self._clock = clock
         self._position = 0
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
             size = max(0, os.fstat(self._handle).st_size - self._position)
+        began_s = time.monotonic()
         data = os.pread(self._handle, size, self._position)
+        self._clock.seconds += time.monotonic() - began_s
         self._position += len(data)
         return data
 
@@ -159,7 +180,9 @@ class GivenSource(Source):
 
     def open(self) -> str | BinaryIO:
         if self.handle is not None:
-            return cast(BinaryIO, DescriptorFile(self.handle, os.path.basename(self.uri)))
+            clock = ReadClock() if self.feed is None else self.feed.clock
+            name = os.path.basename(self.uri)
+            return cast(BinaryIO, DescriptorFile(self.handle, name, clock))
         assert self.feed is not None
         size = self.size_bytes
         if size is None:

@@ -88,7 +88,10 @@ class DecodeDone:
     """Child to parent: every clip of the task is settled.
 
     Attributes:
+        decode_s: without `read_s` and `blocked_s`.
         spent: the child should be replaced (it ran out of memory).
+        read_s: seconds of waiting for bytes of the video.
+        blocked_s: seconds of waiting for a free slot.
     """
 
     bad_packets: int
@@ -96,6 +99,8 @@ class DecodeDone:
     decode_s: float
     warnings: tuple[str, ...]
     spent: bool = False
+    read_s: float = 0.0
+    blocked_s: float = 0.0
 
 
 @dataclass(frozen=True)

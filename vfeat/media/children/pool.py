@@ -101,6 +101,11 @@ class DecodePool:
         """Queue an event of a task that was withdrawn."""
         self._events.put(event)
 
+    @property
+    def children(self) -> int:
+        """Number of children, those included that have not started."""
+        return len(self._workers)
+
     def stats(self) -> tuple[ChildStats, ...]:
         """Return memory and work of the children that live now."""
         children = (worker.child for worker in self._workers)

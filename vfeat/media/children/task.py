@@ -93,9 +93,11 @@ class TaskDone:
         outcome: rows + empty + errors are all clips of the task.
         partial: some emitted clip lacks frames that the video promises.
         frames_decoded: frames that came out of the decoder, used or not.
-        decode_s: seconds in decoding children, waits for free slots not included.
+        decode_s: seconds in decoding children; `read_s` and `blocked_s` are no part of it.
         no_room: why this machine could not do it, if that was the reason; the outcome counts
             for nothing then.
+        read_s: seconds in which they waited for bytes of the video.
+        blocked_s: seconds in which they waited for free slots.
     """
 
     task_id: int
@@ -104,6 +106,8 @@ class TaskDone:
     frames_decoded: int
     decode_s: float
     no_room: str | None = None
+    read_s: float = 0.0
+    blocked_s: float = 0.0
 
 
 @dataclass(frozen=True)

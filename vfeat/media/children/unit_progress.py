@@ -145,5 +145,6 @@ class UnitProgress:
         )  # fmt: skip
         partial = self.partial or done.bad_packets > 0
         return TaskDone(
-            task.task_id, outcome, partial, done.frames_decoded, done.decode_s, self.no_room
-        )
+            task.task_id, outcome, partial, done.frames_decoded, done.decode_s, self.no_room,
+            done.read_s, done.blocked_s,
+        )  # fmt: skip

@@ -79,7 +79,7 @@ _KINDS: tuple[Record, ...] = (
     Record(ClipMade, _CLIP, _SECONDS, _SECONDS, _SLOT, Boolean()),
     Record(RangeEmpty, _CLIP, _CLIP),
     Record(RangeFailed, Record(RangeError, _CLIP, _CLIP, _ERROR, _SENTENCE, Integer(1, 1))),
-    Record(DecodeDone, _COUNT, _COUNT, _SECONDS, _WARNINGS, Boolean()),
+    Record(DecodeDone, _COUNT, _COUNT, _SECONDS, _WARNINGS, Boolean(), _SECONDS, _SECONDS),
     Record(ProbeDone, _PROBE),
     Record(ProbeFailed, _ERROR, _SENTENCE, Boolean()),
     Record(FreeSlot, _SLOT),
