@@ -41,13 +41,14 @@ def run(job: Assignment) -> None:
     job.record("nvidia_smi", card_facts())
     job.record("libraries", {name: loads(library) for name, library in LIBRARIES.items()})
     job.record("packages", {name: installed(name) for name in PACKAGES})
-    job.record("modules", {name: bool(importlib.util.find_spec(name)) for name in MODULES})
+    job.record("modules", {name: found(name) for name in MODULES})
     job.record("tools", {name: bool(shutil.which(name)) for name in ("gcc", "g++", "nvcc", "make")})
     headers = Path(sysconfig.get_path("include"), "Python.h").exists()
     job.record("python_headers", headers)
     _torch(job)
     job.record("headline", _headline(job.recorded))
     job.record("cpu_kernels", _cpu_kernels())
+    job.record("doctor", _doctor())
 
 
 def card_facts() -> dict[str, str]:
@@ -56,11 +57,11 @@ def card_facts() -> dict[str, str]:
         return {}
     command = ["nvidia-smi", f"--query-gpu={QUERY}", "--format=csv,noheader"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    rows = found.stdout.strip().splitlines()
-    if found.returncode or not rows:
+    rows = done.stdout.strip().splitlines()
+    if done.returncode or not rows:
         return {}
     values = [value.strip() for value in rows[0].split(",")]
     return dict(zip(QUERY.split(","), values, strict=False)) | {"cards": str(len(rows))}
@@ -75,6 +76,14 @@ def loads(library: str) -> bool:
             continue
         return True
     return False
+
+
+def found(module: str) -> bool:
+    """Return whether a module is there to be imported; a broken one is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def installed(package: str) -> str | None:
@@ -97,6 +106,12 @@ def _cpu_kernels() -> str:
     return "built" if built.returncode == 0 else f"missing: {lines[-1] if lines else 'no output'}"
 
 
+def _doctor() -> list[str]:
+    """Return the lines of `vfeat doctor`, which imports what the other steps need."""
+    done = subprocess.run(python("-m", "vfeat", "doctor"), capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().splitlines()
+
+
 def _torch(job: Assignment) -> None:
     """Record torch's view, and measure the rates that floors are computed from."""
     import torch
@@ -114,12 +129,12 @@ def _torch(job: Assignment) -> None:
     job.record("rates", measure_machine(job.device)._asdict())
 
 
-def _headline(found: dict[str, Any]) -> str:
+def _headline(recorded: dict[str, Any]) -> str:
     """Return a line for the table."""
-    rates, packages = found["rates"], found["packages"]
-    missing = [name for name, there in found["libraries"].items() if not there]
+    rates, packages = recorded["rates"], recorded["packages"]
+    missing = [name for name, there in recorded["libraries"].items() if not there]
     return (
-        f"{found['torch'].get('name', 'CPU')}, torch {packages['torch']}, triton "
+        f"{recorded['torch'].get('name', 'CPU')}, torch {packages['torch']}, triton "
         f"{packages['triton']}, {rates['bytes_per_s'] / 1e12:.2f} TB/s, "
         f"{rates['flops_per_s'] / 1e12:.0f} TFLOP/s"
         + (f"; not there: {', '.join(missing)}" if missing else "")

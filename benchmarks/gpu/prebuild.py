@@ -243,7 +243,9 @@ def symbols(library: Path, which: str) -> set[str]:
 
 def _is_torchs(name: str) -> bool:
     """Return whether a mangled name lies in one of torch's namespaces."""
-    return name.startswith("_Z") and any(part in name for part in ("2at", "3c10", "5torch", "6caffe2"))
+    return name.startswith("_Z") and any(
+        part in name for part in ("2at", "3c10", "5torch", "6caffe2")
+    )
 
 
 if __name__ == "__main__":
