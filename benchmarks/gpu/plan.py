@@ -25,13 +25,13 @@ class Step:
 
 
 STEPS = (
-    Step("a", "the machine", 30, "benchmarks.gpu.machine:run"),
+    Step("a", "the machine", 45, "benchmarks.gpu.machine:run"),
     Step("b", "correctness", 90, "benchmarks.gpu.correctness:run", interprets=True),
-    Step("c", "block and model", 105, "benchmarks.gpu.speed:run", interprets=True),
-    Step("d", "vfeat extract", 95, "benchmarks.gpu.extraction:run"),
-    Step("e", "the pipeline", 60, "benchmarks.gpu.pipeline:run"),
+    Step("c", "block and model", 90, "benchmarks.gpu.speed:run", interprets=True),
+    Step("d", "vfeat extract", 90, "benchmarks.gpu.extraction:run"),
+    Step("e", "the pipeline", 55, "benchmarks.gpu.pipeline:run"),
     Step("f", "a training step", 50, "benchmarks.gpu.training:run", interprets=True),
-    Step("g", "ViS4mer", 50, "benchmarks.gpu.long_sequence:run"),
+    Step("g", "ViS4mer", 60, "benchmarks.gpu.long_sequence:run"),
 )
 
 
