@@ -1,6 +1,6 @@
 """Builds mamba-ssm's scan and causal-conv1d, the baseline, on a machine that has no GPU.
 
-    python -m benchmarks.gpu.prebuild DEST [--headers FOLDER] [--arch 90]
+    python -m benchmarks.gpu.prebuild DEST [--headers FOLDER] [--arch 90] [--work FOLDER]
 
 Writes DEST/mamba_ssm, DEST/causal_conv1d, DEST/einops and DEST/official_mamba.so, for PYTHONPATH on
 the GPU machine. Needs nvcc 13, g++ and an interpreter with torch, wheel, ninja and packaging (the
@@ -58,10 +58,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("dest", type=Path)
     parser.add_argument("--headers", type=Path, help="torch's include folder; default: its wheel's")
     parser.add_argument("--arch", default="90", help="compute capability without the point (90)")
+    parser.add_argument("--work", type=Path, help="keep downloads and objects here, and use them")
     options = parser.parse_args(argv)
     try:
-        with tempfile.TemporaryDirectory(prefix="vfeat-prebuild-") as work:
-            build(options.dest, Path(work), options.headers, options.arch)
+        with tempfile.TemporaryDirectory(prefix="vfeat-prebuild-") as temporary:
+            work = options.work or Path(temporary)
+            work.mkdir(parents=True, exist_ok=True)
+            build(options.dest.resolve(), work.resolve(), options.headers, options.arch)
     except (subprocess.CalledProcessError, OSError, ValueError) as error:
         print(f"prebuild: {error}", file=sys.stderr)
         return 1
@@ -82,7 +85,7 @@ def build(dest: Path, work: Path, headers: Path | None, arch: str) -> None:
     fetch_sources(work)
     symbols = work / "torch" / "lib"
     headers = headers or fetch_headers(work)
-    includes = _includes(work, headers, Path(nvcc).resolve().parents[1])
+    includes = _includes(work, headers, _toolkit(nvcc, work))
     objects = compile_all(work, nvcc, cxx, includes, arch)
     library = link(dest, work, cxx, objects)
     copy_packages(dest, work)
@@ -101,6 +104,8 @@ def _pip(folder: Path, *arguments: str) -> None:
 
 def fetch_sources(work: Path) -> None:
     """Download and unpack the pinned sources, and einops, which they import."""
+    if (work / "einops").exists():
+        return
     _pip(work, "--no-binary=:all:", "--no-build-isolation", *SOURCES)
     _pip(work, "--only-binary=:all:", EINOPS)
     for archive in work.glob("*.tar.gz"):
@@ -117,6 +122,8 @@ def fetch_headers(work: Path) -> Path:
     Raises:
         ValueError: the wheel is for another CUDA than 13.
     """
+    if (work / "torch").exists():
+        return work / "torch" / "include"
     _pip(work, *WHEELS, TORCH)
     (wheel,) = work.glob("torch-*.whl")
     with zipfile.ZipFile(wheel) as file:
@@ -131,10 +138,21 @@ def fetch_headers(work: Path) -> Path:
     return work / "torch" / "include"
 
 
+def _toolkit(nvcc: str, work: Path) -> Path:
+    """Return CUDA's folder, as nvcc itself names it: the program on the PATH may be a script."""
+    empty = work / "empty.cu"
+    empty.write_text("")
+    shown = subprocess.run(
+        [nvcc, "--dryrun", "-c", str(empty)], check=True, capture_output=True, text=True
+    ).stderr
+    (top,) = [line for line in shown.splitlines() if line.startswith("#$ TOP=")]
+    return Path(top.removeprefix("#$ TOP=")).resolve()
+
+
 def _includes(work: Path, headers: Path, cuda: Path) -> list[str]:
     """Return the folders of headers: ours stand in for those that would include Python's."""
     stand_ins = work / "stand-ins" / "torch"
-    stand_ins.mkdir(parents=True)
+    stand_ins.mkdir(parents=True, exist_ok=True)
     for name in ("extension.h", "python.h"):
         (stand_ins / name).write_text('#include "module.h"\n')
     folders = [
@@ -176,13 +194,18 @@ def compile_all(work: Path, nvcc: str, cxx: str, includes: list[str], arch: str)
     target = ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
 
     def compiled(source: Path) -> Path:
-        began, built = time.monotonic(), work / f"{source.stem}.o"
+        began, built = time.monotonic(), work / f"{source.stem}-{arch}.o"
+        if built.exists():
+            return built
         tool = [nvcc, *NVCC, *target] if source.suffix == ".cu" else [cxx, *CXX]
-        subprocess.run([*tool, *includes, "-c", str(source), "-o", str(built)], check=True)
+        draft = built.with_suffix(".draft.o")
+        subprocess.run([*tool, *includes, "-c", str(source), "-o", str(draft)], check=True)
+        draft.rename(built)
         print(f"{source.name}: {time.monotonic() - began:.0f} s", flush=True)
         return built
 
-    sources = [*cuda_sources(work), *sorted(HERE.glob("*.cpp"))]
+    # The bindings first: a header that is missing shows at once.
+    sources = [*sorted(HERE.glob("*.cpp")), *cuda_sources(work)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
         return list(threads.map(compiled, sources))
 
