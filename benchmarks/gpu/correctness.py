@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from benchmarks.gpu.operations import Check
 
 LEAST_S = 3.0
-MOST_PROCESSES = 8
 INFINITE = 1e9
 
 
@@ -49,7 +48,7 @@ def _run_groups(job: Assignment, waiting: list[str]) -> list[str]:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in waiting}
     running: dict[str, subprocess.Popen[bytes]] = {}
     problems = []
-    most = max(1, min(MOST_PROCESSES, len(os.sched_getaffinity(0)) // 2))
+    most = max(1, len(os.sched_getaffinity(0)) - 2)
     while waiting or running:
         while waiting and len(running) < most:
             running[waiting[0]] = _start(job, waiting[0])

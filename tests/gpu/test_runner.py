@@ -16,6 +16,7 @@ import torch
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu.document import Document, plain
+from benchmarks.gpu.machine import card_facts
 from benchmarks.gpu.plan import STEPS, Step, pick
 from benchmarks.gpu.runner import Run, run_steps
 from tests.gpu.steps import DOCUMENT
@@ -79,6 +80,16 @@ def test_results_name_no_place_and_no_machine(tmp_path: Path) -> None:
     assert plain(f"on {socket.gethostname()}-x: /a/b/c.py, 3.5 clips/s, s3://b/k/x, a/b") == (
         f"on {plain(socket.gethostname())}-x: c.py, 3.5 clips/s, s3://b/k/x, a/b"
     )
+
+
+def test_the_card_is_named_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'NVIDIA H200, 580.1, 143771 MiB, 1980 MHz, 3201 MHz'\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert card_facts()["name"] == "NVIDIA H200" and card_facts()["driver_version"] == "580.1"
+    driver.write_text("#!/bin/sh\necho 'no devices were found'; exit 6\n")
+    assert card_facts() == {}
 
 
 def test_two_runs_of_a_minute_are_two_files(tmp_path: Path) -> None:
