@@ -33,11 +33,9 @@ def run(job: Assignment) -> None:
     checks = job.recorded.get("checks", [])
     red = [check for check in checks if check["share_of_allowed"] > 1]
     worst = max((check["share_of_allowed"] for check in checks), default=INFINITE)
-    job.record(
-        "headline",
-        f"{len(checks) - len(red)} of {len(checks)} checks hold, worst error {worst:.0%} of the "
-        "allowed" + (f"; {len(problems)} groups did not end" if problems else ""),
-    )
+    least = f"worst error {worst:.0%} of the allowed" if worst < INFINITE else "some without result"
+    ended = f"; {len(problems)} groups did not end well" if problems else ""
+    job.record("headline", f"{len(checks) - len(red)} of {len(checks)} checks hold, {least}{ended}")
     problems += [f"{check['name']}: {check['problem']}" for check in red]
     if problems:
         raise StepFailed("\n".join(problems))

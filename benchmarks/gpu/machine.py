@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.assignment import Assignment, python
+from benchmarks.gpu.assignment import Assignment, StepFailed, python
 
 QUERY = (
     "name,driver_version,memory.total,clocks.max.sm,clocks.max.memory,power.limit,"
@@ -34,7 +34,11 @@ MODULES = ("mamba_ssm", "causal_conv1d", "pynvml", "PyNvVideoCodec", "s3fs", "ps
 
 
 def run(job: Assignment) -> None:
-    """Record hardware, driver, libraries and packages; then what this GPU copies and multiplies."""
+    """Record hardware, driver, libraries and packages; then what this GPU copies and multiplies.
+
+    Raises:
+        StepFailed: torch finds no GPU.
+    """
     job.record("python", platform.python_version())
     job.record("cores", len(os.sched_getaffinity(0)))
     job.record("memory_gb", round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9))
@@ -45,11 +49,14 @@ def run(job: Assignment) -> None:
     job.record("tools", {name: bool(shutil.which(name)) for name in ("gcc", "g++", "nvcc", "make")})
     headers = Path(sysconfig.get_path("include"), "Python.h").exists()
     job.record("python_headers", headers)
-    _torch(job)
-    job.record("headline", _headline(job.recorded))
+    has_gpu = _torch(job)
     job.record("cpu_kernels", _cpu_kernels())
     if not job.rehearse:
         job.record("doctor", _doctor())
+        if not has_gpu:
+            raise StepFailed("torch finds no GPU here: see `doctor` in the results")
+    _rates(job)
+    job.record("headline", _headline(job.recorded))
 
 
 def card_facts() -> dict[str, str]:
@@ -113,11 +120,9 @@ def _doctor() -> list[str]:
     return (done.stdout + done.stderr).strip().splitlines()
 
 
-def _torch(job: Assignment) -> None:
-    """Record torch's view, and measure the rates that floors are computed from."""
+def _torch(job: Assignment) -> bool:
+    """Record torch's view; return whether it finds a GPU."""
     import torch
-
-    from vfeat.kernels.bench.cuda_floors import measure_machine
 
     facts: dict[str, Any] = {"version": torch.__version__, "cuda": torch.version.cuda}
     if torch.cuda.is_available():
@@ -127,6 +132,13 @@ def _torch(job: Assignment) -> None:
         facts["multiprocessors"] = properties.multi_processor_count
         facts["memory_gb"] = round(properties.total_memory / 1e9)
     job.record("torch", facts)
+    return torch.cuda.is_available()
+
+
+def _rates(job: Assignment) -> None:
+    """Measure the rates that floors are computed from."""
+    from vfeat.kernels.bench.cuda_floors import measure_machine
+
     job.record("rates", measure_machine(job.device)._asdict())
 
 
