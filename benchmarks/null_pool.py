@@ -63,6 +63,9 @@ class NullPool:
     def deliver(self, event: Event) -> None:
         raise AssertionError("nothing was withdrawn")
 
+    def could_work_s(self, seconds: float) -> float:
+        return 0.0
+
     def stats(self) -> tuple[ChildStats, ...]:
         return ()
 

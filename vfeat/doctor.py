@@ -119,6 +119,13 @@ def _decoders() -> Iterator[Finding]:
         except VfeatError as error:
             yield Finding("note", f"decoder {name}", str(error))
 
+    if _version("torch") is None or _version("av") is None:
+        return
+    from vfeat.extract.gpu_decoding import obstacle
+
+    reason = obstacle()
+    yield Finding("note" if reason else "ok", "decoder nvdec", reason or "runs on the GPU")
+
 
 def _boundary() -> Iterator[Finding]:
     if _version("av") is None:

@@ -12,6 +12,9 @@ from vfeat.addresses import public, redacted
 from vfeat.errors import ErrorClass
 from vfeat.video_facts import Probe
 
+# In the warnings of videos that a recipe's decoder does not take; counted by these words.
+FALLBACK = "decoded with PyAV instead of"
+
 
 def subtract(
     ranges: list[tuple[int, int]], holes: Iterable[tuple[int, int]]
@@ -97,6 +100,11 @@ class Outcome:
         object.__setattr__(self, "uri", public(self.uri))
         if self.warnings:
             object.__setattr__(self, "warnings", tuple(map(redacted, self.warnings)))
+
+    @property
+    def fell_back(self) -> bool:
+        """True for the first unit of a video that PyAV decoded instead of the recipe's decoder."""
+        return self.first_clip == 0 and any(FALLBACK in text for text in self.warnings)
 
     @property
     def planned(self) -> int:

@@ -70,11 +70,11 @@ def test_a_store_that_is_slow_to_read_is_named(
     for number in range(3):
         Root(f"{bucket}/in").create_file(f"{number}.mp4", own_clips / "cfr25_bframes.mp4")
     out = tmp_path / "out"
-    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, 0.7)).run()
+    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, 0.8)).run()
     limit = limit_of(summary, out)
     assert (limit.resource, limit.is_clear) == ("storage", True)
     assert "--decode-workers" in limit.advice
-    assert summary.read_s > 3 * 0.7
+    assert summary.read_s > 3 * 0.8
 
 
 def test_a_store_that_is_slow_to_write_is_named(
@@ -82,7 +82,7 @@ def test_a_store_that_is_slow_to_write_is_named(
 ) -> None:
     folder = copies(own_clips / "cfr25_bframes.mp4", tmp_path / "in", 1)
     out = f"{bucket}/out"
-    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, 0.6)).run(), out)
+    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, 0.5)).run(), out)
     assert limit.resource == "write"
     assert limit.shares["storage"] < 0.5
 

@@ -24,6 +24,7 @@ from vfeat.media.children.task import (
 from vfeat.media.clips import Clip, ClipAssembler, Settled
 from vfeat.media.container import Opened
 from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame, load_decoder
+from vfeat.media.devices.base import Device
 from vfeat.media.probe import probe
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, locate, no_progress
@@ -70,11 +71,13 @@ def settle(
     ticks_only: bool = False,
     found: Probe | None = None,
     progress: Progress = no_progress,
+    device: Device | None = None,
 ) -> list[Settled]:
     """Everything that becomes of a range of clips, in this process.
 
     Args:
         progress: of the decoder; it is called once for each packet that is read.
+        device: that the decoder uses.
     """
     found = found or probe(str(path), None, spec, LIMITS)
     source = locate(str(path), None)
@@ -84,7 +87,7 @@ def settle(
             ticks = scan(opened, no_progress).ticks
         ticks = ticks[ticks >= found.timeline.origin_tick]
     grid = Grid(spec, found.timeline, ticks)
-    request = DecodeRequest(source, found.timeline, LIMITS, progress)
+    request = DecodeRequest(source, found.timeline, LIMITS, progress, device)
     decoder = load_decoder(frame.decoder)(request)
     try:
         seen: Decoder = Marked(decoder, frame.size) if ticks_only else decoder  # type: ignore[assignment]

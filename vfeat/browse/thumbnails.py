@@ -136,7 +136,7 @@ class Thumbnails:
 
     def _on_picture(self, event: ClipReady) -> None:
         try:
-            jpeg = encode_jpeg(event.frames[0, 0])
+            jpeg = encode_jpeg(event.array[0, 0])
         finally:
             event.release()
         with self._lock:

@@ -73,6 +73,11 @@ def _remarks(totals: Totals) -> Iterator[tuple[str, str]]:
         yield f"empty {totals.noun}", gaps
     if totals.bad_packets:
         yield "damaged packets", f"{totals.bad_packets:,} skipped"
+    if totals.fallbacks:
+        yield (
+            "decoded with PyAV",
+            f"{totals.fallbacks:,} videos that the recipe's decoder did not take",
+        )
     if totals.changed_videos:
         yield "changed videos", f"{totals.changed_videos:,} while they waited; read as they are now"
     if totals.skipped:

@@ -19,6 +19,7 @@ class Totals:
         changed_videos: videos whose object was another one when they were read.
         left_behind: of these, those that changed again and again and wait for the next run.
         skipped: files and folders that could not be looked at while listing.
+        fallbacks: videos that PyAV has decoded instead of the recipe's decoder.
         opened_bytes, opened_clips: size and clips of the videos that were opened; the next plan
             is made from their relation.
     """
@@ -38,6 +39,7 @@ class Totals:
     changed_videos: int = 0
     left_behind: int = 0
     skipped: int = 0
+    fallbacks: int = 0
     opened_bytes: int = 0
     opened_clips: int = 0
 
@@ -51,6 +53,7 @@ class Totals:
             self.error_clips += outcome.error_clips
             self.failed_units += bool(outcome.errors)
             self.bad_packets += outcome.bad_packets
+            self.fallbacks += outcome.fell_back
             for error in outcome.errors:
                 self.errors[error.error_class] = self.errors.get(error.error_class, 0) + 1
 

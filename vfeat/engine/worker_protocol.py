@@ -50,7 +50,7 @@ class Progress:
             no part of it.
         blocked_s: in which children held finished clips that nobody took, summed over children.
         children: processes that decode here; 0 for work without any.
-        child_s: `children` times `run_s`: what children could have worked.
+        child_s: what children could have worked: `children` times `run_s`, less their starts.
         store_waits: units that wait at present for a store that is away.
         fed_clips: of a worker: those that came from feeders, whose children are in its `read_s`,
             `decode_s` and `blocked_s`.

@@ -98,7 +98,7 @@ class DecodeFeeder:
         children = self._pool.stats()
         self._counters.run_s = self._clock.seconds
         self._counters.children = self._pool.children
-        self._counters.child_s = self._counters.run_s * self._pool.children
+        self._counters.child_s = self._pool.could_work_s(self._counters.run_s)
         self._counters.child_pids = tuple(child.pid for child in children)
         self._counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         return self._counters

@@ -28,6 +28,7 @@ from vfeat.engine.watch import Watch
 from vfeat.engine.worker_protocol import UnitResult
 from vfeat.errors import VfeatError
 from vfeat.extract.class_labels import notes
+from vfeat.extract.gpu_decoding import refuse_without_gpu
 from vfeat.extract.listing import Listing
 from vfeat.extract.model_outline import ModelOutline, outline
 from vfeat.extract.open_shard import publish_shard
@@ -38,6 +39,7 @@ from vfeat.extract.range_plans import RangePlans
 from vfeat.extract.spec import ExtractSpec, WorkerSettings
 from vfeat.job.fingerprint import Recipe
 from vfeat.job.spec import ExtractJob
+from vfeat.media.devices.base import NVDEC
 from vfeat.outcome import Outcome
 from vfeat.plan.estimate import Estimate
 from vfeat.plan.shards import pack_videos
@@ -84,6 +86,9 @@ class ExtractRun(StageRun):
         self._waiting = IdSet()  # videos of plans that are not done, which their uri may not open
 
     def check(self) -> None:
+        decoder = self.recipe.frame.decoder
+        if decoder == NVDEC:
+            refuse_without_gpu(decoder, self.executor.capacity().has_gpu)
         exists = check_dataset(self.root, self.recipe, FEATURES)
         self._listing = self._survey()
         if not exists:

@@ -11,6 +11,7 @@ from vfeat.job.fingerprint import Recipe
 from vfeat.job.kinds import load
 from vfeat.job.recipe import DecodeLimits
 from vfeat.media.children.pool import DecodePool
+from vfeat.media.devices.base import NVDEC
 from vfeat.media.shots.detectors import check_detector
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # pool's own process, and a worker with torch and the model.
 _CHILD_BYTES = 320 << 20
 _NETWORK_BYTES = 448 << 20  # torch and TransNetV2 in a child that finds shots by it
+_DEVICE_BYTES = 1024 << 20  # torch and the GPU's driver in a child that decodes with it
 _FEEDER_BYTES = 256 << 20
 _WORKER_BYTES = 1536 << 20
 
@@ -95,7 +97,8 @@ class ExtractSpec:
 def _child_bytes(recipe: Recipe) -> int:
     shots = recipe.clip.shots
     by_network = shots is not None and shots.detector == "transnetv2"
-    return _CHILD_BYTES + (_NETWORK_BYTES if by_network else 0)
+    by_device = recipe.frame.decoder == NVDEC
+    return _CHILD_BYTES + by_network * _NETWORK_BYTES + by_device * _DEVICE_BYTES
 
 
 def decoder_children(wanted: int | None, cores: int, *, gpu: bool) -> int:

@@ -21,8 +21,9 @@ from vfeat.extract.fed_pool import FedPool
 from vfeat.extract.in_flight import InFlight
 from vfeat.extract.once_more import OnceMore
 from vfeat.extract.open_shard import OpenShard, known_outcome, public_outcome, publish_shard
-from vfeat.extract.spec import WorkerSettings, decoder_children
+from vfeat.extract.spec import WorkerSettings
 from vfeat.extract.store_wait import StoreWait, Tried
+from vfeat.extract.worker_pool import make_pool
 from vfeat.job.fingerprint import Recipe
 from vfeat.kernels.heap import keep_freed_memory
 from vfeat.media.children.pool import DecodePool
@@ -73,8 +74,7 @@ class ExtractWorker:
         else:
             keep_freed_memory()
         if pool is None:
-            children = decoder_children(settings.decode_workers, cores, gpu=gpu)
-            pool = DecodePool(recipe.clip, recipe.frame, settings.limits, children)
+            pool = make_pool(recipe, settings, cores, gpu=gpu)
         self.pool = pool
         self.counters = Progress(device=device_name(self.encoder.device))
         self.fed_pool = FedPool(self.pool, settings.decode_workers, self.counters)
@@ -138,7 +138,7 @@ class ExtractWorker:
         children = self.pool.stats()
         self.counters.run_s = self._clock.seconds
         self.counters.children = self.pool.children
-        self.counters.child_s = self.counters.run_s * self.pool.children
+        self.counters.child_s = self.pool.could_work_s(self.counters.run_s)
         self.counters.child_pids = tuple(child.pid for child in children)
         self.counters.child_rss_bytes = sum(child.rss_bytes for child in children)
         self.counters.store_waits = self._store_wait.held

@@ -161,7 +161,7 @@ class ExtractJob(Placement):
     )
     square_pixels: Annotated[bool, CLIPS] = Field(False, description="Apply the pixel aspect ratio")
     decoder: Annotated[str, CLIPS] = Field(
-        "pyav", description="pyav, decord, torchcodec or module:object"
+        "pyav", description="pyav, nvdec (the GPU), decord, torchcodec or module:object"
     )
 
     tokens: Annotated[Tokens, STORED] = Field(

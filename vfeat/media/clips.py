@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from vfeat.job.recipe import DecodeLimits, FrameSpec
-from vfeat.media.decoders.base import Decoder, Frame, complaint_of
+from vfeat.media.decoders.base import Decoder, Frame, Pixels, complaint_of
 from vfeat.media.decoders.display_order import StalledDecoder, in_display_order
-from vfeat.media.frames import U8, prepare
+from vfeat.media.frames import prepare
 from vfeat.media.source import Progress, no_progress
 from vfeat.media.timeline import Grid, Window
 
@@ -31,12 +29,13 @@ class Clip:
 
     Attributes:
         window: its place in the video.
-        frames: num_frames pictures, each uint8 VHWC; repeats are the same object.
+        frames: num_frames pictures, each uint8 VHWC, in main memory or in that of the device that
+            decodes; repeats are the same object.
         lost: number of samples that took an older picture than the video promises.
     """
 
     window: Window
-    frames: list[U8]
+    frames: list[Pixels]
     lost: int
 
 
@@ -63,14 +62,14 @@ Settled = Clip | Empty | Lost
 class _Picture:
     """A decoded frame, prepared for the model at most once."""
 
-    def __init__(self, frame: Frame, prepare_frame: Callable[[Frame], U8]) -> None:
+    def __init__(self, frame: Frame, prepare_frame: Callable[[Frame], Pixels]) -> None:
         self.tick = frame.tick
         self._frame: Frame | None = frame
         self._prepare = prepare_frame
-        self._pixels: U8 | None = None
+        self._pixels: Pixels | None = None
 
     @property
-    def pixels(self) -> U8:
+    def pixels(self) -> Pixels:
         if self._pixels is None:
             assert self._frame is not None
             self._pixels = self._prepare(self._frame)
@@ -154,7 +153,9 @@ class ClipAssembler:
         self._decoder.skip_to(self._next_sample())
         return self._decoder.read()
 
-    def _prepare(self, frame: Frame) -> U8:
+    def _prepare(self, frame: Frame) -> Pixels:
+        if frame.prepared is not None:
+            return frame.prepared(self._spec)
         return prepare(frame.to_rgb(), self._spec, frame.sar, self._max_pixels, self._name)
 
     def _next_sample(self) -> int:
@@ -289,14 +290,3 @@ class ClipAssembler:
             f"{min(window.end_s, float(line.duration_s)):.2f} s, though the file promises some"
             + complaint_of(self._decoder.stats)
         )
-
-
-def stack(clip: Clip, out: U8) -> None:
-    """Write a clip's pictures into memory.
-
-    Args:
-        clip: the decoded clip.
-        out: uint8 VTHWC; overwritten.
-    """
-    for position, picture in enumerate(clip.frames):
-        np.copyto(out[:, position], picture)

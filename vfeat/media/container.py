@@ -15,6 +15,7 @@ from vfeat.media.formats import FORMATS, HEAD_BYTES, describe
 from vfeat.media.source import Source, storage_failure
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -36,7 +37,12 @@ class Opened:
     """
 
     def __init__(
-        self, source: Source, max_pixels: int, first_byte: int = 0, like: Opened | None = None
+        self,
+        source: Source,
+        max_pixels: int,
+        first_byte: int = 0,
+        like: Opened | None = None,
+        acceleration: HWAccel | None = None,
     ) -> None:
         """Open and choose the stream.
 
@@ -45,6 +51,8 @@ class Opened:
             max_pixels: budget of a frame, pixels.
             first_byte: where to begin, in a file that can be entered anywhere.
             like: prefer the stream with the number of this one's stream.
+            acceleration: what a GPU decodes the video with, where it can; also in what is opened
+                `like` this.
 
         Raises:
             UnitError: unreadable, no_video, undecodable, too_large or storage.
@@ -52,9 +60,12 @@ class Opened:
         self.source = source
         self.max_pixels = max_pixels
         self.first_byte = first_byte
+        self._acceleration: HWAccel | None = acceleration or (like._acceleration if like else None)
         self._file = source.open()
         try:
-            self.container: InputContainer = _open(source, self._file, first_byte)
+            self.container: InputContainer = _open(
+                source, self._file, first_byte, self._acceleration
+            )
             self.stream: VideoStream = best_video(self.container, source.uri)
             if like is not None:
                 self.stream = _same_number(self.container, like.stream.id) or self.stream
@@ -93,7 +104,9 @@ class Opened:
                 self._file.close()
 
 
-def _open(source: Source, file: str | BinaryIO, first_byte: int) -> InputContainer:
+def _open(
+    source: Source, file: str | BinaryIO, first_byte: int, acceleration: HWAccel | None
+) -> InputContainer:
     if first_byte:
         # FFmpeg's own protocol for a part of a file; everything behind the colon is the name.
         file = (
@@ -103,7 +116,7 @@ def _open(source: Source, file: str | BinaryIO, first_byte: int) -> InputContain
         )
     try:
         # No max_pixels here: FFmpeg would forget the size that the message must name.
-        return av.open(file, "r", options=dict(_OPTIONS))
+        return av.open(file, "r", options=dict(_OPTIONS), hwaccel=acceleration)
     except Exception as error:
         raise explain_open(source, error) from error
 

@@ -144,7 +144,7 @@ class _Session:
 
     def _keep(self, event: ClipReady) -> None:
         try:
-            jpeg = base64.b64encode(encode_jpeg(event.frames[0, 0])).decode()
+            jpeg = base64.b64encode(encode_jpeg(event.array[0, 0])).decode()
             self._album.pictures[self._clips[event.task_id]] = Picture(jpeg)
         finally:
             event.release()

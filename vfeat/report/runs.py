@@ -93,11 +93,13 @@ def _run(summary: dict[str, Any], events: list[dict[str, Any]]) -> RunLine:
     spent = {
         **decoding,
         "reading": summary.get("read_s", 0.0) + decoding.get("reading", 0.0),
+        "hand-over": summary.get("hand_over_s", 0.0),
         "model": summary["encode_s"],
         "store": summary["write_s"],
     }
     waited = {
         "the model waited for clips": summary["wait_s"],
+        "decoders waited for the model": summary.get("blocked_s", 0.0),
         "feeders waited for a model": summary.get("fed_wait_s", 0.0),
     }
     found = [str(e.get("text") or e.get("error")) for e in events if "text" in e or "error" in e]
@@ -116,7 +118,7 @@ def _run(summary: dict[str, Any], events: list[dict[str, Any]]) -> RunLine:
 
 def _slowest(limit: dict[str, Any] | None) -> str:
     """Return a run's slowest resource and the advice, in two sentences."""
-    return f"{limit['sentence']}. To speed up: {limit['advice']}." if limit else ""
+    return f"Slowest: {limit['sentence']}. To speed up: {limit['advice']}." if limit else ""
 
 
 def _alike(nodes: list[dict[str, Any]]) -> tuple[NodeLine, ...]:

@@ -18,19 +18,21 @@ import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 
 import av.logging
 
 from vfeat.errors import ErrorClass, StorageError, UnitError, VfeatError
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.children.channel import Channel
-from vfeat.media.children.clip_slots import Ring, clip_shape
+from vfeat.media.children.clip_slots import Ring, Slots, clip_shape, slot_bytes
 from vfeat.media.children.feed import Feed, GivenSource
 from vfeat.media.children.messages import (
     Alive,
     ChildConfig,
     ClipMade,
     DecodeDone,
+    DeviceShare,
     FreeSlot,
     GridLaid,
     Hello,
@@ -41,7 +43,7 @@ from vfeat.media.children.messages import (
 )
 from vfeat.media.children.own_part import own_part
 from vfeat.media.children.task import DecodeTask, ProbeTask, Task
-from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled, stack
+from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled
 from vfeat.media.container import Opened, out_of_memory
 from vfeat.media.decoders.base import (
     Decoder,
@@ -53,10 +55,11 @@ from vfeat.media.decoders.base import (
 )
 from vfeat.media.decoders.indexed import LibraryFailed
 from vfeat.media.decoders.pyav import PyavDecoder
+from vfeat.media.devices.base import Device, DeviceFailed, load_device
 from vfeat.media.probe import SMALL_BYTES, probe_source
-from vfeat.media.sandbox.enter import Measure, enter
+from vfeat.media.sandbox.enter import DeviceNeeds, Measure, enter
 from vfeat.media.sandbox.kernel import set_process_option
-from vfeat.media.sandbox.limits import limit_memory
+from vfeat.media.sandbox.limits import limit_memory, limit_written_memory
 from vfeat.media.scan import scan
 from vfeat.media.shots.detectors import load_detector
 from vfeat.media.source import Progress, Source, locate, storage_failure
@@ -82,9 +85,13 @@ class Child:
             config = channel.receive(None)
         assert isinstance(config, ChildConfig)
         self._config = config
-        limit_memory(config.limits.memory_bytes)
+        share = config.device
+        if share is None:
+            limit_memory(config.limits.memory_bytes)
+        elif share.guarded:
+            limit_written_memory(config.limits.memory_bytes)
         shape = clip_shape(config.clip, config.frame)
-        self._ring = Ring(memory_fd, config.slots, shape)
+        self._ring: Slots = Ring(memory_fd, config.slots, shape)
         os.close(memory_fd)
         self._free = deque(range(config.slots))
         self._last_sent_s = 0.0
@@ -99,13 +106,39 @@ class Child:
             self._factory = error  # each unit fails with it
         self._by_path = reads_paths(self._factory)
         self._no_shots = _prepare_shots(config.clip)
-        self._measures: tuple[Measure, ...] = ()
-        if config.bounded:
-            self._measures = enter(reads_files=self._by_path)
+        self._device: Device | None = None
+        self._device_failure = ""
+        self._measures = self._enter(share)
+
+    def _enter(self, share: DeviceShare | None) -> tuple[Measure, ...]:
+        """Enter the sandbox, if the child is bounded; start its device, if it has one."""
+        config = self._config
+        if share is None:
+            return enter(reads_files=self._by_path) if config.bounded else ()
+        try:
+            device = load_device(share.name)
+            start = partial(self._start_device, device, bytes.fromhex(share.handle))
+            if config.bounded:
+                needs = DeviceNeeds(device.readable, device.writable, start, share.guarded)
+                return enter(reads_files=self._by_path, device=needs)
+            start()
+        except DeviceFailed as error:
+            self._device_failure = str(error)
+        return ()
+
+    def _start_device(self, device: Device, handle: bytes) -> None:
+        from vfeat.media.children.device_slots import DeviceRing  # it imports torch
+
+        config = self._config
+        shape = clip_shape(config.clip, config.frame)
+        device.start()
+        memory = device.open(handle, config.slots * slot_bytes(shape))
+        self._ring = DeviceRing(memory, config.slots, shape, device.finish)
+        self._device = device
 
     def serve(self) -> None:
         """Serve tasks until the parent closes the socket."""
-        self._send(Hello(self._measures))
+        self._send(Hello(self._measures, self._device_failure))
         while True:
             message = self._channel.receive(None)
             if isinstance(message, FreeSlot):
@@ -194,7 +227,7 @@ class Child:
     def _settle(self, task: DecodeTask, line: Timeline, source: Source, stack_: ExitStack) -> None:
         config = self._config
         grid = self._grid(source, line)
-        request = DecodeRequest(source, line, config.limits, self._reached())
+        request = DecodeRequest(source, line, config.limits, self._reached(), self._device)
         if isinstance(self._factory, VfeatError):
             raise self._factory
         try:
@@ -278,7 +311,7 @@ class Child:
 
     def _emit(self, clip: Clip) -> None:
         slot = self._free_slot()
-        stack(clip, self._ring.slot(slot))
+        self._ring.write(slot, clip.frames)
         window = clip.window
         self._send(ClipMade(window.clip_index, window.start_s, window.end_s, slot, clip.lost > 0))
 

@@ -15,7 +15,7 @@ from typing import IO
 from vfeat.addresses import public
 from vfeat.errors import ErrorClass
 from vfeat.media.children.channel import Channel
-from vfeat.media.children.clip_slots import Ring, clip_shape, create_fd
+from vfeat.media.children.clip_slots import Ring, Shape, Slots, clip_shape, create_fd
 from vfeat.media.children.feeder import Feeder
 from vfeat.media.children.messages import (
     Alive,
@@ -23,6 +23,7 @@ from vfeat.media.children.messages import (
     ChildConfig,
     ClipMade,
     DecodeDone,
+    DeviceShare,
     FreeSlot,
     FromChild,
     Hello,
@@ -34,6 +35,7 @@ from vfeat.media.children.started import explain_exit, start_child
 from vfeat.media.children.task import DecodeTask, Task
 from vfeat.media.children.unit_budget import UnitBudget
 from vfeat.media.children.wire import MOST_BYTES
+from vfeat.media.devices.base import DeviceFailed
 from vfeat.media.sandbox.enter import Measure
 from vfeat.media.sandbox.limits import memory_in_use
 
@@ -51,6 +53,13 @@ class ChildLost(Exception):
         super().__init__(message)
         self.error_class = error_class
         self.message = message
+
+
+class DeviceRefused(ChildLost):
+    """Loss of a child that cannot use its device."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("internal", message)
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,11 @@ class ChildProcess:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
         feeds, fed = socket.socketpair()
         try:
-            self.ring = Ring(memory_fd, config.slots, shape)
+            self.ring: Slots
+            if config.device is None:
+                self.ring = Ring(memory_fd, config.slots, shape)
+            else:
+                self.ring, config = _on_device(config, config.device, shape)
             self._process = start_child(self._stderr, theirs.fileno(), fed.fileno(), memory_fd)
         except BaseException:
             ours.close()
@@ -123,6 +136,11 @@ class ChildProcess:
             hello = self._receive(self._limits.start_timeout_s)
             if not isinstance(hello, Hello):
                 raise ChildLost("crashed", "its first message was no greeting")
+            if hello.device_failure:
+                raise DeviceRefused(f"a decoder child cannot use its GPU: {hello.device_failure}")
+        except DeviceRefused:
+            self.close()
+            raise
         except (ChildLost, OSError) as error:
             message = f"a decoder child did not start: {error}"
             self.close()
@@ -277,3 +295,32 @@ class ChildProcess:
             self._channel.close()
         self._feeder.end()
         self._stderr.close()
+
+
+def start_child_of(
+    config: ChildConfig, closed: threading.Event
+) -> tuple[ChildProcess, ChildConfig]:
+    """Start a child, less guarded if its device does not start beneath the guards.
+
+    Returns:
+        The child, and the configuration with which it has started.
+    """
+    try:
+        return ChildProcess(config, closed), config
+    except DeviceRefused:
+        share = config.device
+        if share is None or not share.guarded:
+            raise
+        config = replace(config, device=replace(share, guarded=False))
+        return ChildProcess(config, closed), config
+
+
+def _on_device(config: ChildConfig, share: DeviceShare, shape: Shape) -> tuple[Slots, ChildConfig]:
+    """Allocate the slots on a device; return them, and the configuration with their handle."""
+    from vfeat.media.children.device_slots import create_ring  # it imports torch
+
+    try:
+        ring, handle = create_ring(share.name, config.slots, shape)
+    except DeviceFailed as error:
+        raise DeviceRefused(f"no memory for clips on the GPU: {error}") from error
+    return ring, replace(config, device=replace(share, handle=handle))

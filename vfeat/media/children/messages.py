@@ -12,12 +12,29 @@ from vfeat.video_facts import Probe
 
 
 @dataclass(frozen=True)
+class DeviceShare:
+    """Part of a child's configuration: the device that it decodes with.
+
+    Attributes:
+        name: `module:class` of the device.
+        handle: opens the device's memory for clips, hexadecimal.
+        guarded: Landlock and the limit of memory hold before the device's driver starts. False
+            where it does not start so: the parent alone limits the memory.
+    """
+
+    name: str
+    handle: str = ""
+    guarded: bool = True
+
+
+@dataclass(frozen=True)
 class ChildConfig:
     """First message to a fresh child: everything that holds for its life.
 
     Attributes:
         slots: clips that fit the shared memory at once.
         bounded: the child enters the sandbox and has the bytes of its videos from its parent.
+        device: its clips lie in the memory of this device; None: in main memory.
     """
 
     clip: ClipSpec
@@ -25,6 +42,7 @@ class ChildConfig:
     limits: DecodeLimits
     slots: int
     bounded: bool = True
+    device: DeviceShare | None = None
 
 
 @dataclass(frozen=True)
@@ -40,9 +58,11 @@ class Hello:
 
     Attributes:
         measures: of the sandbox, each with the reason why it does not hold on this machine.
+        device_failure: why its device cannot be used; empty if it can, or if it has none.
     """
 
     measures: tuple[Measure, ...] = ()
+    device_failure: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.child_process import ChildStats
-from vfeat.media.children.messages import ChildConfig
+from vfeat.media.children.messages import ChildConfig, DeviceShare
 from vfeat.media.children.supervisor import Worker
 from vfeat.media.children.task import Event, Task
 from vfeat.media.decoders.base import check_decoder
@@ -31,6 +31,7 @@ class DecodePool:
         slots_per_child: int = 4,
         *,
         bounded: bool = True,
+        device: str | None = None,
     ) -> None:
         """Start the threads; each starts its child when its first task comes.
 
@@ -38,6 +39,8 @@ class DecodePool:
             workers: children; one per core that decodes.
             slots_per_child: clips that a child may be ahead of the consumer.
             bounded: children are a boundary. False only for a measurement of what that costs.
+            device: `module:class` of the device that decodes where the recipe's decoder can use
+                one; clips are then tensors in its memory. None: the CPU decodes.
 
         Raises:
             JobError, EnvironmentMissing: the recipe's decoder is not to be had.
@@ -46,7 +49,8 @@ class DecodePool:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._closed = threading.Event()
-        config = ChildConfig(clip, frame, limits, slots_per_child, bounded)
+        share = None if device is None else DeviceShare(device)
+        config = ChildConfig(clip, frame, limits, slots_per_child, bounded, share)
         self._workers = [
             Worker(config, self._tasks, self._events, self._closed) for _ in range(workers)
         ]
@@ -105,6 +109,11 @@ class DecodePool:
     def children(self) -> int:
         """Number of children, those included that have not started."""
         return len(self._workers)
+
+    def could_work_s(self, seconds: float) -> float:
+        """Return how long all children could have worked in some time, their starts left out."""
+        starting_s = sum(worker.starting_s for worker in self._workers)
+        return max(0.0, seconds * self.children - starting_s)
 
     def stats(self) -> tuple[ChildStats, ...]:
         """Return memory and work of the children that live now."""

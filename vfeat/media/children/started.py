@@ -11,7 +11,10 @@ from typing import IO
 _STDERR_TAIL_BYTES = 8192
 _MESSAGE_CHARS = 400
 # All that a child has of the environment, where it is set: what finds libraries.
-_KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
+_KEPT = (
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",  # its GPU is that of its parent
+)  # fmt: skip
 
 
 def start_child(
@@ -45,7 +48,8 @@ def environment() -> dict[str, str]:
     paths = [os.path.abspath(path) for path in sys.path]
     found = {name: os.environ[name] for name in _KEPT if name in os.environ}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**found, **threads, "PYTHONPATH": os.pathsep.join(paths), "LANG": "C.UTF-8"}
+    fixed = {"LANG": "C.UTF-8", "CUDA_CACHE_DISABLE": "1"}  # there is no home to keep one in
+    return {**found, **threads, "PYTHONPATH": os.pathsep.join(paths), **fixed}
 
 
 def explain_exit(code: int, output: IO[bytes]) -> str:

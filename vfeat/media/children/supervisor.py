@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 import traceback
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
 from vfeat.media.children.believed import check_probe, check_window
-from vfeat.media.children.child_process import ChildLost, ChildProcess
+from vfeat.media.children.child_process import ChildLost, ChildProcess, start_child_of
 from vfeat.media.children.messages import (
     Alive,
     BrokenProtocol,
@@ -44,7 +45,12 @@ _ATTEMPTS = 2
 
 
 class Worker(threading.Thread):
-    """Thread that serves tasks with one child."""
+    """Thread that serves tasks with one child.
+
+    Attributes:
+        child: the present one.
+        starting_s: seconds in which children started, all of them together.
+    """
 
     def __init__(
         self,
@@ -59,6 +65,7 @@ class Worker(threading.Thread):
         self._events = events
         self._closed = closed
         self.child: ChildProcess | None = None
+        self.starting_s = 0.0
 
     def run(self) -> None:
         try:
@@ -141,7 +148,11 @@ class Worker(threading.Thread):
                 self.child.give(task)
                 return self.child
             self._drop_child()
-        self.child = ChildProcess(self._config, self._closed)
+        began_s = time.monotonic()
+        try:
+            self.child, self._config = start_child_of(self._config, self._closed)
+        finally:
+            self.starting_s += time.monotonic() - began_s
         if self._closed.is_set():
             raise ChildLost("internal", "the decoder pool was closed")
         try:

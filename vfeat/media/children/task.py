@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vfeat.errors import ErrorClass
+from vfeat.media.decoders.base import Pixels
 from vfeat.outcome import Outcome
 from vfeat.video_facts import Probe, Timeline
 
@@ -72,17 +73,24 @@ class ClipReady:
 
     Attributes:
         start_s, end_s: the clip's window, seconds from the first presented frame.
-        frames: uint8 VTHWC [crops, num_frames, size, size, 3], read-only; valid until
-            `release()`.
-        release: call once the frames are copied or used; more often does no harm.
+        frames: uint8 VTHWC [crops, num_frames, size, size, 3], to be read only and until
+            `release()`; an array, or a tensor on the device that decoded.
+        release: call once the frames are copied or used, of a tensor once the device has done so;
+            more often does no harm.
     """
 
     task_id: int
     clip_index: int
     start_s: float
     end_s: float
-    frames: npt.NDArray[np.uint8]
+    frames: Pixels
     release: Callable[[], None]
+
+    @property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The frames of a pool without a device."""
+        assert isinstance(self.frames, np.ndarray)
+        return self.frames
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from vfeat.media.children.messages import (
     ChildConfig,
     ClipMade,
     DecodeDone,
+    DeviceShare,
     FreeSlot,
     GridLaid,
     Hello,
@@ -73,7 +74,7 @@ _SIZE = Optional(_TICK)  # a list may claim any
 _URI = Text(1 << 16)
 
 _KINDS: tuple[Record, ...] = (
-    Record(Hello, Sequence(Record(Measure, Choice(*NAMES), _NAME), len(NAMES))),
+    Record(Hello, Sequence(Record(Measure, Choice(*NAMES), _NAME), len(NAMES)), _SENTENCE),
     Record(Alive),
     Record(GridLaid, _PROBE),
     Record(ClipMade, _CLIP, _SECONDS, _SECONDS, _SLOT, Boolean()),
@@ -95,6 +96,7 @@ _KINDS: tuple[Record, ...] = (
         Record(DecodeLimits, _ANY, _ANY, _COUNT, _COUNT, _COUNT, _COUNT, _ANY, _COUNT),
         _SLOT,
         Boolean(),
+        Optional(Record(DeviceShare, _NAME, _NAME, Boolean())),
     ),
 )  # fmt: skip
 _NUMBERS = {record.kind: number for number, record in enumerate(_KINDS)}

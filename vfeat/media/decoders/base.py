@@ -7,17 +7,25 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from vfeat.errors import EnvironmentMissing, JobError
-from vfeat.job.recipe import DecodeLimits
+from vfeat.job.recipe import DecodeLimits, FrameSpec
 from vfeat.media.source import Progress, Source
+from vfeat.outcome import FALLBACK
 from vfeat.video_facts import Timeline
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vfeat.media.devices.base import Device
+
 RGB = npt.NDArray[np.uint8]
+# Prepared pictures, uint8 VHWC; those of a device lie in its memory.
+Pixels: TypeAlias = "npt.NDArray[np.uint8] | Tensor"
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,14 @@ class Frame:
         tick: display time on the video's continued timeline.
         to_rgb: returns the displayed (rotated) picture, uint8 HWC; costs time.
         sar: shape of a displayed pixel, width to height.
+        prepared: returns the picture as the model takes it, prepared where it lies; None: it lies
+            in main memory, and `to_rgb` is the way to it.
     """
 
     tick: int
     to_rgb: Callable[[], RGB]
     sar: Fraction = Fraction(1)
+    prepared: Callable[[FrameSpec], Pixels] | None = None
 
 
 @dataclass
@@ -48,6 +59,15 @@ class DecodeStats:
 def complaint_of(stats: DecodeStats) -> str:
     """Return the end of a message: the decoder library's complaint, if there is one."""
     return f"; FFmpeg reports: {stats.complaint}" if stats.complaint else ""
+
+
+def instead_of(name: str, uri: str, why: str) -> str:
+    """Return the warning that PyAV decodes a file on the CPU instead of the recipe's decoder.
+
+    Args:
+        name: of the recipe's decoder.
+    """
+    return f"{uri}: {FALLBACK} {name}: {why}"
 
 
 class Decoder(Protocol):
@@ -98,12 +118,14 @@ class DecodeRequest:
         limits: budgets of decoding.
         progress: called with the byte of the file that reading has reached, at least once a second.
             Only a new high counts, so that the parent ends a decoder that runs in circles.
+        device: the GPU that this process decodes with; None: it has none.
     """
 
     source: Source
     timeline: Timeline
     limits: DecodeLimits
     progress: Progress
+    device: Device | None = None
 
 
 DecoderFactory = Callable[[DecodeRequest], Decoder]
@@ -112,6 +134,7 @@ _MARK = "vfeat_reads_paths"
 
 _BUILT_IN = {
     "pyav": ("av", "vfeat.media.decoders.pyav:PyavDecoder", "av"),
+    "nvdec": ("av", "vfeat.media.decoders.nvdec:NvdecDecoder", "av"),
     "decord": ("decord", "vfeat.media.decoders.decord:open_decord", "decord"),
     "torchcodec": (
         "torchcodec",

@@ -14,7 +14,14 @@ from fractions import Fraction
 
 from vfeat.errors import UnitError
 from vfeat.media.container import Opened
-from vfeat.media.decoders.base import RGB, Decoder, DecodeRequest, DecodeStats, Frame
+from vfeat.media.decoders.base import (
+    RGB,
+    Decoder,
+    DecodeRequest,
+    DecodeStats,
+    Frame,
+    instead_of,
+)
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.scan import Scan, scan
 
@@ -63,9 +70,7 @@ def open_indexed(
                 return IndexedDecoder(request, name, reader, seen, sar)
             unfit = f"it counts {reader.n_frames} frames of {len(seen.ticks)}"
     fallback = PyavDecoder(request)
-    fallback.stats.warnings.append(
-        f"{request.source.uri}: decoded with PyAV instead of {name}: {unfit}"
-    )
+    fallback.stats.warnings.append(instead_of(name, request.source.uri, str(unfit)))
     return fallback
 
 

@@ -59,7 +59,7 @@ class PyavDecoder:
         self._reformatter = VideoReformatter()
         self._promised: list[int] = []
         self._last_end = request.timeline.origin_tick
-        self._opened = Opened(request.source, self._max_pixels)
+        self._opened = self._open(request)
         self._reader = PacketReader(
             self._opened, request.progress, continues=request.timeline.restarts
         )
@@ -80,6 +80,9 @@ class PyavDecoder:
         self._step_back = 0
         self._gave_up = False
         self._start_reading()
+
+    def _open(self, request: DecodeRequest) -> Opened:
+        return Opened(request.source, request.limits.max_frame_pixels)
 
     def _start_reading(self) -> None:
         self._ahead: deque[Frame] = deque()

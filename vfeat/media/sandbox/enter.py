@@ -27,6 +27,29 @@ NAMES = (
     "Landlock for signals",
     "seccomp",
 )
+# A measure that holds in part is named with the part that does not.
+_LEFT_FOR_A_DEVICE = {
+    "limits": "of written memory, not of addresses: a GPU's driver reserves more than there is",
+    "Landlock for files": "but for the GPU's device files and what its driver reads",
+    "seccomp": "but files may be opened for writing, as device files are",
+}
+
+
+@dataclass(frozen=True)
+class DeviceNeeds:
+    """What the use of a device needs of the sandbox.
+
+    Attributes:
+        readable: files and folders that its driver reads.
+        writable: its device files.
+        start: starts the driver; called beneath Landlock, before the system calls are filtered.
+        guarded: Landlock and a limit of memory hold; see `DeviceShare`.
+    """
+
+    readable: tuple[str, ...]
+    writable: tuple[str, ...]
+    start: Callable[[], None]
+    guarded: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,19 +65,27 @@ class Measure:
     missing: str = ""
 
 
-def enter(*, reads_files: bool = False) -> tuple[Measure, ...]:
+def enter(*, reads_files: bool = False, device: DeviceNeeds | None = None) -> tuple[Measure, ...]:
     """Enter the sandbox with this thread and all that it starts; report every measure.
 
     Args:
         reads_files: files may be opened for reading, for a library that takes paths only.
+        device: what this process decodes with, beside the CPU; what its start raises is raised.
     """
+    uses_device = device is not None
     found = [
-        _tried("limits", limits.limit_the_rest),
+        _tried("limits", lambda: limits.limit_the_rest(uses_device=uses_device)),
         _tried("first to end without memory", limits.offer_as_sacrifice),
         _tried("no new privileges", lambda: set_process_option(_NO_NEW_PRIVILEGES, 1)),
-        *_landlock(reads_files),
-        _tried("seccomp", seccomp.install),
+        *_landlock(reads_files, device),
     ]
+    # Landlock alone tells a device file from another one: without it none is opened for writing.
+    opens = uses_device and not found[3].missing
+    if device is not None:
+        device.start()
+    found.append(_tried("seccomp", lambda: seccomp.install(opens_devices=opens)))
+    if device is not None:
+        found = [_weakened(measure, device.guarded, opens) for measure in found]
     return (_environment(), *found)
 
 
@@ -73,14 +104,30 @@ def _environment() -> Measure:
     return Measure("empty environment", f"holds {', '.join(left)}" if left else "")
 
 
-def _landlock(reads_files: bool) -> list[Measure]:
+def _weakened(measure: Measure, guarded: bool, opens: bool) -> Measure:
+    """Return a measure with what it leaves open for a device."""
+    left = _LEFT_FOR_A_DEVICE.get(measure.name)
+    if measure.name == "seccomp" and not opens:
+        left = None
+    if measure.name == "limits" and not guarded:
+        left = "of memory by the parent only: the GPU's driver does not start beneath them"
+    return measure if measure.missing or left is None else Measure(measure.name, left)
+
+
+def _landlock(reads_files: bool, device: DeviceNeeds | None) -> list[Measure]:
     files, *others = NAMES[4:7]
+    readable = ("/",) if reads_files else code_folders()
+    writable: tuple[str, ...] = ()
+    if device is not None:
+        readable, writable = (*readable, *device.readable), device.writable
     try:
+        if device is not None and not device.guarded:
+            raise OSError(0, "the GPU's driver does not start beneath it")
         if not is_linux():
             raise OSError(0, f"{sys.platform} has none")
         if threads() > 1:
             raise OSError(0, "a library has started threads, which it would not reach")
-        found = landlock.restrict(("/",) if reads_files else code_folders())
+        found = landlock.restrict(readable, writable)
     except OSError as error:
         return [Measure(name, error.strerror or str(error)) for name in (files, *others)]
     return [

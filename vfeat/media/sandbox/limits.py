@@ -8,6 +8,7 @@ import resource
 # What the child may write in all: its words on standard error, kept in a file of the parent.
 _FILE_BYTES = 1 << 20
 _OPEN_FILES = 64
+_OPEN_FILES_OF_A_DEVICE = 1024  # a GPU's driver opens its device files again and again
 _SACRIFICE = 1000  # the first process that the kernel ends when the machine has no memory
 
 
@@ -18,7 +19,17 @@ def limit_memory(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def limit_the_rest() -> None:
+def limit_written_memory(limit_bytes: int) -> None:
+    """Limit the memory that a process can write to and shares with none.
+
+    For one that uses a GPU: its driver reserves more addresses than the machine has memory.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def limit_the_rest(*, uses_device: bool = False) -> None:
     """Limit files that are written, files that are open, and core dumps.
 
     The number of processes is none of them: that limit counts all processes of the user, threads
@@ -26,7 +37,7 @@ def limit_the_rest() -> None:
     """
     for limit, most in (
         (resource.RLIMIT_FSIZE, _FILE_BYTES),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES_OF_A_DEVICE if uses_device else _OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
         _, hard = resource.getrlimit(limit)

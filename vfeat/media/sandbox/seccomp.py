@@ -29,10 +29,13 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, va
 Program = list[Instruction]
 
 
-def install() -> None:
+def install(*, opens_devices: bool = False) -> None:
     """Install the filter in all threads of this process, for good.
 
     It needs `no_new_privs`.
+
+    Args:
+        opens_devices: files may be opened for writing: device files are.
 
     Raises:
         OSError: the kernel refused, or this machine's system calls are not known here.
@@ -40,19 +43,20 @@ def install() -> None:
     name = machine()
     if name is None:
         raise OSError(errno.ENOSYS, "the system calls of this machine are not known")
-    program = build(name, os.getpid())
+    program = build(name, os.getpid(), opens_devices=opens_devices)
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     memory = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(program), ctypes.addressof(memory))
     system_call(_SECCOMP[name], _SET_FILTER, _ALL_THREADS, ctypes.c_char_p(header))
 
 
-def build(name: str, pid: int) -> Program:
+def build(name: str, pid: int, *, opens_devices: bool = False) -> Program:
     """Build the filter's program.
 
     Args:
         name: machine, a key of MACHINES.
         pid: process that may receive signals from itself.
+        opens_devices: see `install`.
     """
     column = MACHINES[name]
     program: Program = [
@@ -74,7 +78,10 @@ def build(name: str, pid: int) -> Program:
         for numbers in group.values():
             if (number := numbers[column]) is not None:
                 program += _when(number, [_refuse()])
-    for call, check in _by_arguments(pid).items():
+    checks = _by_arguments(pid)
+    if opens_devices:
+        del checks["open"], checks["openat"]
+    for call, check in checks.items():
         if (number := system_calls.ARGUMENTS[call][column]) is not None:
             program += _when(number, check)
     return [*program, (_RETURN, 0, 0, _ALLOW)]
