@@ -11,6 +11,7 @@
 # On the machine:   bash DEST/1/unpack.sh /opt/site; bash DEST/2/unpack.sh /opt/site
 #                   export PYTHONPATH=/opt/site; make gpu PYTHON=python3
 # PYTHON names an interpreter with torch, wheel, ninja and packaging, for the baseline's sources.
+# BASELINE names a folder that benchmarks.gpu.prebuild has written before.
 set -euo pipefail
 dest=${1:?usage: offline_bundle.sh DEST}
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -46,9 +47,12 @@ U
 # shellcheck disable=SC2046
 get "$dest/2" $(pinned av pydantic pydantic_core annotated-types typing-inspection msgpack \
   jsonschema jsonschema-specifications referencing rpds-py)
-if command -v nvcc > /dev/null; then
-  (cd "$root" && PYTHONPATH="$root" "$python" -m benchmarks.gpu.prebuild "$work/baseline")
-  tar -C "$work/baseline" -c . | xz -T2 -6 > "$dest/2/baseline.txz"
+baseline=${BASELINE:-$work/baseline}
+if [ ! -d "$baseline" ] && command -v nvcc > /dev/null; then
+  (cd "$root" && PYTHONPATH="$root" "$python" -m benchmarks.gpu.prebuild "$baseline")
+fi
+if [ -d "$baseline" ]; then
+  tar -C "$baseline" -c . | xz -T2 -6 > "$dest/2/baseline.txz"
 else
   echo "no nvcc: without the baseline, ratios to mamba_ssm will not be measured" >&2
 fi
