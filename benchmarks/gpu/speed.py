@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import asdict
 
 import torch
 
 from benchmarks.gpu.assignment import Assignment, StepFailed
 from vfeat.kernels.bench import cuda
-from vfeat.kernels.bench.cuda_floors import measure_machine
+from vfeat.kernels.bench.cuda_floors import Machine, measure_machine
 from vfeat.kernels.bench.cuda_sides import gate
 from vfeat.kernels.bench.videomamba import SIZES, Size
 
@@ -20,7 +21,7 @@ def run(job: Assignment) -> None:
     """Measure the cases until the time is up; each is recorded at once.
 
     Raises:
-        StepFailed: the kernels' results are wrong, so that no time means anything.
+        StepFailed: the kernels' results are wrong, so that no time means anything; or a row failed.
     """
     torch.manual_seed(0)
     # Not inference_mode: prepared weights are kept only for tensors that count their changes.
@@ -38,12 +39,26 @@ def run(job: Assignment) -> None:
                 break
             # The first rows count most, so a row gets twice its share of the time left.
             budget_s = min(6.0, 2 * job.left_s / (len(todo) - index))
-            result = cuda.run_case(case, machine, budget_s, job.device)
-            print(cuda.table(result), flush=True)
-            job.append("cases", asdict(result))
-            if not job.rehearse:
-                torch.cuda.empty_cache()
-    job.record("headline", f"{len(job.recorded['cases'])} of {len(todo)} rows")
+            _measure(job, case, machine, budget_s)
+    failed = job.recorded.get("failed", [])
+    job.record("headline", f"{len(job.recorded.get('cases', []))} of {len(todo)} rows")
+    if failed:
+        raise StepFailed("\n".join(f"{row['case']}: {row['error']}" for row in failed))
+
+
+def _measure(job: Assignment, case: cuda.Case, machine: Machine, budget_s: float) -> None:
+    """Measure a row and record it; a side that fails costs this row alone."""
+    try:
+        result = cuda.run_case(case, machine, budget_s, job.device)
+    except Exception as fault:  # of our kernels, or of a package
+        traceback.print_exc()
+        first = str(fault).strip().partition("\n")[0]
+        job.append("failed", {"case": str(case), "error": f"{type(fault).__name__}: {first}"})
+        return
+    print(cuda.table(result), flush=True)
+    job.append("cases", asdict(result))
+    if not job.rehearse:
+        torch.cuda.empty_cache()
 
 
 TINY = Size("rehearsal", 16, 1)

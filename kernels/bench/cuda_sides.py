@@ -33,7 +33,8 @@ def ours() -> Kernels:
 
 def official() -> Kernels | None:
     """Return the packages mamba-ssm and causal-conv1d with their fused norm, if installed."""
-    if mamba_ssm_ops.why_not("cuda", torch.bfloat16) is not None:
+    if (reason := mamba_ssm_ops.why_not("cuda", torch.bfloat16)) is not None:
+        print(f"no mamba_ssm: {reason}")
         return None
     from mamba_ssm.ops.triton.layer_norm import rms_norm_fn
 
