@@ -25,6 +25,8 @@ from benchmarks.gpu.plan import Step
 GRACE_S = 5.0
 LEAST_S = 10.0
 POLL_S = 0.2
+# Variables that name a folder, perhaps from the one in which the run was started.
+FOLDERS = ("VFEAT_CLIPS", "VFEAT_GOLDEN", "VFEAT_SHARED")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def _run_step(step: Step, limit_s: float, run: Run, document: Document, log: Any
 
 def environment(step: Step, run: Run) -> dict[str, str]:
     """Return a step's environment: nothing is written into the checkout or the home folder."""
-    path = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = [str(ROOT), *map(os.path.abspath, given)]  # a step runs in another folder
     found = {
         "TRITON_CACHE_DIR": str(run.scratch / "triton"),
         "CUDA_CACHE_PATH": str(run.scratch / "cuda"),
@@ -108,6 +111,7 @@ def environment(step: Step, run: Run) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         **os.environ,
+        **{name: os.path.abspath(os.environ[name]) for name in FOLDERS if name in os.environ},
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUNBUFFERED": "1",
     }

@@ -18,7 +18,7 @@ from benchmarks.gpu import __main__ as command
 from benchmarks.gpu.document import Document, plain
 from benchmarks.gpu.machine import card_facts
 from benchmarks.gpu.plan import STEPS, Step, pick
-from benchmarks.gpu.runner import Run, run_steps
+from benchmarks.gpu.runner import Run, environment, run_steps
 from tests.gpu.steps import DOCUMENT
 
 
@@ -80,6 +80,19 @@ def test_results_name_no_place_and_no_machine(tmp_path: Path) -> None:
     assert plain(f"on {socket.gethostname()}-x: /a/b/c.py, 3.5 clips/s, s3://b/k/x, a/b") == (
         f"on {plain(socket.gethostname())}-x: c.py, 3.5 clips/s, s3://b/k/x, a/b"
     )
+
+
+def test_folders_that_are_given_are_found_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "site")
+    monkeypatch.setenv("VFEAT_CLIPS", "videos")
+    monkeypatch.setenv("VFEAT_KERNEL", "torch")
+    found = environment(step("a", "good"), Run(tmp_path / "scratch", 0.0, rehearse=False))
+    assert found["PYTHONPATH"].split(":")[1:] == [str(tmp_path / "site")]
+    assert found["VFEAT_CLIPS"] == str(tmp_path / "videos")
+    assert "VFEAT_KERNEL" not in found  # each step chooses for itself
 
 
 def test_the_card_is_named_by_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
