@@ -4,9 +4,9 @@
 #
 #   benchmarks/gpu/offline_bundle.sh DEST
 #
-#   DEST/1   Ray, cut down to its core (about 40 MB)
-#   DEST/2   PyAV, pydantic and what they need, and the baseline that is built here: mamba-ssm's scan
-#            and causal-conv1d, if nvcc is there (about 60 MB)
+#   DEST/1   Ray, cut down to its core; pydantic and what it needs; the baseline, mamba-ssm's scan and
+#            causal-conv1d, built here if nvcc is there (34 MB)
+#   DEST/2   PyAV (36 MB)
 #
 # On the machine:   bash DEST/1/unpack.sh /opt/site; bash DEST/2/unpack.sh /opt/site
 #                   export PYTHONPATH=/opt/site; make gpu PYTHON=python3
@@ -39,27 +39,29 @@ get "$work" "$(pinned ray)"
   find ray -name tests -type d -prune -exec rm -rf {} +
 )
 tar -C "$work/ray" -c . | xz -T2 -6 > "$dest/1/ray.txz"
-cat > "$dest/1/unpack.sh" <<'U'
-#!/bin/sh
-mkdir -p "$1" && tar -C "$1" -xJf "$(dirname "$0")/ray.txz"
-U
-
+get "$dest/2" "$(pinned av)"
 # shellcheck disable=SC2046
-get "$dest/2" $(pinned av pydantic pydantic_core annotated-types typing-inspection msgpack \
+get "$dest/1" $(pinned pydantic pydantic_core annotated-types typing-inspection msgpack \
   jsonschema jsonschema-specifications referencing rpds-py)
 baseline=${BASELINE:-$work/baseline}
 if [ ! -d "$baseline" ] && command -v nvcc > /dev/null; then
   (cd "$root" && PYTHONPATH="$root" "$python" -m benchmarks.gpu.prebuild "$baseline")
 fi
 if [ -d "$baseline" ]; then
-  tar -C "$baseline" -c . | xz -T2 -6 > "$dest/2/baseline.txz"
+  tar -C "$baseline" -c . | xz -T2 -6 > "$dest/1/baseline.txz"
 else
   echo "no nvcc: without the baseline, ratios to mamba_ssm will not be measured" >&2
 fi
-cat > "$dest/2/unpack.sh" <<'U'
+for part in 1 2; do
+  cat > "$dest/$part/unpack.sh" <<'U'
 #!/bin/sh
+set -e
 here=$(dirname "$0")
+mkdir -p "$1"
+for archive in "$here"/*.txz; do
+  test ! -f "$archive" || tar -C "$1" -xJf "$archive"
+done
 python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$1" "$here"/*.whl
-test ! -f "$here/baseline.txz" || tar -C "$1" -xJf "$here/baseline.txz"
 U
+done
 du -sm "$dest"/*
