@@ -21,7 +21,7 @@ from benchmarks.gpu.assignment import ROOT, Assignment
 from benchmarks.gpu.document import Document, last_lines
 from benchmarks.gpu.plan import Step
 
-# A step is told to end this long before it is killed.
+# A step has this much less time than passes before it is killed.
 GRACE_S = 5.0
 LEAST_S = 10.0
 POLL_S = 0.2

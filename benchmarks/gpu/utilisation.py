@@ -1,4 +1,4 @@
-"""How busy the driver says that the GPU is, sampled while something else runs."""
+"""Utilisation of the GPU by the driver's counters, sampled while something else runs."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_steps_are_picked_by_letter_and_run_in_their_order() -> None:
         pick("a,x")
 
 
-def test_the_exit_code_tells_whether_all_steps_ended_well(
+def test_the_exit_code_is_0_where_all_steps_ended_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for function, code in (("good", 0), ("raises", 1)):
