@@ -31,7 +31,7 @@ check: $(VENV)/installed  ## formatter, linter, type checker
 	$(BIN)/mypy
 
 test: check  ## everything that CI runs
-	$(BIN)/pytest -q -n 2 --dist loadfile  # a file at a time on each of two cores
+	$(BIN)/pytest -q -n 3 --dist loadfile  # many tests wait: three processes for two cores
 
 fix: $(VENV)/installed  ## what the formatter and the linter can mend
 	$(BIN)/ruff format .
