@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vfeat.job.recipe import DecodeLimits, FrameSpec
-from vfeat.media.decoders.base import Decoder, Frame, Pixels, complaint_of
+from vfeat.media.decoders.base import Decoder, Frame, Pixels, SparingDecoder, complaint_of
 from vfeat.media.decoders.display_order import StalledDecoder, in_display_order
 from vfeat.media.frames import prepare
+from vfeat.media.samples import Samples
 from vfeat.media.source import Progress, no_progress
 from vfeat.media.timeline import Grid, Window
 
@@ -136,6 +137,8 @@ class ClipAssembler:
             UnitError: the video cannot be read on; its range is that of the clips not yet settled.
         """
         self._next_clip, self._last_clip = first_clip, last_clip
+        if isinstance(self._decoder, SparingDecoder):
+            self._decoder.spare(Samples(self._grid, first_clip, last_clip))
         origin = self._grid.timeline.origin_tick
         try:
             for frame in in_display_order(self._read):

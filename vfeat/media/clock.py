@@ -18,10 +18,9 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 # A step back in decoding time by more than this is a new start, not a reordering.
 RESTART_S = Fraction(1, 2)
@@ -49,9 +48,8 @@ class Stamped(Protocol):
 P = TypeVar("P", bound=Stamped)
 
 
-@dataclass(frozen=True)
-class Timed(Generic[P]):
-    """A packet with its place on the continued line.
+class Timed(NamedTuple, Generic[P]):
+    """A packet with its place on the continued line; a tuple, since there is one for each packet.
 
     Attributes:
         packet: as it came.
@@ -126,9 +124,10 @@ class Clock(Generic[P]):
 
     def _jumps(self, packet: P) -> bool:
         """Return whether decoding time leaves the line here."""
-        if packet.dts is None or self._previous is None:
+        dts, previous = packet.dts, self._previous
+        if dts is None or previous is None:
             return False
-        return not -self._slack < packet.dts - self._previous <= self._slack
+        return not -self._slack < dts - previous <= self._slack
 
     def _burst(self, packet: P, ahead: deque[P]) -> int:
         """Count the wild packets from this one on; 0 when the new time is to stay.
@@ -167,9 +166,10 @@ class Clock(Generic[P]):
 
     def _leads(self, packet: P) -> bool:
         """Return whether a picture is shown implausibly long after its decoding, or before it."""
-        if packet.pts is None or packet.dts is None:
+        pts, dts = packet.pts, packet.dts
+        if pts is None or dts is None:
             return False
-        return not -self._slack <= packet.pts - packet.dts <= self._lead
+        return not -self._slack <= pts - dts <= self._lead
 
     def _is_reached(self, packet: P, ahead: deque[P]) -> bool:
         """Return whether decoding soon arrives at the picture's time, as it does around a gap."""
@@ -187,13 +187,16 @@ class Clock(Generic[P]):
         return Timed(packet, None, None, wild=True)
 
     def _with_time(self, packet: P) -> Timed[P]:
-        if packet.dts is not None:
-            self._previous = packet.dts
-        pts = None if packet.pts is None else packet.pts + self._shift
-        if pts is not None and (self._top is None or pts >= self._top):
-            self._top = pts
-            self.end = pts + (packet.duration or self._interval)
-        return Timed(packet, pts, None if packet.dts is None else packet.dts + self._shift)
+        pts, dts, shift = packet.pts, packet.dts, self._shift
+        if dts is not None:
+            self._previous = dts
+            dts += shift
+        if pts is not None:
+            pts += shift
+            if self._top is None or pts >= self._top:
+                self._top = pts
+                self.end = pts + (packet.duration or self._interval)
+        return Timed(packet, pts, dts)
 
 
 def _next(ahead: deque[P], source: Iterator[P]) -> P | None:

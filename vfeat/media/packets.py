@@ -9,7 +9,6 @@ next. Parts begin at ever later bytes, so reading them ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -36,27 +35,23 @@ _MAX_LOOKS = 32
 _TAIL_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
 class Read:
-    """A packet and the part that it comes from, to whose decoder it belongs."""
+    """A packet and the part that it comes from, to whose decoder it belongs.
 
-    packet: AnyPacket
-    opened: Opened
+    Attributes:
+        packet, opened: the two.
+        pts: presentation time as the container has it, ticks; None for a hidden packet.
+        dts: decoding time as the container has it, ticks.
+        duration: display length as the container has it, ticks.
+    """
 
-    @property
-    def pts(self) -> int | None:
-        """Presentation time as the container has it, ticks; None for a hidden packet."""
-        return None if self.packet.is_discard else self.packet.pts
+    __slots__ = ("dts", "duration", "opened", "packet", "pts")
 
-    @property
-    def dts(self) -> int | None:
-        """Decoding time as the container has it, ticks."""
-        return self.packet.dts
-
-    @property
-    def duration(self) -> int | None:
-        """Display length as the container has it, ticks."""
-        return self.packet.duration
+    def __init__(self, packet: AnyPacket, opened: Opened) -> None:
+        self.packet, self.opened = packet, opened
+        self.pts: int | None = None if packet.is_discard else packet.pts
+        self.dts: int | None = packet.dts
+        self.duration: int | None = packet.duration
 
 
 class PacketReader:
@@ -109,6 +104,10 @@ class PacketReader:
         self._next: Opened | None = None
         self._cut_by_stream = False
 
+    def report_to(self, progress: Progress) -> None:
+        """Call another function with the byte that reading has reached."""
+        self._progress = progress
+
     def rewind(self) -> None:
         """Open the video anew, to be read from its start."""
         opened = Opened(self.opened.source, self.opened.max_pixels)
@@ -154,8 +153,9 @@ class PacketReader:
 
     def _part(self) -> Iterator[Read]:
         opened, index = self.opened, self.opened.stream.index
+        first_byte = opened.first_byte
         for packet in self._demuxed(opened):
-            byte = opened.first_byte + max(packet.pos or 0, 0)
+            byte = first_byte + max(packet.pos or 0, 0)
             self._progress(byte)
             if packet.stream_index != index:
                 if self._on_other is not None:
@@ -163,10 +163,12 @@ class PacketReader:
                 continue
             if self._is_another_part(packet):
                 return
-            if packet.dts is not None:
-                self._previous = packet.dts
-            self._last_byte = max(byte, self._last_byte or 0)
-            yield Read(packet, opened)
+            read = Read(packet, opened)
+            if read.dts is not None:
+                self._previous = read.dts
+            if self._last_byte is None or byte > self._last_byte:
+                self._last_byte = byte
+            yield read
 
     def _demuxed(self, opened: Opened) -> Iterator[AnyPacket]:
         """Yield packets of one part until its end or the first that cannot be read."""
@@ -189,8 +191,8 @@ class PacketReader:
 
     def _is_another_part(self, packet: AnyPacket) -> bool:
         """Return whether the clock starts again because another codec or stream begins here."""
-        before = self._previous
-        if before is None or packet.dts is None or packet.dts >= before - self._slack:
+        before, dts = self._previous, packet.dts
+        if before is None or dts is None or dts >= before - self._slack:
             return False
         if self._looks >= _MAX_LOOKS or (at := self._byte_behind()) is None:
             return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
+from typing import TYPE_CHECKING
 
 import av.error
 import numpy as np
@@ -15,14 +17,17 @@ from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.container import Opened, check_pixels
 from vfeat.media.cost import decode_cost_s
 from vfeat.media.cut_short import lacks_bytes
-from vfeat.media.decoders.base import DecodeRequest, complaint_of
+from vfeat.media.decoders.base import DecodeRequest, DecodeStats, complaint_of
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.frames import check_resized, resized_shape
 from vfeat.media.scan import Scan, scan
 from vfeat.media.shots.detect import find_cuts
 from vfeat.media.source import Progress, Source, locate, no_progress
-from vfeat.media.timeline import Grid, clips_of, count_clips, find_gaps
+from vfeat.media.timeline import Grid, Ticks, clips_of, count_clips, find_gaps
 from vfeat.video_facts import Probe, Timeline
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 # Remote files up to this size are scanned whole: it costs no more than looking around.
 SMALL_BYTES = 4 << 20
@@ -32,6 +37,7 @@ _MAX_GAPS = 100
 # Formats with nothing much behind their last packet; others may have a whole index there.
 _NO_INDEX_AT_END = {"mpegts", "mpeg", "matroska", "flv"}
 _UNREAD_SHARE, _UNREAD_BYTES = 0.02, 4096
+_BEFORE_ALL = -(1 << 62)
 _MAX_CLIP = (1 << 31) - 1  # clip_index is an int32
 
 
@@ -54,12 +60,32 @@ def probe(
     return probe_source(source, clip, limits, frame, new_phase)
 
 
+@dataclass
+class Kept:
+    """What a probe has in hand at its end, for the one that decodes the video next.
+
+    Attributes:
+        ticks: of all frames from the first one on; None if not every packet was read.
+        decoder: PyAV's, whose first picture is still to be read; None where it is of no use.
+    """
+
+    ticks: Ticks | None = None
+    decoder: PyavDecoder | None = None
+
+    def close(self) -> None:
+        """Close the decoder; more often does no harm."""
+        if self.decoder is not None:
+            self.decoder.close()
+            self.decoder = None
+
+
 def probe_source(
     source: Source,
     clip: ClipSpec,
     limits: DecodeLimits,
     frame: FrameSpec | None = None,
     new_phase: Callable[[], Progress] = lambda: no_progress,
+    kept: Kept | None = None,
 ) -> Probe:
     """Probe one video.
 
@@ -72,6 +98,7 @@ def probe_source(
         frame: the recipe's frame spec; with it, pictures whose resize would be over the pixel
             budget are refused here.
         new_phase: makes the counter of a pass over the file, which distinguishes work from a hang.
+        kept: takes what is in hand at the end; its owner closes it.
 
     Raises:
         UnitError: unreadable, no_video, undecodable, too_large or storage.
@@ -79,7 +106,7 @@ def probe_source(
     uri = source.uri
     is_small = (source.size_bytes or SMALL_BYTES + 1) <= SMALL_BYTES
     found, scanned = _look(source, limits, new_phase(), whole=source.is_local or is_small)
-    shape = _first_frame(source, limits, new_phase(), found)
+    shape = _first_frame(source, limits, new_phase(), found, kept)
     if frame is not None and frame.fit == "crop":
         height, width = resized_shape(shape.height, shape.width, frame.size)
         check_resized(height, width, limits.max_frame_pixels, uri)
@@ -89,6 +116,8 @@ def probe_source(
         found, scanned = _look(source, limits, new_phase(), whole=True)
         line = _timeline(found, shape.tick, limits)
     ticks = found.scan.ticks[found.scan.ticks >= shape.tick]
+    if kept is not None and scanned:
+        kept.ticks = ticks
     if clip.shots is not None:
         _check_length(uri, clip, line, (), limits)  # before all of it is decoded
         cuts = find_cuts(source, line, clip.shots, limits, new_phase())
@@ -289,21 +318,35 @@ def _timeline(found: _Found, origin: int, limits: DecodeLimits) -> Timeline:
 
 
 def _first_frame(
-    source: Source, limits: DecodeLimits, progress: Progress, found: _Found
+    source: Source, limits: DecodeLimits, progress: Progress, found: _Found, kept: Kept | None
 ) -> _FirstFrame:
     """Decode until a picture comes: it gives the exact origin, and proves that there is one."""
-    blank = Timeline(found.tick_s.numerator, found.tick_s.denominator, 0, 0, 0)
-    decoder = PyavDecoder(DecodeRequest(source, blank, limits, progress))
-    try:
+    # Of a blank timeline; its origin precedes every packet.
+    blank = Timeline(found.tick_s.numerator, found.tick_s.denominator, _BEFORE_ALL, 0, 0)
+    with ExitStack() as stack:
+        decoder = PyavDecoder(DecodeRequest(source, blank, limits, progress))
+        stack.callback(decoder.close)
         first = decoder.read_raw()
-    finally:
-        decoder.close()
+        shape = _shape(first, source, limits, found, decoder.stats)
+        if kept is not None and not found.scan.restarts and found.scan.timed:
+            kept.decoder = decoder
+            stack.pop_all()
+    return shape
+
+
+def _shape(
+    first: tuple[VideoFrame, int] | None,
+    source: Source,
+    limits: DecodeLimits,
+    found: _Found,
+    stats: DecodeStats,
+) -> _FirstFrame:
     if first is None:
         raise UnitError(
             "undecodable",
             f"{source.uri}: not one frame decodes ({found.codec}, "
-            f"{len(found.scan.ticks)} packets, {decoder.stats.bad_packets} of them refused)"
-            + complaint_of(decoder.stats),
+            f"{len(found.scan.ticks)} packets, {stats.bad_packets} of them refused)"
+            + complaint_of(stats),
         )
     frame, tick = first
     check_pixels(frame.width, frame.height, source.uri, limits.max_frame_pixels)

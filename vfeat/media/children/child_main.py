@@ -56,7 +56,7 @@ from vfeat.media.decoders.base import (
 from vfeat.media.decoders.indexed import LibraryFailed
 from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.devices.base import Device, DeviceFailed, load_device
-from vfeat.media.probe import SMALL_BYTES, probe_source
+from vfeat.media.probe import SMALL_BYTES, Kept, probe_source
 from vfeat.media.sandbox.enter import DeviceNeeds, Measure, enter
 from vfeat.media.sandbox.kernel import set_process_option
 from vfeat.media.sandbox.limits import limit_memory, limit_written_memory
@@ -99,6 +99,7 @@ class Child:
         self._decoder: Decoder | None = None
         self._stats = DecodeStats()
         self._next_clip = 0
+        self._kept = Kept()  # of the probe in this task, if there was one
         self._factory: DecoderFactory | VfeatError
         try:
             self._factory = load_decoder(config.frame.decoder)
@@ -187,9 +188,11 @@ class Child:
         started_s, self._waited_s = time.monotonic(), 0.0
         self._feed.clock.seconds = 0.0
         self._next_clip, self._stats, spent = task.first_clip, DecodeStats(), False
+        self._kept = Kept()
         try:
             with ExitStack() as stack_:
                 source = self._source(self._given(task, stack_), task, stack_)
+                stack_.callback(self._kept.close)
                 line = task.timeline
                 if line is None:
                     task, line = self._open(task, source)
@@ -219,7 +222,9 @@ class Child:
         config = self._config
         if self._no_shots is not None:
             raise self._no_shots
-        found = probe_source(source, config.clip, config.limits, config.frame, self._reached)
+        found = probe_source(
+            source, config.clip, config.limits, config.frame, self._reached, self._kept
+        )
         last, _ = own_part(task, found)
         self._send(GridLaid(found))
         return replace(task, last_clip=last), found.timeline
@@ -231,13 +236,21 @@ class Child:
         if isinstance(self._factory, VfeatError):
             raise self._factory
         try:
-            self._run(self._factory(request), grid, task, stack_)
+            self._run(self._decoder_of(request, self._factory), grid, task, stack_)
         except LibraryFailed as error:
             failed = self._stats
             decoder = PyavDecoder(request)
             decoder.stats.warnings += [*failed.warnings, f"{error.message}; PyAV goes on"]
             decoder.stats.frames_decoded = failed.frames_decoded
             self._run(decoder, grid, task, stack_)
+
+    def _decoder_of(self, request: DecodeRequest, factory: DecoderFactory) -> Decoder:
+        """Return a decoder for a request: that of the probe, where it is of the kind asked for."""
+        kept = self._kept.decoder
+        if kept is None or factory is not PyavDecoder or request.timeline.restarts:
+            return factory(request)
+        self._kept.decoder = None  # it is closed with the task
+        return kept.resumed(request)
 
     def _run(self, decoder: Decoder, grid: Grid, task: DecodeTask, stack_: ExitStack) -> None:
         """Settle what is left of the task with one decoder."""
@@ -293,6 +306,8 @@ class Child:
         if clip.sampling != "sparse" or not source.is_local:
             return Grid(clip, line)
         # The sparse protocol counts frames: their times come from a scan.
+        if self._kept.ticks is not None:
+            return Grid(clip, line, self._kept.ticks)
         with Opened(source, limits.max_frame_pixels) as opened:
             ticks = scan(opened, self._reached()).ticks
         return Grid(clip, line, ticks[ticks >= line.origin_tick])

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vfeat.media.devices.base import Device
+    from vfeat.media.samples import Samples
 
 RGB = npt.NDArray[np.uint8]
 # Prepared pictures, uint8 VHWC; those of a device lie in its memory.
@@ -106,6 +107,17 @@ class Decoder(Protocol):
 
     def close(self) -> None:
         """Release all resources."""
+
+
+@runtime_checkable
+class SparingDecoder(Protocol):
+    """A decoder that can leave out pictures that no clip takes; any other decodes them all."""
+
+    def spare(self, samples: Samples) -> None:
+        """Accept the moments that matter, before the first frame is read.
+
+        The frame on display at each of them is to come as before. Others may be missing.
+        """
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +22,9 @@ from av.video.reformatter import VideoReformatter
 from vfeat.media.clock import MAX_REORDER
 from vfeat.media.container import Opened, check_pixels, out_of_memory
 from vfeat.media.decoders.base import RGB, DecodeRequest, DecodeStats, Frame
+from vfeat.media.decoders.decode_times import has_display_times, sorted_times
 from vfeat.media.decoders.scout import Scout
+from vfeat.media.decoders.sparing import Doubt, Sparing, sparing
 from vfeat.media.packets import PacketReader
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from vfeat.media.clock import Timed
     from vfeat.media.packets import Read
+    from vfeat.media.samples import Samples
 
 # Nearer targets are reached by decoding on: a seek costs a group of pictures or so.
 _NEAR_S = Fraction(1)
@@ -40,8 +44,6 @@ _STEP_BACK_S = 2
 _MARGIN_S = Fraction(1, 10)
 # Packets held back until it is clear from which of them on decoding is needed.
 _HELD_BYTES = 64 << 20
-# Containers that store decoding times only: frames come in order, their times do not.
-_DECODE_TIMES_ONLY = {"avi"}
 _RECENT = 64
 # Marker of a time that cannot be right, on its way through the decoder.
 _WILD = -(1 << 60)
@@ -56,6 +58,8 @@ class PyavDecoder:
         self.stats = DecodeStats()
         self._max_pixels = request.limits.max_frame_pixels
         self._scout: Scout | None = None
+        self._sparing: Sparing | None = None
+        self._is_sparing = False  # by the decoder's own setting
         self._reformatter = VideoReformatter()
         self._promised: list[int] = []
         self._last_end = request.timeline.origin_tick
@@ -67,7 +71,8 @@ class PyavDecoder:
         self._interval = max(self._opened.interval, 1)
         self._margin = min(2 * self._interval, ceil(_MARGIN_S / self._opened.tick_s))
         # A landing has failed when packets this far behind its target bring no frame.
-        self._patience = ceil(_NEAR_S / self._opened.tick_s) + 2 * MAX_REORDER * self._interval
+        self._near = ceil(_NEAR_S / self._opened.tick_s)
+        self._patience = self._near + 2 * MAX_REORDER * self._interval
         self._seeks = not request.timeline.restarts
         self._skips = True
         self._position: int | None = None  # tick of the last frame that was returned
@@ -87,12 +92,27 @@ class PyavDecoder:
     def _start_reading(self) -> None:
         self._ahead: deque[Frame] = deque()
         self._untimed_tick = 0
-        self._frames: Iterator[Frame] = self._timed(self._decode())
+        if self._sparing is not None:
+            self._sparing.enter()
+        sane = (frame for frame in self._decode() if frame.pts != _WILD)
+        self._raw = sane if has_display_times(self._opened) else sorted_times(sane)
+        self._frames: Iterator[Frame] = self._timed(self._raw)
+
+    def spare(self, samples: Samples) -> None:
+        """Decode no picture that no sample shows, where the stream can do without it."""
+        if not self._request.timeline.restarts:
+            self._sparing = sparing(self._opened, samples)
+        if self._sparing is not None and self._promised:
+            self._sparing.enter_behind(self._promised[-1])
 
     def read(self) -> Frame | None:
         """Return the next frame, or None at the end."""
         while True:
-            frame = self._ahead.popleft() if self._ahead else next(self._frames, None)
+            try:
+                frame = self._ahead.popleft() if self._ahead else next(self._frames, None)
+            except Doubt:
+                self._decode_all()
+                continue
             if self._landing is not None:
                 if frame is None or frame.tick > self._landing:
                     self._retreat(self._landing)
@@ -106,10 +126,24 @@ class PyavDecoder:
             return frame
 
     def read_raw(self) -> tuple[VideoFrame, int] | None:
-        """Return the first picture as PyAV has it, with its tick; for probing."""
-        for frame in self._sorted(self._decode()):
-            return frame, frame.pts or 0
-        return None
+        """Return the first picture as PyAV has it, with its tick; `read` will return it again."""
+        frame = next(self._raw, None)
+        if frame is None:
+            return None
+        self._frames = self._timed(chain([frame], self._raw))
+        return frame, frame.pts or 0
+
+    def resumed(self, request: DecodeRequest) -> PyavDecoder:
+        """Return this decoder, of which one picture was read at most, as that of a request.
+
+        Args:
+            request: of the same video, whose clock does not start again.
+        """
+        self._request = request
+        self._reader.report_to(request.progress)
+        self._asked = request.timeline.origin_tick
+        self._last_end = max(self._last_end, request.timeline.origin_tick)
+        return self
 
     def skip_to(self, tick: int) -> None:
         """Skip what need not be decoded to show the frame on display at `tick`."""
@@ -120,9 +154,11 @@ class PyavDecoder:
                 return
             self._ahead.append(first)
         assert self._position is not None
+        if self._sparing is not None:
+            tick = self._sparing.needed_from(self._position, tick)
         if not self._skips or tick <= self._asked:
             return
-        if tick - self._position <= ceil(_NEAR_S / self._opened.tick_s):
+        if tick - self._position <= self._near:
             return
         self._asked = tick
         self._step_back = ceil(_STEP_BACK_S / self._opened.tick_s)
@@ -164,9 +200,29 @@ class PyavDecoder:
         self._skips = False
         self._floor = self._position
         self._target = self._proved
-        if self._proved is None or not self._reader.seek(self._proved):
+        self._go_to(self._proved)
+
+    def _go_to(self, target: int | None) -> None:
+        """Read on from a seek target, or from the start."""
+        if target is None or not self._reader.seek(target):
             self._reader.rewind()
         self._start_reading()
+
+    def _decode_all(self) -> None:
+        """Go back to where the pictures were right, and spare none from there on."""
+        self._sparing = None
+        if self._landing is not None:
+            self._skip_until = self._landing
+            self._go_to(self._target)
+            return
+        self._floor, self._skip_until = self._position, None
+        if self._position is not None and self._seeks and self._skips:
+            target = self._position - self._margin - ceil(_STEP_BACK_S / self._opened.tick_s)
+            if target > self._request.timeline.origin_tick and self._seek(target, self._position):
+                self._skip_until = None
+                return
+        self._target = self._proved
+        self._go_to(self._proved)
 
     def promised(self, after: int, until: int) -> int:
         """Count the packets that begin in (after, until], among those read so far."""
@@ -253,7 +309,7 @@ class PyavDecoder:
         """Yield frames as the decoder returns them; count bad packets and pass over them."""
         part: Opened | None = None
         self._gave_up = False
-        for timed, gap in self._needed():
+        for timed, gap, spare in self._judged():
             opened = timed.packet.opened
             if part is not opened:
                 if part is not None:
@@ -262,12 +318,37 @@ class PyavDecoder:
                 part = opened
             elif gap:
                 opened.stream.codec_context.flush_buffers()
-            yield from self._decoded(timed, opened)
+            if self._is_decoded(spare, timed, opened):
+                yield from self._decoded(timed, opened)
         if part is not None and not self._gave_up:
             yield from self._drained(part)
 
+    def _judged(self) -> Iterator[tuple[Timed[Read], bool, bool]]:
+        """Yield packets as `_needed` does, and True with those whose picture nobody needs."""
+        packets = self._needed()
+        for timed, gap in packets:
+            if self._sparing is not None:  # from the start, or behind a first picture
+                yield from self._sparing.judged(chain([(timed, gap)], packets))
+                return
+            yield timed, gap, False
+
+    def _is_decoded(self, spare: bool, timed: Timed[Read], opened: Opened) -> bool:
+        """Prepare the decoder for a packet; return whether it gets it at all."""
+        if self._sparing is None:
+            return True
+        if spare and self._sparing.drops:
+            return False
+        if not spare:
+            self._sparing.given(timed.pts)
+        if spare != self._is_sparing:
+            self._is_sparing = spare
+            opened.stream.codec_context.skip_frame = "NONREF" if spare else "DEFAULT"
+        return True
+
     def _configure(self, opened: Opened) -> None:
         context = opened.stream.codec_context
+        context.skip_frame = "DEFAULT"
+        self._is_sparing = False
         self._sar = opened.stream.sample_aspect_ratio or Fraction(1)
         if not context.is_open:
             # Processes scale, threads do not: a second thread buys 0-20 %.
@@ -298,6 +379,8 @@ class PyavDecoder:
             self._refused(error)
 
     def _refused(self, error: av.error.FFmpegError) -> None:
+        if self._sparing is not None:
+            raise Doubt  # it will be refused again, with all pictures before it
         self.stats.bad_packets += 1
         if error.log:
             self.stats.complaint = str(error.log[-1]).strip()
@@ -320,7 +403,7 @@ class PyavDecoder:
     def _timed(self, frames: Iterator[VideoFrame]) -> Iterator[Frame]:
         """Yield frames with their ticks; a picture without a time follows the one before it."""
         counted = 0
-        for frame in self._sorted(frames):
+        for frame in self._checked(frames):
             self.stats.frames_decoded += 1
             length = frame.duration or self._interval
             tick = counted if frame.pts is None else frame.pts
@@ -328,22 +411,19 @@ class PyavDecoder:
             self._last_end = max(self._last_end, tick + length)
             yield self._frame(frame, tick)
 
-    def _sorted(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield frames whose time can be right; sorted if a container keeps decoding times."""
-        sane = (frame for frame in frames if frame.pts != _WILD)
-        if self._opened.container.format.name not in _DECODE_TIMES_ONLY:
-            yield from sane
+    def _checked(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+        """Yield frames; while some are spared, each once the one behind it proves its place."""
+        if self._sparing is None:
+            yield from frames
             return
-        waiting: deque[VideoFrame] = deque()
-        ticks: list[int] = []
-        for frame in sane:
-            waiting.append(frame)
-            if frame.pts is not None:
-                insort(ticks, frame.pts)
-            if len(waiting) > MAX_REORDER:
-                yield _retimed(waiting.popleft(), ticks)
-        while waiting:
-            yield _retimed(waiting.popleft(), ticks)
+        held: VideoFrame | None = None
+        for frame in frames:
+            follows = self._sparing.came(frame.pts)
+            if held is not None and follows:
+                yield held
+            held = frame
+        if held is not None and not self._gave_up and self._sparing.ended():
+            yield held
 
     def _frame(self, frame: VideoFrame, tick: int) -> Frame:
         turns = frame.rotation // 90
@@ -359,9 +439,3 @@ class PyavDecoder:
             raise out_of_memory(self._request.source.uri) from error
         picture = cast(RGB, converted.to_ndarray())
         return np.rot90(picture, k=turns) if turns else picture
-
-
-def _retimed(frame: VideoFrame, ticks: list[int]) -> VideoFrame:
-    if ticks:
-        frame.pts = ticks.pop(0)
-    return frame
