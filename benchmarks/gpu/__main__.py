@@ -3,7 +3,7 @@
     python -m benchmarks.gpu [--steps a,c] [--out FOLDER] [--minutes 8] [--rehearse]
 
 Needs Python and torch, no network and no writable checkout. Exit codes: 0 all steps ended well, 1 a
-step did not, 2 wrong options, 4 there is no GPU.
+step did not, 2 wrong options, 4 there is no GPU, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -49,20 +49,25 @@ def main(argv: list[str]) -> int:
         print(NO_GPU, file=sys.stderr)
         return 4
     # A run that is stopped ends its step, as one that is interrupted does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     document = Document(folder, card)
     print(f"results: {document.path}", flush=True)
     deadline_s = time.monotonic() + 60 * arguments.minutes
     scratch = Path(tempfile.mkdtemp(prefix="vfeat-gpu-"))
+    code = 130
     try:
         good = run_steps(steps, Run(scratch, deadline_s, arguments.rehearse), document)
+        code = 0 if good else 1
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
     finally:
+        signal.signal(signal.SIGTERM, before)
         shutil.rmtree(scratch, ignore_errors=True)
         results = {key: entry.get("results", {}) for key, entry in document.steps.items()}
         document.content["targets"] = judged(results, arguments.rehearse)
         document.write()
         print(f"\n{table(document.content)}\n\n{document.path}", flush=True)
-    return 0 if good else 1
+    return code
 
 
 def _interrupt(*_: object) -> NoReturn:

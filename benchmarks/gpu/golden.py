@@ -94,11 +94,13 @@ def _graph(batch: int, narrow: bool, device: str, rehearse: bool) -> Errors:
     side, frames = shape["img_size"], shape["num_frames"]
     size = (2, batch, 3, frames, side, side)
     videos = torch.randn(*size, generator=generator).to(device)
-    different, captured = 0.0, 0.0
+    worst = 0.0
     with warnings.catch_warnings(record=True) as caught, torch.inference_mode():
         warnings.simplefilter("always")
         for video in videos:
             with torch.autocast(device, torch.bfloat16, enabled=narrow):
-                different += float(not torch.equal(run(video), model.forward_features(video)))
-        captured = float(any(issubclass(w.category, graphs.GraphWarning) for w in caught))
-    return [("passes that differ", different, 0.0), ("passes not captured", captured, 0.0)]
+                worst = max(worst, error(run(video), model.forward_features(video)))
+    refused = float(any(issubclass(w.category, graphs.GraphWarning) for w in caught))
+    # cuBLAS may choose another kernel for a capture; memory that is overwritten shows all the same.
+    allowed = 4e-3 if narrow else 1e-6
+    return [("difference", worst, allowed), ("passes not captured", refused, 0.0)]

@@ -87,6 +87,9 @@ def _run_step(step: Step, limit_s: float, run: Run, document: Document, log: Any
                 timed_out = True
                 break
             time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        document.enter(step.key, state="interrupted")
+        raise
     finally:
         _end(process)
     found = Assignment.read(result)

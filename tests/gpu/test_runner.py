@@ -131,6 +131,35 @@ def test_the_exit_code_is_0_where_all_steps_ended_well(
     assert command.main(["--rehearse", "--out", str(tmp_path / "file")]) == 2
 
 
+INTERRUPTED = """
+import sys
+from benchmarks.gpu import __main__ as command
+from tests.gpu.test_runner import step
+command.pick = lambda _: (step("a", "hangs"), step("b", "good"))
+sys.exit(command.main(["--rehearse", "--out", sys.argv[1]]))
+"""
+
+
+def test_a_run_that_is_ended_keeps_what_it_has_and_leaves_nothing_running(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    run = subprocess.Popen(arguments, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+    child = None
+    while child is None:
+        assert run.poll() is None
+        for path in tmp_path.glob("*.json"):
+            steps = json.loads(path.read_text())["steps"]
+            child = steps.get("a", {}).get("results", {}).get("child")
+        time.sleep(0.05)
+    run.terminate()
+    shown, _ = run.communicate(timeout=60)
+    assert run.returncode == 130 and b"interrupted" in shown
+    (path,) = tmp_path.glob("*.json")
+    steps = json.loads(path.read_text())["steps"]
+    assert steps["a"]["state"] == "interrupted" and steps["a"]["results"]["child"] == child
+    assert steps["b"]["state"] == "to do"
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to measure")
 def test_without_a_gpu_it_says_so_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "benchmarks.gpu", "--out", str(tmp_path)]
