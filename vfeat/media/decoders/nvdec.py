@@ -21,6 +21,8 @@ from vfeat.media.frames import prepare
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+    from vfeat.media.samples import Samples
+
 
 class NvdecDecoder(PyavDecoder):
     """Frames of a video's default stream, from the GPU where it decodes the stream."""
@@ -31,6 +33,9 @@ class NvdecDecoder(PyavDecoder):
         super().__init__(request)
         if self._device is None:
             self._fall_back("this process decodes without a GPU")
+
+    def spare(self, samples: Samples) -> None:
+        """Decode every picture: which ones the engines leave out is not proven on a GPU."""
 
     def _open(self, request: DecodeRequest) -> Opened:
         acceleration = None if self._device is None else self._device.acceleration()
