@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
-.PHONY: demo demo-page test check fix schemas clean
+# `make gpu` runs on machines that have torch and no network: it installs nothing.
+GPU_PYTHON = $(if $(filter command% environment%,$(origin PYTHON)),$(PYTHON),$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)))
+
+.PHONY: demo demo-page test check fix schemas gpu clean
 
 $(VENV)/installed: pyproject.toml constraints.txt hatch_build.py $(wildcard kernels/csrc/*)
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +39,11 @@ fix: $(VENV)/installed  ## what the formatter and the linter can mend
 
 schemas: $(VENV)/installed  ## write schemas/ anew from the code
 	$(BIN)/vfeat schema --write schemas
+
+gpu:  ## what one NVIDIA GPU measures and proves: STEPS=a,c OUT=FOLDER REHEARSE=1, see docs/guide/gpu.md
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 $(GPU_PYTHON) -m benchmarks.gpu \
+	  $(if $(STEPS),--steps "$(STEPS)") $(if $(OUT),--out "$(OUT)") \
+	  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(REHEARSE),--rehearse)
 
 clean:
 	rm -rf $(VENV) $(DEMO_OUT) .pytest_cache .ruff_cache .mypy_cache

@@ -1,6 +1,6 @@
 """Decode pools: how they scale, and what they cost where there are none.
 
-    python benchmarks/pools.py scale [--pools 1 2 4 8] [--seconds 2]
+    python benchmarks/pools.py scale [--pools 1 2 4 8]
     python benchmarks/pools.py laptop FOLDER --against CHECKOUT [--rounds 3]
 
 `scale` starts Ray nodes of two declared cores each on this machine, and decodes with a decoder that
@@ -33,6 +33,7 @@ CLIP = REPOSITORY / "tests" / "clips" / "cfr25_bframes.mp4"
 CLIPS = 6  # of that video
 CORES = 2  # of a pool
 VIDEOS = 4  # a child
+SECONDS = 1.0  # in which a child decodes a clip: as in benchmarks/sleeping.py
 TINY = [
     *("--model", "videomamba", "--model-option", "embed_dim=16", "--model-option", "depth=1"),
     *("--weights", "random", "--size", "32", "--num-frames", "4", "--clip-seconds", "1"),
@@ -54,11 +55,11 @@ print(json.dumps({"rows": summary.totals.rows, "fed": summary.fed_clips}))
 """
 
 
-def environment(tree: Path, **extra: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(tree), **extra}
+def environment(tree: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(tree)}
 
 
-def fed_rate(address: str, pools: int, seconds: float) -> tuple[float, float]:
+def fed_rate(address: str, pools: int) -> tuple[float, float]:
     """Run once; return clips/s in the middle of the run, and the share of clips from pools."""
     children = pools * CORES + 1
     with tempfile.TemporaryDirectory(prefix="vfeat-pools-") as folder:
@@ -74,7 +75,7 @@ def fed_rate(address: str, pools: int, seconds: float) -> tuple[float, float]:
         }  # fmt: skip
         ended = subprocess.run(
             [sys.executable, "-c", WATCHED, json.dumps(job)], capture_output=True, text=True,
-            env=environment(REPOSITORY, VFEAT_BENCHMARK_SLEEP_S=str(seconds)), check=False,
+            env=environment(REPOSITORY), check=False,
         )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     *points, end = map(json.loads, ended.stdout.splitlines())
@@ -85,7 +86,7 @@ def fed_rate(address: str, pools: int, seconds: float) -> tuple[float, float]:
     return (last - first) / (ended_at - began), end["fed"] / clips
 
 
-def scale(counts: list[int], seconds: float) -> None:
+def scale(counts: list[int]) -> None:
     import ray._private.utils
     from ray.cluster_utils import Cluster
 
@@ -100,12 +101,12 @@ def scale(counts: list[int], seconds: float) -> None:
         for pools in sorted(counts):
             while len(cluster.worker_nodes) < pools:
                 cluster.add_node(num_cpus=CORES)
-            rate, fed = fed_rate(cluster.address, pools, seconds)
+            rate, fed = fed_rate(cluster.address, pools)
             children = pools * CORES + 1
             base = base or rate / children
             print(
                 f"{pools} pools, {children} children: {rate:.2f} clips/s, "
-                f"{rate / base / children:.2f} of linear, {children / seconds:.2f} at most; "
+                f"{rate / base / children:.2f} of linear, {children / SECONDS:.2f} at most; "
                 f"{fed:.0%} of the clips from pools; load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
@@ -166,14 +167,13 @@ def main() -> None:
     sides = parser.add_subparsers(dest="side", required=True)
     one = sides.add_parser("scale")
     one.add_argument("--pools", type=int, nargs="+", default=[1, 2, 4, 8])
-    one.add_argument("--seconds", type=float, default=2.0)
     two = sides.add_parser("laptop")
     two.add_argument("folder", type=Path)
     two.add_argument("--against", type=Path, required=True)
     two.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     if chosen.side == "scale":
-        scale(chosen.pools, chosen.seconds)
+        scale(chosen.pools)
     else:
         laptop(chosen.folder.resolve(), chosen.against.resolve(), chosen.rounds)
 

@@ -6,13 +6,13 @@ video, so that a decoder child delivers 1 / SECONDS clips of one second a second
 
 from __future__ import annotations
 
-import os
 import time
 
 from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame
 from vfeat.media.decoders.pyav import PyavDecoder
 
-SECONDS = float(os.environ.get("VFEAT_BENCHMARK_SLEEP_S", "1.0"))
+# Fixed: a decoder child has none of its parent's environment.
+SECONDS = 1.0
 EVERY_FRAMES = 25  # of the clip that is copied: one second
 
 

@@ -1,7 +1,8 @@
 """A training step of VideoMamba: our kernels beside what one would train with instead.
 
     python -m benchmarks.train_step [--device cuda] [--model videomamba_tiny] [--size 112]
-                                    [--batch-size 2] [--rounds 5] [--json FILE]
+                                    [--batch-size 2] [--rounds 5] [--sides triton,torch]
+                                    [--model-option depth=1] [--json FILE]
 
 On a CPU our C++ kernels beside the torch fallback; on a GPU our Triton kernels beside the package
 mamba-ssm, composed as the official VideoMamba does, and the torch fallback.
@@ -104,10 +105,10 @@ def largest_error(sides: list[Side], frames: torch.Tensor) -> tuple[str, float]:
     return name, errors[name]
 
 
-def sides_of(device: str) -> list[str]:
+def sides_of(device: str, wanted: tuple[str, ...]) -> list[str]:
     """Those that can run here; it says of the others why not."""
     running = []
-    for name in SIDES[device]:
+    for name in wanted:
         os.environ[VARIABLE] = name
         try:
             choose(device)
@@ -139,8 +140,9 @@ def main() -> int:
         return 4
     torch.manual_seed(0)
     shape = {"num_frames": options.num_frames, "img_size": options.size, "num_classes": CLASSES}
-    model = create_model(options.model, **shape)
-    sides = [Side(name, model, options) for name in sides_of(options.device)]
+    model = create_model(options.model, **shape | dict(options.model_option))
+    names = sides_of(options.device, options.sides or SIDES[options.device])
+    sides = [Side(name, model, options) for name in names]
     if len(sides) < 2:
         print("nothing to compare with; nothing was measured", file=sys.stderr)
         return 4
@@ -168,10 +170,17 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--batch-size", type=int, help="default: 2 on a CPU, 32 on a GPU")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sides", type=lambda text: tuple(text.split(",")), help="ours first")
+    parser.add_argument("--model-option", type=_option, action="append", default=[])
     parser.add_argument("--json", help="write the figures here")
     options = parser.parse_args()
     options.batch_size = options.batch_size or BATCH_SIZES[options.device]
     return options
+
+
+def _option(text: str) -> tuple[str, int]:
+    key, _, value = text.partition("=")
+    return key, int(value)
 
 
 def take_steps(sides: list[Side], frames: torch.Tensor, rounds: int) -> None:

@@ -12,6 +12,8 @@ taps.
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -22,6 +24,7 @@ from .precision import no_autocast
 from .weights import DirectionWeights
 
 PACKAGES = {"mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d"}
+MODULES = ("mamba_ssm.ops.selective_scan_interface", "causal_conv1d")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # causal_conv1d has kernels for these only.
 TAPS = (2, 3, 4)
@@ -37,6 +40,18 @@ def why_not(device_type: str, dtype: torch.dtype) -> str | None:
         return "it runs on NVIDIA GPUs only."
     if dtype not in DTYPES:
         return f"it computes no {str(dtype).removeprefix('torch.')}."
+    return why_broken()
+
+
+@cache
+def why_broken() -> str | None:
+    """Return a sentence if a package is there and cannot be imported, as after another torch."""
+    for name in MODULES:
+        try:
+            import_module(name)
+        except Exception as problem:  # an ImportError, or an OSError of a library's symbols
+            first = str(problem).partition("\n")[0]
+            return f"{name} cannot be imported ({type(problem).__name__}: {first}): build it anew."
     return None
 
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .videomamba import Patches
+
 Kind = Literal["frames", "divided", "joint"]
 HEAD = 64
 
@@ -29,8 +31,8 @@ class Attention(nn.Module):
 
     def forward(self, x_XLD: Tensor) -> Tensor:
         """Return the update to be added to x."""
-        heads = x_XLD.shape[-1] // HEAD
-        qkv = self.qkv(self.norm(x_XLD)).unflatten(-1, (3, heads, HEAD))
+        heads = max(1, x_XLD.shape[-1] // HEAD)
+        qkv = self.qkv(self.norm(x_XLD)).unflatten(-1, (3, heads, -1))
         q, k, v = qkv.movedim(-3, 0).transpose(-3, -2).unbind()
         mixed = F.scaled_dot_product_attention(q, k, v)
         return cast(Tensor, self.project(mixed.transpose(-3, -2).flatten(-2)))
@@ -63,12 +65,12 @@ class AttentionModel(nn.Module):
 
     def __init__(self, width: int, depth: int, frames: int, kind: Kind, size: int = 224) -> None:
         super().__init__()
-        self.patches = nn.Conv3d(3, width, (1, 16, 16), (1, 16, 16))
+        self.patches = Patches(width)
         self.position = nn.Parameter(torch.zeros(1, frames, (size // 16) ** 2, width))
         self.layers = nn.Sequential(*(Layer(width, kind) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
         """Return the features of each clip."""
-        x_BTSD = self.patches(video_BCTHW).flatten(3).permute(0, 2, 3, 1) + self.position
+        x_BTSD = self.patches(video_BCTHW) + self.position
         return cast(Tensor, self.norm(self.layers(x_BTSD)).mean((1, 2)))

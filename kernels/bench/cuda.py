@@ -23,7 +23,7 @@ from torch import Tensor
 from . import cuda_floors, cuda_sides
 from .cuda_floors import Machine, block_work, floors, measure_machine
 from .cuda_timing import Side, measure
-from .videomamba import SIZES, Size
+from .videomamba import SIZES, Size, tokens
 
 NO_GPU = "bench cuda: it needs an NVIDIA GPU, and torch finds none here; nothing was measured"
 OURS, BASELINE = "triton", "mamba_ssm"
@@ -31,12 +31,20 @@ LENGTHS = (8, 16, 32, 64, 128, 256)
 
 
 class Case(NamedTuple):
-    """One row: a `block` or a `model`, of a size, at a number of frames and clips."""
+    """One row: a `block` or a `model`, of a size, at a number of frames and clips.
+
+    Attributes:
+        side: side of a frame in pixels.
+        role: what the row is an example of, for whoever reads figures of several: `batch 1`,
+            `filling`, `long`, or empty.
+    """
 
     what: str
     size: Size
     frames: int
     batch: int
+    side: int = 224
+    role: str = ""
 
     def __str__(self) -> str:
         return f"{self.what} {self.size.name} {self.frames} frames, batch {self.batch}"
@@ -47,6 +55,8 @@ class Result:
     """Measurements of one case: milliseconds, bytes, and the floors of our kernels."""
 
     case: str
+    what: str
+    role: str
     clips: int
     sides: list[dict[str, object]]
     work: dict[str, float]
@@ -55,10 +65,17 @@ class Result:
 
 def cases() -> Iterator[Case]:
     """Yield the cases, the most informative first: those after the deadline are not run."""
-    for frames, batches in ((8, (1, 64, 16, 4)), (64, (1, 8)), (16, (1, 32))):
-        for size in SIZES:
+    small_large_medium = (SIZES[0], SIZES[2], SIZES[1])
+    for size in small_large_medium:
+        yield Case("model", size, 8, 1, role="batch 1")
+        yield Case("model", size, 8, 64, role="filling")
+        yield Case("block", size, 8, 1, role="batch 1")
+        yield Case("block", size, 8, 64, role="filling")
+        yield Case("model", size, 64, 1, role="long")
+    for frames, batches in ((8, (16, 4)), (64, (8,)), (16, (1, 32))):
+        for size in small_large_medium:
             yield from (Case("model", size, frames, batch) for batch in batches)
-    yield from (Case("block", size, 8, batch) for size in SIZES for batch in (1, 8, 64))
+    yield from (Case("block", size, 8, 8) for size in SIZES)
     yield from (Case("block", size, 64, batch) for size in SIZES for batch in (1, 8))
     yield from (
         Case("model", SIZES[0], frames, 1) for frames in LENGTHS if frames not in (8, 16, 64)
@@ -105,22 +122,23 @@ def run_all(machine: Machine, deadline: float) -> tuple[list[Result], list[str]]
     return results, left_out
 
 
-def run_case(case: Case, machine: Machine, budget_s: float) -> Result:
+def run_case(case: Case, machine: Machine, budget_s: float, device: str = "cuda") -> Result:
     """Measure every side, and count what ours has to do."""
-    tokens = 196 * case.frames + 1
+    length = tokens(case.frames, case.side)
     sides: dict[str, Callable[[], Tensor]]
     if case.what == "block":
-        sides = cuda_sides.block_sides(case.size, tokens, case.batch)
+        sides = cuda_sides.block_sides(case.size, length, case.batch, device)
     else:
-        sides = cuda_sides.model_sides(case.size, case.frames, case.batch)
+        sides = cuda_sides.model_sides(case.size, case.frames, case.batch, case.side, device)
     measured = measure(sides, budget_s)
     whole = case.what == "model"
-    work = block_work(case.size, tokens * case.batch, 2, projections=whole)
+    work = block_work(case.size, length * case.batch, 2, projections=whole)
     work = work.times(case.size.depth if whole else 1)
     least = floors(work, machine)
     return Result(
-        str(case), case.batch, [s._asdict() for s in measured], work._asdict(), least._asdict()
-    )
+        str(case), case.what, case.role, case.batch,
+        [s._asdict() for s in measured], work._asdict(), least._asdict(),
+    )  # fmt: skip
 
 
 def table(result: Result) -> str:

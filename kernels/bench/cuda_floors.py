@@ -99,22 +99,26 @@ def floors(work: Work, machine: Machine) -> Floors:
     )
 
 
-def measure_machine() -> Machine:
-    """Query the driver, copy a gibibyte, multiply 8192 by 8192."""
-    properties = torch.cuda.get_device_properties(0)
-    clock_hz = 1e3 * getattr(properties, "clock_rate", 1_980_000)
-    source = torch.empty(1 << 28, device="cuda").normal_()
+def measure_machine(device: str = "cuda") -> Machine:
+    """Query the driver, copy a gibibyte, multiply 8192 by 8192; less of both on a CPU."""
+    floats, side = (1 << 28, 8192) if device == "cuda" else (1 << 20, 256)
+    source = torch.empty(floats, device=device).normal_()
     target = torch.empty_like(source)
-    a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16).unbind()
+    a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16).unbind()
     copy_ms = _median_ms(lambda: target.copy_(source))
     gemm_ms = _median_ms(lambda: torch.mm(a, b))
     return Machine(
-        properties.name,
-        properties.multi_processor_count,
-        clock_hz,
-        2 * source.numel() * 4 / copy_ms * 1e3,
-        2 * 8192**3 / gemm_ms * 1e3,
+        *_processor(device), 2 * source.numel() * 4 / copy_ms * 1e3, 2 * side**3 / gemm_ms * 1e3
     )
+
+
+def _processor(device: str) -> tuple[str, int, float]:
+    """Return name, multiprocessors and highest clock; of a CPU, figures that stand in."""
+    if device != "cuda":
+        return "CPU", 1, 2e9
+    properties = torch.cuda.get_device_properties(0)
+    clock_hz = 1e3 * getattr(properties, "clock_rate", 1_980_000)
+    return properties.name, properties.multi_processor_count, clock_hz
 
 
 def _median_ms(run: Run) -> float:

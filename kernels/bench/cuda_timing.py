@@ -1,9 +1,14 @@
-"""Times and memory of work on the GPU."""
+"""Times and memory of work on the GPU.
+
+Without one, wall time and the process's own memory stand in, so that the benchmark's code can run.
+"""
 
 from __future__ import annotations
 
 import gc
+import resource
 import statistics
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -20,7 +25,8 @@ class Side(NamedTuple):
 
     Attributes:
         ms: median of a pass.
-        peak_bytes: largest allocation of torch in a pass, weights included.
+        peak_bytes: what a pass allocates beyond the weights and the input of all variants; of a
+            graph, its input and output only.
     """
 
     name: str
@@ -42,9 +48,13 @@ def measure(variants: Mapping[str, Run], budget_s: float) -> list[Side]:
 
 def peak_bytes(run: Run) -> int | None:
     """Return the memory of the second pass, after compilation; None if it does not fit."""
+    if not torch.cuda.is_available():
+        run()
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         run()
         torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         run()
         torch.cuda.synchronize()
@@ -52,13 +62,15 @@ def peak_bytes(run: Run) -> int | None:
         gc.collect()
         torch.cuda.empty_cache()
         return None
-    return torch.cuda.max_memory_allocated()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def interleaved(
     variants: Mapping[str, Run], rounds: int, budget_s: float = 60.0
 ) -> dict[str, float]:
     """Measure median milliseconds, one of each in turn, so that all run at the same clocks."""
+    if not torch.cuda.is_available():
+        return {name: _timed(run, 1) for name, run in variants.items()}
     repeats = {
         name: max(1, round(ROUND_MS / max(1e-3, _once(run)))) for name, run in variants.items()
     }
@@ -79,6 +91,11 @@ def _once(run: Run) -> float:
 
 def _timed(run: Run, repeats: int) -> float:
     """Measure the milliseconds of a pass, by events around several."""
+    if not torch.cuda.is_available():
+        began = time.perf_counter()
+        for _ in range(repeats):
+            run()
+        return 1e3 * (time.perf_counter() - began) / repeats
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in "be")  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     begin.record()

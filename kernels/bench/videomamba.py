@@ -15,12 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..pixels import Patch, cut
 from ..weights import DirectionWeights
 
 Bidirectional = Callable[[Tensor, DirectionWeights, DirectionWeights], Tensor]
 Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 AddNorm = Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
 STATES, TAPS, EPSILON = 16, 4, 1e-5
+PATCH = 16
 
 
 class Size(NamedTuple):
@@ -37,6 +39,11 @@ class Size(NamedTuple):
 
 
 SIZES = (Size("tiny", 192, 24), Size("small", 384, 24), Size("middle", 576, 32))
+
+
+def tokens(frames: int, side: int = 224) -> int:
+    """Return the length of a clip's sequence: a token for each patch, and the class token."""
+    return frames * (side // PATCH) ** 2 + 1
 
 
 class Kernels(NamedTuple):
@@ -99,14 +106,26 @@ class Block(nn.Module):
         return cast(Tensor, self.out_proj(kernels.bidirectional(xz_B2EL, *weights).mT))
 
 
+class Patches(nn.Linear):
+    """Projection of patches of one frame: one product, which every library computes fast."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(3 * PATCH**2, width)
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """Return the tokens (B, T, S, D)."""
+        rows = cut(video_BCTHW, Patch(1, PATCH, PATCH))
+        return super().forward(rows)
+
+
 class Model(nn.Module):
     """Patches, blocks, class token: (B, 3, T, H, W) to (B, D), in the dtype of the input."""
 
-    def __init__(self, size: Size, frames: int) -> None:
+    def __init__(self, size: Size, frames: int, side: int = 224) -> None:
         super().__init__()
-        self.patches = nn.Conv3d(3, size.width, (1, 16, 16), (1, 16, 16))
+        self.patches = Patches(size.width)
         self.token = nn.Parameter(torch.randn(1, 1, size.width) / 50)
-        self.position = nn.Parameter(torch.randn(1, 196 * frames + 1, size.width) / 50)
+        self.position = nn.Parameter(torch.randn(1, tokens(frames, side), size.width) / 50)
         self.blocks = nn.ModuleList(Block(size) for _ in range(size.depth))
         self.norm = nn.Parameter(torch.ones(size.width))
 
@@ -119,7 +138,7 @@ class Model(nn.Module):
 
     def forward(self, video_BCTHW: Tensor, kernels: Kernels) -> Tensor:
         """Return the normalised class token."""
-        tokens_BLD = self.patches(video_BCTHW).flatten(2).mT
+        tokens_BLD = self.patches(video_BCTHW).flatten(1, 2)
         token = self.token.expand(len(tokens_BLD), -1, -1)
         hidden, residual = torch.cat([token, tokens_BLD], 1) + self.position, None
         dtype = hidden.dtype

@@ -18,11 +18,15 @@ PTX = tl.constexpr(not INTERPRETED)
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 
+# Counts that change from batch to batch. Triton would compile a kernel anew for a count of 1 and
+# for a multiple of 16, a second each, and gain nothing: a row's length is a constant.
+COUNTS = ["batch", "length", "tokens", "segments"]
 # The decorators under names that the type checker can follow.
-jit: Callable[[Callable[..., Any]], Any] = triton.jit
+jit: Callable[[Callable[..., Any]], Any] = triton.jit(do_not_specialize=COUNTS)
 # For kernels that read (N, E) blocks of states or of A: `scan.py` explains why the compiler
 # must not assume that these are aligned.
 jit_states: Callable[[Callable[..., Any]], Any] = triton.jit(
+    do_not_specialize=COUNTS,
     do_not_specialize_on_alignment=[
         "A_KNE",
         "start_KBSNE",
@@ -31,7 +35,7 @@ jit_states: Callable[[Callable[..., Any]], Any] = triton.jit(
         "scratch_KBTNE",
         "grad_last_KBNE",
         "grad_A_KBNE",
-    ]
+    ],
 )
 
 

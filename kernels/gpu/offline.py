@@ -98,12 +98,13 @@ def _source(call: Call) -> ASTSource:
     for index, value in enumerate(call.arguments):
         parameter = call.kernel.params[index]
         name, is_tensor = parameter.name, isinstance(value, Tensor)
-        if not is_tensor and value == 1:
+        if not is_tensor and value == 1 and not parameter.do_not_specialize:
             signature[name], constants[name] = "constexpr", 1
             continue
         signature[name] = TYPES[value.dtype] if is_tensor else "i32"
         offset = value.storage_offset() * value.element_size() if is_tensor else value
-        if offset % 16 == 0 and not parameter.do_not_specialize_on_alignment:
+        plain = parameter.do_not_specialize or parameter.do_not_specialize_on_alignment
+        if offset % 16 == 0 and not plain:
             attributes[(index,)] = [["tt.divisibility", 16]]
     ordered = {name: signature[name] for name in names}
     return ASTSource(call.kernel, signature=ordered, constexprs=constants, attrs=attributes)

@@ -44,7 +44,8 @@ class _Kept(NamedTuple):
     prepared: Prepared
 
 
-_kept: dict[int, _Kept] = {}
+# By weight and dtype: a graph of one dtype reads its weights' memory for as long as it is replayed.
+_kept: dict[tuple[int, torch.dtype], _Kept] = {}
 
 
 def prepare(forward: DirectionWeights, backward: DirectionWeights, dtype: torch.dtype) -> Prepared:
@@ -57,10 +58,10 @@ def prepare(forward: DirectionWeights, backward: DirectionWeights, dtype: torch.
     if torch.is_grad_enabled() or any(t.is_inference() for t in flat):
         return _stacked(forward, backward, dtype)
     owner = forward.x_proj_weight
-    state = (dtype, *((t.data_ptr(), t._version) for t in flat))
-    kept = _kept.get(id(owner))
+    state = tuple((t.data_ptr(), t._version) for t in flat)
+    place = id(owner), dtype
+    kept = _kept.get(place)
     if kept is None or kept.owner() is not owner or kept.state != state:
-        place = id(owner)
         gone = weakref.ref(owner, lambda _: _kept.pop(place, None))
         kept = _Kept(gone, state, _stacked(forward, backward, dtype))
         _kept[place] = kept

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..precision import no_autocast, state_dtype
+from .chunks import for_device
 
 # Numbers of one chunk's padded signal: large enough for the FFT's threads, and small
 # beside the sequence itself.
@@ -35,7 +36,8 @@ def fft_length(length: int) -> int:
 
 def spectrum(kernel_HT: Tensor, n: int) -> Tensor:
     """Transform a kernel padded to n, (H, F), in chunks so that no padded copy is kept."""
-    parts = torch.split(kernel_HT, max(1, CHUNK_ELEMENTS // n))
+    size = max(1, for_device(CHUNK_ELEMENTS, kernel_HT.device) // n)
+    parts = torch.split(kernel_HT, size)
     return torch.cat([torch.fft.rfft(part, n=n) for part in parts])
 
 
@@ -58,7 +60,8 @@ def convolve(u_BLH: Tensor, kernel_HT: Tensor | None, spectrum_HF: Tensor | None
 def _chunks(u_BLH: Tensor, n: int) -> list[slice]:
     """Slice the channels into chunks."""
     batch, _, channels = u_BLH.shape
-    size = max(1, min(channels, CHUNK_ELEMENTS // (n * max(1, batch))))
+    elements = for_device(CHUNK_ELEMENTS, u_BLH.device)
+    size = max(1, min(channels, elements // (n * max(1, batch))))
     return [slice(start, start + size) for start in range(0, channels, size)]
 
 

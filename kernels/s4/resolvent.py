@@ -30,6 +30,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from .chunks import for_device
+
 # Denominators of one chunk: as many as fit the cache.
 CHUNK_ELEMENTS = 1 << 18
 # Numbers of the spectra that are transformed at once: planning an FFT of 11,820 points
@@ -89,9 +91,10 @@ def _complex(parts: Tensor) -> Tensor:
 def _groups(state_HN2: Tensor, nodes: Nodes) -> list[list[slice]]:
     """Slice the channels into chunks, grouped by what is transformed at once."""
     channels, states = state_HN2.shape[:2]
-    size = max(1, CHUNK_ELEMENTS // (states * len(nodes.plus)))
+    size = max(1, for_device(CHUNK_ELEMENTS, state_HN2.device) // (states * len(nodes.plus)))
     chunks = [slice(i, min(i + size, channels)) for i in range(0, channels, size)]
-    together = max(1, GROUP_ELEMENTS // (size * len(nodes.plus)))
+    group = for_device(GROUP_ELEMENTS, state_HN2.device)
+    together = max(1, group // (size * len(nodes.plus)))
     return [chunks[i : i + together] for i in range(0, len(chunks), together)]
 
 

@@ -57,11 +57,12 @@ def copies(video: Path, folder: Path, count: int) -> Path:
 class SlowStore(Watch):
     """A store that is slow while workers work."""
 
-    def __init__(self, proxy: Proxy, piece_s: float) -> None:
-        self.proxy, self.piece_s = proxy, piece_s
+    def __init__(self, proxy: Proxy, *, piece_s: float = 0.0, shard_s: float = 0.0) -> None:
+        self.proxy, self.slow = proxy, (piece_s, shard_s)
 
     def phase(self, name: str) -> None:
-        self.proxy.piece_s = self.piece_s if name == "starting" else 0.0
+        works = name == "starting"
+        self.proxy.piece_s, self.proxy.shard_s = self.slow if works else (0.0, 0.0)
 
 
 def test_a_store_that_is_slow_to_read_is_named(
@@ -70,7 +71,7 @@ def test_a_store_that_is_slow_to_read_is_named(
     for number in range(3):
         Root(f"{bucket}/in").create_file(f"{number}.mp4", own_clips / "cfr25_bframes.mp4")
     out = tmp_path / "out"
-    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, 0.8)).run()
+    summary = ExtractRun(tiny_job(out, f"{bucket}/in"), SlowStore(proxy, piece_s=0.8)).run()
     limit = limit_of(summary, out)
     assert (limit.resource, limit.is_clear) == ("storage", True)
     assert "--decode-workers" in limit.advice
@@ -82,7 +83,7 @@ def test_a_store_that_is_slow_to_write_is_named(
 ) -> None:
     folder = copies(own_clips / "cfr25_bframes.mp4", tmp_path / "in", 1)
     out = f"{bucket}/out"
-    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, 0.5)).run(), out)
+    limit = limit_of(ExtractRun(tiny_job(out, folder), SlowStore(proxy, shard_s=6.0)).run(), out)
     assert limit.resource == "write"
     assert limit.shares["storage"] < 0.5
 

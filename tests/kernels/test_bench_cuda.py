@@ -49,7 +49,7 @@ def test_a_table_states_ratio_and_floor_and_what_did_not_fit() -> None:
         {"name": "joint", "ms": None, "peak_bytes": None},
     ]
     least = cuda_floors.Floors(0.5, 0.1, 0.2, 0.1)
-    text = cuda.table(cuda.Result("case", 1, sides, work._asdict(), least._asdict()))
+    text = cuda.table(cuda.Result("case", "model", "", 1, sides, work._asdict(), least._asdict()))
     assert "3.50x mamba_ssm   50% of the special floor" in text
     assert "does not fit the memory" in text
 
@@ -59,7 +59,7 @@ def test_without_a_baseline_there_is_no_ratio() -> None:
     sides: list[dict[str, object]] = [{"name": "triton", "ms": 1.0, "peak_bytes": 1}]
     least = cuda_floors.Floors(0.5, 0.1, 0.2, 0.1)
     assert "x mamba_ssm" not in cuda.table(
-        cuda.Result("case", 1, sides, work._asdict(), least._asdict())
+        cuda.Result("case", "model", "", 1, sides, work._asdict(), least._asdict())
     )
 
 
@@ -93,8 +93,6 @@ def test_attention_couples_the_frames_it_should(kind: Kind) -> None:
     changed = video.clone()
     changed[:, :, 1] += torch.randn(3, 32, 32)
     with torch.no_grad():
-        before, after = (
-            model.layers(model.patches(v).flatten(3).permute(0, 2, 3, 1)) for v in (video, changed)
-        )
+        before, after = (model.layers(model.patches(v)) for v in (video, changed))
     first_frame_sees_the_second = not torch.equal(before[:, 0], after[:, 0])
     assert first_frame_sees_the_second == (kind != "frames")

@@ -59,7 +59,9 @@ def packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     for name, function in functions.items():
         setattr(sys.modules[name], function.__name__, function)
+    mamba_ssm_ops.why_broken.cache_clear()
     yield
+    mamba_ssm_ops.why_broken.cache_clear()
 
 
 @pytest.mark.parametrize("length", [1, 3, 40])
@@ -104,8 +106,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason == "package not installed: causal-conv1d (pip install)."
 
 
-def test_it_needs_a_gpu_and_a_dtype_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_needs_a_gpu_and_a_dtype_it_has(packages: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mamba_ssm_ops, "find_spec", lambda name: object())
     assert "GPU" in (mamba_ssm_ops.why_not("cpu", torch.float32) or "")
     assert "float64" in (mamba_ssm_ops.why_not("cuda", torch.float64) or "")
     assert mamba_ssm_ops.why_not("cuda", torch.bfloat16) is None
+
+
+def test_a_package_built_for_another_torch_is_named(
+    packages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> None:
+        raise OSError(f"{name}.so: undefined symbol: _ZN3c10\nand so on")
+
+    monkeypatch.setattr(mamba_ssm_ops, "find_spec", lambda name: object())
+    monkeypatch.setattr(mamba_ssm_ops, "import_module", load)
+    reason = mamba_ssm_ops.why_not("cuda", torch.float32) or ""
+    assert "interface cannot be imported (OSError: " in reason and "_ZN3c10)" in reason

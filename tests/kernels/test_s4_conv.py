@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.kernels.conftest import relative
 from vfeat.kernels.s4 import conv, convolve, fft_length, reference, spectrum
+from vfeat.kernels.s4.chunks import GPU_CHUNKS, for_device
 
 
 def random_signal(batch: int, length: int, channels: int, taps: int) -> tuple[Tensor, Tensor]:
@@ -65,3 +66,8 @@ def test_fft_lengths_are_fast_and_not_much_too_long() -> None:
                 n //= prime
         assert n == 1
     assert len({fft_length(length) for length in range(256, 2048)}) <= 20
+
+
+def test_a_gpu_gets_more_work_in_each_launch_than_a_cpus_cache_holds() -> None:
+    assert for_device(3, torch.device("cpu")) == 3
+    assert for_device(3, torch.device("cuda")) == 3 * GPU_CHUNKS

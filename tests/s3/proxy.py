@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ _NO_CONDITIONS = (
     b"Content-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
 )
 _METHODS = frozenset({b"GET", b"HEAD", b"PUT", b"POST", b"DELETE"})
+_SHARD = re.compile(rb"PUT [^ ]*/features/")
 _STORMS = {
     "500": (b"500 Internal Server Error", b"InternalError"),
     "503": (b"503 Slow Down", b"SlowDown"),
@@ -68,6 +70,7 @@ class Proxy:
         refuse_conditions: answer 501 to conditional requests, as some stores do.
         up_limit_bytes: everything is cut, for good, when clients have sent so much.
         piece_s: how long every piece of an answer is held back.
+        shard_s: how long the PUT of a file of features is held back.
         storm: what requests meet at present, if not the server.
     """
 
@@ -79,7 +82,7 @@ class Proxy:
         self.lose_answers = 0
         self.refuse_conditions = False
         self.up_limit_bytes: int | None = None
-        self.piece_s = 0.0
+        self.piece_s = self.shard_s = 0.0
         self.storm: Storm | None = None
         self._up_bytes = 0
         self._target = ("127.0.0.1", port)
@@ -179,6 +182,8 @@ class _Connection:
                 if (answer := self.proxy.in_storm(data)) is not None:
                     self.client.sendall(answer)
                     break
+                if _SHARD.match(data):
+                    time.sleep(self.proxy.shard_s)
                 self.server.sendall(data)
         self._close()
 

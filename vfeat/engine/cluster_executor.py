@@ -153,7 +153,7 @@ class ClusterExecutor:
                 for event in self._watch_over(ledger, lost):
                     grow_at = now_s()
                     yield event
-        self._crew.beat(2.0)
+        self._crew.beat(2.0, anew=True)
         yield Beat(self._crew.counters(), self._feeders.counters())
 
     def _grow(self, spec: WorkerSpec, ledger: Ledger, root: Root) -> None:

@@ -95,15 +95,19 @@ class Crew:
         found |= {m.ready: m for m in self._members if m.ready is not None}
         return found
 
-    def beat(self, wait_s: float) -> list[Lost]:
+    def beat(self, wait_s: float, *, anew: bool = False) -> list[Lost]:
         """Request the counters of all workers, and take those that have come.
+
+        Args:
+            wait_s: for the answer of each.
+            anew: take no answer to an earlier request, which may be older than the last lease.
 
         Returns:
             Workers that are lost and have no lease whose end would show it.
         """
         lost: list[Lost] = []
         for member in self.ready:
-            if member.beat is None:
+            if member.beat is None or anew:
                 member.beat = self._machines.progress(member.handle)
                 # a driver that waited for its store asks late, and silence begins with a question
                 member.last_sign_s = self._machines.now_s()

@@ -65,7 +65,10 @@ def _decode(found: Knobs) -> str:
     if not found.is_fed and own < found.cores:
         return f"--decode-workers {min(wanted, found.cores)}"
     if found.has_gpu:
-        return "more cores: nodes without a GPU, which decode for it (--decode-on all)"
+        return (
+            "nodes without a GPU, which decode for it (--decode-on all), or --decoder nvdec into "
+            "another dataset if it is not set"
+        )
     return "more nodes: every core of these decodes already"
 
 

@@ -1,0 +1,1 @@
+"""`make gpu`: everything that is measured and proved on one NVIDIA GPU, in steps."""
