@@ -160,6 +160,21 @@ def test_clips_of_wrong_times_and_damage_are_the_same(
             pytest.skip(f"no video: {error.error_class}")
 
 
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7])
+def test_clips_of_a_stream_that_lost_a_piece_are_the_same(
+    place: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = (OWN / "h264_late_start.ts").read_bytes()
+    at = int(len(data) / 188 * place) * 188
+    path, spec = tmp_path / "lost.ts", SPECS["dense"]
+    path.write_bytes(data[:at] + data[at + 188 :])
+    found = probe(str(path), None, spec, LIMITS)
+    made = settle(path, spec, found=found)
+    with monkeypatch.context() as every:
+        every.setattr(PyavDecoder, "spare", lambda decoder, samples: None)
+        same(made, settle(path, spec, found=found))
+
+
 @pytest.mark.parametrize(
     ("codec", "kind", "b_frames"),
     [

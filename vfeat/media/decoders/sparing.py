@@ -106,7 +106,7 @@ class Sparing:
         """Yield the packets, each once it is clear whether a sample shows its picture.
 
         Raises:
-            Doubt: a packet comes later than the times before it allow.
+            Doubt: a packet comes later than the times before it allow, or lacks bytes.
         """
         waiting: deque[Coming] = deque()
         for timed, gap in packets:
@@ -123,6 +123,8 @@ class Sparing:
 
     def _note(self, timed: Timed[Read]) -> None:
         pts, dts = timed.pts, timed.dts
+        if timed.packet.packet.is_corrupt:
+            raise Doubt
         if pts is None or dts is None:
             self._even_from = self._known[-1] if self._known else None
             return
@@ -148,18 +150,24 @@ class Sparing:
             del self._known[:_KEPT]
 
     def _is_clear(self, timed: Timed[Read]) -> bool:
-        """Return whether the time of the picture behind this one is known."""
-        return timed.pts is None or bool(self._known and self._known[-1] > timed.pts)
+        """Return whether all times up to the pictures are known that this one can be made from."""
+        if timed.pts is None:
+            return True
+        latest = timed.pts if self._top is None else max(self._top, timed.pts + 1)
+        return bool(self._known) and self._known[-1] >= latest
 
     def _is_spare(self, timed: Timed[Read]) -> bool:
         packet, tick, top = timed.packet.packet, timed.pts, self._top
         if tick is None:
             return False
+        is_clear = self._is_clear(timed)
         self._top = tick if top is None else max(top, tick)
-        if packet.is_corrupt or not self._is_clear(timed):
-            return False
         # Of a stream that reorders, only what is shown before a picture that came earlier.
-        if top is None or not (self.drops or (tick < top and not packet.is_keyframe)):
+        if (
+            top is None
+            or not is_clear
+            or not (self.drops or (tick < top and not packet.is_keyframe))
+        ):
             return False
         place = bisect_right(self._known, tick)
         if place == 0 or self._known[place - 1] != tick or self._is_doubtful(tick):
