@@ -68,6 +68,13 @@ class _Picture:
         self._frame: Frame | None = frame
         self._prepare = prepare_frame
         self._pixels: Pixels | None = None
+        self._is_on_device = frame.prepared is not None
+
+    def choose(self) -> _Picture:
+        """Return the picture, for a clip; a frame in a device's memory leaves it at once."""
+        if self._is_on_device:
+            _ = self.pixels
+        return self
 
     @property
     def pixels(self) -> Pixels:
@@ -184,7 +191,7 @@ class ClipAssembler:
                 return
             sample, clip_index, _ = heapq.heappop(self._pending)
             clip = self._open[clip_index]
-            clip.chosen.append(self._current)
+            clip.chosen.append(self._current and self._current.choose())
             clip.lost += self._is_lost(sample)
             if len(clip.chosen) == len(clip.window.sample_ticks):
                 del self._open[clip_index]
