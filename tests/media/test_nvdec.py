@@ -35,6 +35,7 @@ from vfeat.media.children.pool import DecodePool
 from vfeat.media.children.task import ClipReady, DecodeTask
 from vfeat.media.clips import Clip
 from vfeat.media.decoders.base import check_decoder
+from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.devices import cuda, driver
 from vfeat.media.devices.base import CUDA, DeviceFailed
 from vfeat.media.devices.cuda import CudaDevice
@@ -142,7 +143,11 @@ def test_clips_hold_the_frames_of_pyav(small_video: Video) -> None:
     assert abs(difference).max() <= 1 + LEVELS
 
 
-def test_damage_is_met_as_pyav_meets_it(broken_video: Video) -> None:
+def test_damage_is_met_as_pyav_meets_it(
+    broken_video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The engines decode every picture, and damage in one spoils others.
+    monkeypatch.setattr(PyavDecoder, "spare", lambda decoder, samples: None)
     try:
         theirs = settle(broken_video.path, SPEC)
     except Exception as refused:
