@@ -1,4 +1,4 @@
-"""What a step is given, and where it records."""
+"""Assignment of a step: its sizes, its time, and the file of its results."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ FOLDERS = ("VFEAT_CLIPS", "VFEAT_GOLDEN", "VFEAT_SHARED")
 
 @dataclass(frozen=True)
 class Run:
-    """What all steps of a run share.
+    """Settings that all steps of a run share.
 
     Attributes:
         scratch: folder for everything that is not a result.

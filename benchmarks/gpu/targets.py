@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-# What the steps recorded, by their letters.
+# Results of the steps, by their letters.
 Results = dict[str, dict[str, Any]]
 OURS, THEIRS, FLASH = "triton", "mamba_ssm", "divided"
 

@@ -10,7 +10,7 @@ from benchmarks.gpu.assignment import ROOT, Assignment, StepFailed, python
 from benchmarks.gpu.machine import found
 
 MODELS = ("videomamba_tiny", "videomamba_middle")
-# What a second model needs at least, in seconds.
+# Seconds that a second model needs at least.
 SECOND_S = 15.0
 REHEARSED = (
     "--sides", "triton,torch", "--model", "videomamba", "--model-option", "depth=1",

@@ -48,7 +48,8 @@ class InFlight(Generic[C]):
         self._filling: _Batch[C] | None = None
         self._flying: deque[_Batch[C]] = deque()
         self._done: deque[tuple[list[C], list[Encoded]]] = deque()
-        self._copies: deque[tuple[Any, Release]] = deque()  # on the device, under way
+        # Copies on the device that are under way, with what is copied, which must stay until then.
+        self._copies: deque[tuple[Any, np.ndarray | Tensor, Release]] = deque()
         self.computed_s = self.hand_over_s = 0.0
 
     @property
@@ -80,7 +81,7 @@ class InFlight(Generic[C]):
         if copied is None:
             release()
         else:
-            self._copies.append((copied, release))
+            self._copies.append((copied, frames_VTSSC, release))
         self.hand_over_s += time.perf_counter() - began
 
     def launch(self) -> None:
@@ -96,7 +97,7 @@ class InFlight(Generic[C]):
     def results(self) -> Iterator[tuple[C, Encoded]]:
         """Yield the clips whose results are there, in the order in which they were put."""
         while self._copies and self._copies[0][0].query():
-            self._copies.popleft()[1]()
+            self._copies.popleft()[2]()
         while self._flying and self._flying[0].is_done():
             self._retire()
         while self._done:
