@@ -41,7 +41,7 @@ SIDE = """
 import hashlib, json, sys, time
 import numpy as np
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
-from vfeat.media.children.child_main import capture_ffmpeg_log
+from vfeat.media.children.child_start import capture_ffmpeg_log
 from vfeat.media.children.clip_slots import clip_shape
 from vfeat.media.clips import Clip, ClipAssembler
 from vfeat.media.container import Opened

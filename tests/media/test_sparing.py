@@ -30,7 +30,7 @@ from tests.media.running import LIMITS, SMALL, settle
 from tests.media.truth import OWN, Video
 from vfeat.errors import UnitError
 from vfeat.job.recipe import ClipSpec, ShotSpec
-from vfeat.media.children.child_main import capture_ffmpeg_log
+from vfeat.media.children.child_start import capture_ffmpeg_log
 from vfeat.media.clips import Clip, ClipAssembler, Settled
 from vfeat.media.container import Opened
 from vfeat.media.decoders.av1_headers import read_sequence, refreshes_nothing

@@ -8,24 +8,22 @@ only for shots that a network finds.
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import signal
 import socket
 import sys
 import time
-import traceback
 from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
-import av.logging
-
-from vfeat.errors import ErrorClass, StorageError, UnitError, VfeatError
+from vfeat.errors import VfeatError
 from vfeat.job.recipe import ClipSpec
 from vfeat.media.children.channel import Channel
+from vfeat.media.children.child_start import capture_ffmpeg_log, die_with_parent
 from vfeat.media.children.clip_slots import Ring, Slots, clip_shape, slot_bytes
+from vfeat.media.children.explain import explain
 from vfeat.media.children.feed import Feed, GivenSource
 from vfeat.media.children.messages import (
     Alive,
@@ -44,7 +42,7 @@ from vfeat.media.children.messages import (
 from vfeat.media.children.own_part import own_part
 from vfeat.media.children.task import DecodeTask, ProbeTask, Task
 from vfeat.media.clips import Clip, ClipAssembler, Empty, Lost, Settled
-from vfeat.media.container import Opened, out_of_memory
+from vfeat.media.container import Opened
 from vfeat.media.decoders.base import (
     Decoder,
     DecodeRequest,
@@ -58,19 +56,16 @@ from vfeat.media.decoders.pyav import PyavDecoder
 from vfeat.media.devices.base import Device, DeviceFailed, load_device
 from vfeat.media.probe import SMALL_BYTES, Kept, probe_source
 from vfeat.media.sandbox.enter import DeviceNeeds, Measure, enter
-from vfeat.media.sandbox.kernel import set_process_option
 from vfeat.media.sandbox.limits import limit_memory, limit_written_memory
 from vfeat.media.scan import scan
 from vfeat.media.shots.detectors import load_detector
-from vfeat.media.source import Progress, Source, locate, storage_failure
+from vfeat.media.source import Progress, Source, locate
 from vfeat.media.timeline import Grid
 from vfeat.outcome import RangeError
 from vfeat.storage.uris import is_local
 from vfeat.video_facts import Timeline
 
-_PR_SET_PDEATHSIG = 1
 _BEAT_S = 1.0
-_TRACEBACK_CHARS = 1500
 
 
 class Child:
@@ -353,43 +348,6 @@ def _prepare_shots(clip: ClipSpec) -> VfeatError | None:
     except VfeatError as error:
         return error
     return None
-
-
-def explain(error: Exception, uri: str) -> tuple[ErrorClass, str, bool]:
-    """Return error class, message, and whether the child must be replaced."""
-    if isinstance(error, UnitError):
-        spent = isinstance(error.__cause__, MemoryError)
-        return error.error_class, error.message, spent
-    if isinstance(error, StorageError):  # from a place where FFmpeg itself was not asked
-        failure = storage_failure(uri, error)
-        return failure.error_class, failure.message, False
-    if isinstance(error, MemoryError):
-        failure = out_of_memory(uri)
-        return failure.error_class, failure.message, True
-    if isinstance(error, VfeatError):
-        return "internal", str(error), True
-    trace = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
-    return (
-        "internal",
-        f"{uri}: {type(error).__name__}: {error}\n{trace}",
-        True,
-    )  # its next attempt is another process's
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Make the kernel kill this process when the thread that started it ends."""
-    with suppress(OSError):  # elsewhere the closed socket ends an idle child
-        set_process_option(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it died before the call
-        os._exit(1)
-
-
-def capture_ffmpeg_log() -> None:
-    """Send FFmpeg's errors to PyAV's exceptions and not to the terminal."""
-    av.logging.set_level(av.logging.ERROR)
-    log = logging.getLogger("libav")
-    log.addHandler(logging.NullHandler())
-    log.propagate = False
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,8 @@ import socket
 import sys
 
 from vfeat.errors import UnitError
-from vfeat.media.children.child_main import capture_ffmpeg_log, die_with_parent, explain
+from vfeat.media.children.child_start import capture_ffmpeg_log, die_with_parent
+from vfeat.media.children.explain import explain
 from vfeat.media.children.feed import Feed, GivenSource
 from vfeat.media.playing.convert import Stretch, convert
 from vfeat.media.sandbox.enter import enter
