@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.media.truth import Video, own_videos, shared_videos
+from vfeat.media.children.boundary import examine_boundary
 
 _SHARED = Path(
     os.environ.get("VFEAT_SHARED") or Path(__file__).resolve().parents[2].parent / "shared"
@@ -48,3 +49,9 @@ def corpus(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no corpus at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def holding() -> set[str]:
+    """Measures that this machine has; a test of another one has nothing to hold."""
+    return {measure.name for measure in examine_boundary() if not measure.missing}

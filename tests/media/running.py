@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
 from vfeat.media.children.pool import DecodePool
@@ -26,6 +27,7 @@ from vfeat.media.container import Opened
 from vfeat.media.decoders.base import Decoder, DecodeRequest, Frame, load_decoder
 from vfeat.media.devices.base import Device
 from vfeat.media.probe import probe
+from vfeat.media.sandbox.enter import NAMES
 from vfeat.media.scan import scan
 from vfeat.media.source import Progress, locate, no_progress
 from vfeat.media.timeline import Grid
@@ -179,3 +181,9 @@ def pool_of(
     """A pool with small frames."""
     with DecodePool(spec or ClipSpec(), frame, limits, workers, slots) as pool:
         yield pool
+
+
+def needs(holding: set[str]) -> None:
+    """Skip the test where a measure of the sandbox is not to be had."""
+    if missing := set(NAMES) - holding:
+        pytest.skip(f"this machine lacks {', '.join(sorted(missing))}")

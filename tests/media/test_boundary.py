@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media.running import SMALL, Ran, events, pool_of, run_all
+from tests.media.running import SMALL, Ran, events, needs, pool_of, run_all
 from tests.media.trespassers import BREAKS, MARK, REFUSED, SECRET
 from tests.media.truth import OWN
 from tests.media.web import serve
@@ -46,17 +46,6 @@ def attack(name: str, limits: DecodeLimits | None = None) -> Outcome:
     assert [clip for task, clip in ran.order if task == 1] == [0, 1, 2, 3]
     assert ran.outcomes[0].rows == len([clip for task, clip in ran.order if task == 0])
     return ran.outcomes[0]
-
-
-@pytest.fixture(scope="module")
-def holding() -> set[str]:
-    """Measures that this machine has; a test of another one has nothing to hold."""
-    return {measure.name for measure in examine_boundary() if not measure.missing}
-
-
-def needs(holding: set[str]) -> None:
-    if missing := set(NAMES) - holding:
-        pytest.skip(f"this machine lacks {', '.join(sorted(missing))}")
 
 
 def test_every_act_of_a_decoder_is_refused(

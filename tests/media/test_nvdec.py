@@ -24,7 +24,7 @@ from tests.media.fake_device import (
     HOST,
     HostDevice,
 )
-from tests.media.running import SMALL, Ran, events, pool_of, settle, stacked
+from tests.media.running import SMALL, Ran, events, needs, pool_of, settle, stacked
 from tests.media.test_surface import LEVELS
 from tests.media.truth import OWN, Video
 from vfeat.job.recipe import ClipSpec, DecodeLimits, FrameSpec
@@ -41,7 +41,6 @@ from vfeat.media.devices.base import CUDA, DeviceFailed
 from vfeat.media.devices.cuda import CudaDevice
 from vfeat.media.devices.driver import Driver
 from vfeat.media.probe import probe
-from vfeat.media.sandbox.enter import NAMES
 from vfeat.media.sandbox.seccomp import build
 from vfeat.outcome import FALLBACK
 
@@ -237,16 +236,6 @@ def test_a_gpu_decodes_the_clips_of_this_repository() -> None:
 
 
 # The sandbox
-
-
-@pytest.fixture(scope="module")
-def holding() -> set[str]:
-    return {measure.name for measure in examine_boundary() if not measure.missing}
-
-
-def needs(holding: set[str]) -> None:
-    if missing := set(NAMES) - holding:
-        pytest.skip(f"this machine lacks {', '.join(sorted(missing))}")
 
 
 def test_a_child_with_a_device_can_do_no_more_than_use_it(holding: set[str]) -> None:
