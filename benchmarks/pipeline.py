@@ -1,4 +1,4 @@
-"""What is lost between decoder and rows: a worker whose clips cost nothing, beside the bare model.
+"""Loss between decoder and rows: a worker whose clips cost nothing, beside the bare model.
 
     python benchmarks/pipeline.py [--model videomamba_tiny] [--batch 64] [--dtype bfloat16]
                                   [--device cuda] [--seconds 10] [--rounds 3] [--json FILE]

@@ -107,7 +107,7 @@ def test_a_gpu_computes_beside_the_thread_that_hands_over() -> None:
 
 
 def test_workers_and_feeders_add_up() -> None:
-    """What a feeder decoded is in its worker's counters, and the time it had in its own."""
+    """Count what a feeder decoded in its worker, and the time it had in the feeder."""
     one, other = worker(decode_s=700, encode_s=30), worker(decode_s=500, encode_s=50)
     alone = found(one, other)
     assert (alone.workers, alone.decoders) == (2, 8)

@@ -1,4 +1,4 @@
-"""What one step does, costs only itself, and nothing that was measured is lost."""
+"""Laws of the runner: a step costs only itself, and nothing that was measured is lost."""
 
 from __future__ import annotations
 
